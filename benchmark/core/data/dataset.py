@@ -1,0 +1,112 @@
+"""Datasets as arrays: decoded once from the first source that has them, verified, cached, then memory-mapped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmark.core.data import cache, sources
+from benchmark.core.data.manifest import Arrays, Facts, canonical, check, facts
+from benchmark.core.errors import BenchmarkError
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Rows in canonical order: images uint8 [n, height, width, channels] (read-only), labels int64 [n].
+
+    coarse: superclass of every row, int64 [n], None where the dataset has no superclasses
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    coarse: np.ndarray | None
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A verified dataset. mean and std: per channel over train pixels / 255; fingerprints: split -> sha256."""
+
+    name: str
+    train: Split
+    test: Split
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    fingerprints: dict[str, str]
+    source: str
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width), as networks count."""
+        _, height, width, channels = self.train.images.shape
+        return channels, height, width
+
+
+def load(name: str, verify: bool = True) -> Dataset:
+    """A dataset from the cache, or decoded into it from the first source that has it.
+
+    verify: hash all cached bytes; workers of a process that did so pass False and check only presence and size.
+    Raises BenchmarkError for an unknown, missing or damaged dataset.
+    """
+    known = facts(name)
+    cached = cache.read(name, known, verify)
+    return _dataset(name, known, cached) if cached else fetch(name)
+
+
+def fetch(name: str, download: bool = False) -> Dataset:
+    """Decode from a source, check against the manifest and replace what the cache holds.
+
+    download: let torchvision fetch its archive if no other source has the dataset
+    """
+    known = facts(name)
+    source = next((source for source in sources.SOURCES if source.has(name)), None)
+    if source is not None and not (download and source.name == "torchvision"):
+        arrays, origin, remedy = source.read(name), source.name, source.remedy
+    elif download:
+        arrays, origin, remedy = sources.download(name), "torchvision", f"try again: fedbench data get {name} --download"
+    else:
+        asked = ", ".join(source.name for source in sources.SOURCES)
+        raise BenchmarkError(f"{name} is in no source ({asked})", hint=f"get it: {sources.commands(name)[0]}")
+    rows, prints = _verified(name, known, arrays, origin, remedy)
+    cache.write(name, _label(known, origin), rows, prints)
+    cached = cache.read(name, known, verify=False)
+    assert cached is not None
+    return _dataset(name, known, cached)
+
+
+def _verified(name: str, known: Facts, arrays: Arrays, origin: str, remedy: str) -> tuple[Arrays, dict[str, str]]:
+    rows = {split: canonical(*arrays[split]) for split in known.splits}
+    prints = {}
+    for split, (images, labels) in rows.items():
+        try:
+            prints[split] = check(known, split, images, labels)
+        except BenchmarkError as error:
+            where = f"{name} from {origin}"
+            raise BenchmarkError(error.message, where=where, hint=remedy, user=False) from error
+    return rows, prints
+
+
+def _label(known: Facts, origin: str) -> str:
+    seen = all(split.fingerprint for split in known.splits.values())
+    return origin if seen else f"{origin} (counts checked; no fingerprint is known yet)"
+
+
+def _dataset(name: str, known: Facts, cached: cache.Cached) -> Dataset:
+    coarse = None if known.coarse is None else np.array(known.coarse)
+
+    def split(which: str) -> Split:
+        images, labels = cached.arrays[which]
+        labels = labels.astype(np.int64)
+        return Split(images, labels, None if coarse is None else coarse[labels])
+
+    return Dataset(
+        name=name,
+        train=split("train"),
+        test=split("test"),
+        classes=known.classes,
+        mean=known.mean,
+        std=known.std,
+        fingerprints=cached.receipt.fingerprints,
+        source=cached.receipt.source,
+    )

@@ -1,0 +1,202 @@
+"""Packed mirrors: folders of lossless WebP sheets in uncompressed zip files, for machines that reach no data server."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+from pydantic import BaseModel, ValidationError
+
+from benchmark.core.data.manifest import Arrays
+from benchmark.core.errors import BenchmarkError
+
+if TYPE_CHECKING:
+    from benchmark.core.data.dataset import Dataset, Split
+
+SHEET = 100
+"""Images side by side in one sheet; WebP allows 16,383 pixels, so images up to 163 pixels wide can be packed."""
+
+ZIP_ENTRY, ZIP_END = 150, 100
+"""Upper bounds in bytes of what a zip file adds per entry (two headers, twice a name of nine letters) and at its end."""
+
+
+class PackedFile(BaseModel):
+    """One file of a mirror, path relative to its folder."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+class PackedSplit(BaseModel):
+    """Shape is [n, height, width] for grey images, [n, height, width, 3] for colour."""
+
+    shape: tuple[int, int, int] | tuple[int, int, int, int]
+    files: list[PackedFile]
+
+
+class PackedDataset(BaseModel):
+    """The part of a mirror's entry that a reader needs."""
+
+    labels_file: PackedFile
+    splits: dict[str, PackedSplit]
+
+
+def find() -> Path | None:
+    """The mirror named by FEDBENCH_MIRROR. Raises BenchmarkError if that is no mirror."""
+    value = os.environ.get("FEDBENCH_MIRROR")
+    if not value:
+        return None
+    folder = Path(value).expanduser()
+    if not (folder / "MANIFEST.json").is_file():
+        hint = "set FEDBENCH_MIRROR to a folder written by `fedbench data pack`, or unset it"
+        raise BenchmarkError(f"FEDBENCH_MIRROR={value} holds no MANIFEST.json", hint=hint)
+    return folder
+
+
+def holds(folder: Path, name: str) -> bool:
+    """Whether the mirror lists this dataset."""
+    return name in _datasets(folder)
+
+
+def read(folder: Path, name: str) -> Arrays:
+    """Decode one dataset: rows in canonical order up to ties. Files are checked by size and sha256 before they are decoded."""
+    try:
+        packed = PackedDataset.model_validate(_datasets(folder)[name])
+    except ValidationError as error:
+        raise _unusable(folder, f"entry {name} is not valid: {error.errors()[0]['loc']}") from error
+    with np.load(io.BytesIO(_verified(folder, packed.labels_file)), allow_pickle=False) as file:
+        labels = {split: file[split] for split in packed.splits}
+    return {split: (_images(folder, entry), labels[split]) for split, entry in packed.splits.items()}
+
+
+def pack(dataset: Dataset, folder: Path, part_bytes: int = 20_000_000) -> list[Path]:
+    """Write a dataset into a mirror folder, beside those already there; returns the files written, no zip above part_bytes."""
+    home = folder / dataset.name
+    known = _datasets(folder) if (folder / "MANIFEST.json").exists() else {}
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        entry, written = _pack_dataset(dataset, home, part_bytes)
+        temporary = folder / f".MANIFEST.json.{os.getpid()}"
+        temporary.write_text(json.dumps({"format": 1, "datasets": {**known, dataset.name: entry}}, indent=1) + "\n")
+        temporary.replace(folder / "MANIFEST.json")
+    except OSError as error:
+        hint = "free some space or choose another folder"
+        raise BenchmarkError(f"{dataset.name} cannot be packed: {error.strerror}", where=str(home), hint=hint) from error
+    return [*written, folder / "MANIFEST.json"]
+
+
+def _pack_dataset(dataset: Dataset, home: Path, part_bytes: int) -> tuple[dict[str, object], list[Path]]:
+    splits = {"train": dataset.train, "test": dataset.test}
+    labels = {split: rows.labels for split, rows in splits.items()}
+    labels |= {f"{split}_coarse": rows.coarse for split, rows in splits.items() if rows.coarse is not None}
+    np.savez(home / "labels.npz", **{name: values.astype(np.uint8) for name, values in labels.items()})
+    written, described = [home / "labels.npz"], {}
+    for split, rows in splits.items():
+        parts = _write_parts(home, split, _sheets(rows), part_bytes)
+        described[split] = {
+            "n": len(rows.labels),
+            "shape": [*rows.images.shape[:3], *([3] if rows.images.shape[3] == 3 else [])],
+            "class_counts": np.bincount(rows.labels, minlength=len(dataset.classes)).tolist(),
+            "fingerprint": dataset.fingerprints[split],
+            "files": [_describe(part) for part in parts],
+        }
+        written += parts
+    entry = {"class_names": list(dataset.classes), "source": dataset.source, "splits": described}
+    return {**entry, "labels_file": _describe(home / "labels.npz")}, written
+
+
+def _sheets(rows: Split) -> Iterator[bytes]:
+    """Encoded sheets; alike images (same class, like brightness) share one because that makes it smaller."""
+    brightness = rows.images.mean(axis=(1, 2, 3))
+    order = np.lexsort((brightness, rows.labels))
+    for start in range(0, len(order), SHEET):
+        images = rows.images[order[start : start + SHEET]]
+        row = np.concatenate(list(np.broadcast_to(images, (*images.shape[:3], 3))), axis=1)
+        file = io.BytesIO()
+        Image.fromarray(row).save(file, format="WEBP", lossless=True, quality=60)
+        yield file.getvalue()
+
+
+def _write_parts(home: Path, split: str, sheets: Iterable[bytes], part_bytes: int) -> list[Path]:
+    """Fill one uncompressed zip after the other."""
+    parts: list[list[bytes]] = [[]]
+    room = part_bytes
+    for sheet in sheets:
+        need = len(sheet) + ZIP_ENTRY
+        if need > part_bytes - ZIP_END:
+            raise BenchmarkError(f"one sheet takes {need} bytes, more than a part of {part_bytes}", hint="allow larger parts")
+        if need > room - ZIP_END:
+            parts.append([])
+            room = part_bytes
+        parts[-1].append(sheet)
+        room -= need
+    paths = [home / f"{split}-{k}.zip" for k in range(len(parts))]
+    for path, part in zip(paths, parts, strict=True):
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+            for i, sheet in enumerate(part):
+                archive.writestr(zipfile.ZipInfo(f"{i:04}.webp"), sheet)
+    return paths
+
+
+def _describe(path: Path) -> dict[str, object]:
+    data = path.read_bytes()
+    return {"path": f"{path.parent.name}/{path.name}", "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _datasets(folder: Path) -> dict[str, object]:
+    try:
+        return json.loads((folder / "MANIFEST.json").read_bytes())["datasets"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _unusable(folder, f"MANIFEST.json cannot be read ({error})") from error
+
+
+def _verified(folder: Path, file: PackedFile) -> bytes:
+    path = folder / file.path
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise _unusable(folder, f"{file.path} lies outside the mirror")
+    if not path.is_file():
+        raise _unusable(folder, f"{file.path} is missing")
+    data = path.read_bytes()
+    if len(data) != file.bytes:
+        raise _unusable(folder, f"{file.path} has {len(data)} bytes, expected {file.bytes}")
+    if hashlib.sha256(data).hexdigest() != file.sha256:
+        raise _unusable(folder, f"{file.path} has changed bytes (sha256 differs)")
+    return data
+
+
+def _images(folder: Path, split: PackedSplit) -> np.ndarray:
+    n, height, width, *colour = split.shape
+    images = np.empty((n, height, width, 3 if colour else 1), np.uint8)
+    filled = 0
+    for file in split.files:
+        with zipfile.ZipFile(io.BytesIO(_verified(folder, file))) as archive:
+            for name in archive.namelist():
+                cells = _cells(archive.read(name), height, width)[: n - filled]
+                images[filled : filled + len(cells)] = cells[..., : images.shape[3]]
+                filled += len(cells)
+    if filled != n:
+        raise _unusable(folder, f"{split.files[0].path} and its like hold {filled} images, expected {n}")
+    digests = [hashlib.sha256(image).digest() for image in images]
+    return images[sorted(range(n), key=digests.__getitem__)]
+
+
+def _cells(sheet: bytes, height: int, width: int) -> np.ndarray:
+    """The images of one sheet, row by row: uint8 [n, height, width, 3]."""
+    pixels = np.asarray(Image.open(io.BytesIO(sheet)).convert("RGB"))
+    rows, columns = pixels.shape[0] // height, pixels.shape[1] // width
+    grid = pixels.reshape(rows, height, columns, width, 3)
+    return grid.swapaxes(1, 2).reshape(-1, height, width, 3)
+
+
+def _unusable(folder: Path, what: str) -> BenchmarkError:
+    hint = "copy the mirror again, or unset FEDBENCH_MIRROR to use another source"
+    return BenchmarkError(f"the mirror is damaged: {what}", where=str(folder), hint=hint, user=False)
