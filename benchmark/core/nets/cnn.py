@@ -1,0 +1,66 @@
+"""Small convolutional networks: FedNTD's, FD's, the lite protocol's and the one of the golden trajectories."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from torch import nn
+
+from benchmark.core.nets.net import Body, Builder, Net, Shape, width
+
+
+def _stacked(shape: Shape, classes: int, *, channels: tuple[int, ...], kernel: int, hidden: int) -> Net:
+    """Per entry of channels a padded convolution, ReLU and 2x2 max-pooling; then one hidden layer of ReLUs."""
+    body: Body = {}
+    before = shape[0]
+    for number, after in enumerate(channels, start=1):
+        body[f"conv_{number}"] = nn.Conv2d(before, after, kernel, padding=kernel // 2)
+        body[f"relu_{number}"] = nn.ReLU()
+        body[f"pool_{number}"] = nn.MaxPool2d(2)
+        before = after
+    body["flatten"] = nn.Flatten()
+    body["linear_1"] = nn.Linear(width(body, shape), hidden)
+    body["relu"] = nn.ReLU()
+    return Net(body, shape, classes)
+
+
+def cnn_fd(shape: Shape, classes: int) -> Net:
+    """FD's CNN (arXiv 1811.11479): two valid convolutions, one max-pooling, two linear layers.
+
+    Without biases: only then has it the 1,199,648 parameters on 28x28 that the paper's message sizes rest on.
+    """
+    body: Body = {
+        "conv_1": nn.Conv2d(shape[0], 32, 3, bias=False),
+        "relu_1": nn.ReLU(),
+        "conv_2": nn.Conv2d(32, 64, 3, bias=False),
+        "relu_2": nn.ReLU(),
+        "pool": nn.MaxPool2d(2),
+        "flatten": nn.Flatten(),
+    }
+    body["linear_1"] = nn.Linear(width(body, shape), 128, bias=False)
+    body["relu_3"] = nn.ReLU()
+    return Net(body, shape, classes, bias=False)
+
+
+def golden(shape: Shape, classes: int) -> Net:
+    """The network of the golden trajectories, with their layer names; `linear_1` follows the size of the images."""
+    body: Body = {
+        "conv": nn.Conv2d(shape[0], 4, 3, padding=1),
+        "relu_1": nn.ReLU(),
+        "pool": nn.MaxPool2d(2),
+        "flatten": nn.Flatten(),
+    }
+    body["linear_1"] = nn.Linear(width(body, shape), 16)
+    body["relu_2"] = nn.ReLU()
+    return Net(body, shape, classes)
+
+
+NETS: dict[str, Builder] = {
+    # FedAvg's CNN as in FedNTD (arXiv 2106.03097)
+    "cnn_fedntd": partial(_stacked, channels=(32, 64), kernel=5, hidden=512),
+    "cnn_lite": partial(_stacked, channels=(16, 32), kernel=3, hidden=128),
+    "cnn_lite_wide": partial(_stacked, channels=(32, 64), kernel=3, hidden=128),
+    "cnn_lite_deep": partial(_stacked, channels=(16, 32, 64), kernel=3, hidden=128),
+    "cnn_fd": cnn_fd,
+    "golden": golden,
+}
