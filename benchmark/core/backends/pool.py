@@ -1,0 +1,69 @@
+"""Work spread over long-lived processes with one thread each; large jobs first, results in the order of the jobs."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from benchmark.core.backends.worker import Setting, Worker
+from benchmark.core.errors import BenchmarkError
+
+_worker: Worker | None = None
+
+
+def _start(setting: Setting) -> None:
+    global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interruption means
+    _worker = Worker(setting)
+
+
+def _work(what: str, job: Any) -> Any:
+    return getattr(_worker, what)(job)
+
+
+class Pool:
+    """workers: number of processes; size: a client's number of samples, to start the longest work first."""
+
+    def __init__(self, setting: Setting, workers: int, size: Callable[[int], int]) -> None:
+        self.workers, self.size = workers, size
+        context = multiprocessing.get_context("spawn")
+        self.executor = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(setting,))
+
+    def map(self, what: str, jobs: Sequence[Any]) -> list[Any]:
+        """Results of the workers' method `what`, in the order of the jobs."""
+        large_first = sorted(range(len(jobs)), key=lambda i: -self._size(jobs[i]))
+        futures = {i: self.executor.submit(_work, what, jobs[i]) for i in large_first}
+        try:
+            return [futures[i].result() for i in range(len(jobs))]
+        except BrokenProcessPool:
+            raise BenchmarkError(
+                "a worker process ended unexpectedly",
+                hint="the same command resumes; fewer --workers need less memory", user=False,
+            ) from None  # fmt: skip
+        except BaseException:
+            for future in futures.values():
+                future.cancel()
+            raise
+
+    def close(self) -> None:
+        """End the processes, now."""
+        processes = list((self.executor._processes or {}).values())
+        self.executor.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join()
+
+    def _size(self, job: Any) -> int:
+        client = getattr(job, "client", None)
+        return 0 if client is None else self.size(client)
+
+
+def cores() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0))

@@ -1,0 +1,104 @@
+"""What a worker does: visit a client, judge a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from benchmark.core import checkpoint, evaluate, wire
+from benchmark.core.api import Algorithm, Phase
+from benchmark.core.errors import BenchmarkError
+from benchmark.core.federation import Federation
+from benchmark.core.local import visit
+from benchmark.core.tree import Tree
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a worker gets what it works with; both functions must be picklable."""
+
+    federation: Callable[[], Federation]
+    algorithm: Callable[[], Algorithm]
+    precision: str = "fp32"
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One client in one round.
+
+    round: counted from 0 within the phase; number: counted from 1 over the whole run
+    message: encoded download; memory: file of the client's memory, None at the first participation
+    leave: file for the new memory; probe: also judge the model after local work
+    """
+
+    client: int
+    phase: Phase
+    round: int
+    number: int
+    message: bytes
+    memory: Path | None
+    leave: Path
+    probe: bool = False
+
+
+@dataclass(frozen=True)
+class Visited:
+    """What comes back: the encoded upload, whether there is a memory, (in-local, out-local) accuracy if probed."""
+
+    upload: wire.Parcel
+    remembers: bool
+    probe: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Rows start..stop-1 of the test set under a model."""
+
+    arch: str
+    model: bytes
+    start: int
+    stop: int
+
+
+class Worker:
+    """One per process; keeps networks and mapped data between jobs."""
+
+    def __init__(self, setting: Setting) -> None:
+        torch.set_num_threads(1)
+        self.federation, self.algorithm = setting.federation(), setting.algorithm()
+        self.precision = setting.precision
+
+    def visit(self, job: Visit) -> Visited:
+        """Decode, work, encode."""
+        site = self.federation.site(job.client, job.phase, job.round)
+        if job.memory:
+            memory = checkpoint.load(job.memory)[0] or {}
+        else:
+            memory = self.algorithm.init_client(site, self.federation.birth(job.client))
+        key = self.federation.key("phase", job.phase.name, "round", job.round, "client", job.client)
+        where = f"phase {job.phase.name}, round {job.number}, client {job.client}"
+        try:
+            done = visit(self.algorithm, site, job.phase, wire.decode(job.message), memory, key, self.precision)
+        except BenchmarkError as error:
+            error.where = where
+            raise
+        parcel = wire.encode(done.upload, f"upload in {where}")
+        if done.memory:
+            checkpoint.save(job.leave, done.memory, {"client": job.client, "round": job.number}, sync=False)
+        return Visited(parcel, bool(done.memory), self._probe(job, done.params) if job.probe else None)
+
+    def judge(self, job: Judge) -> list[int]:
+        """Correct samples per class."""
+        model, params = self.federation.model(job.arch), wire.decode(job.model)
+        assert params is not None
+        return evaluate.correct(model, params, self.federation.test, job.start, job.stop, self.precision)
+
+    def _probe(self, job: Visit, params: Tree) -> tuple[float, float]:
+        federation, test = self.federation, self.federation.test
+        model = federation.model(federation.who(job.client).arch)
+        hits = evaluate.correct(model, params, test, 0, test.size, self.precision)
+        own = federation.private(job.client)
+        return evaluate.local_accuracies(hits, test.counts.tolist(), (own.counts / own.size).tolist())

@@ -1,0 +1,104 @@
+"""Images in reach of one side as batches: gathered, augmented and normalised by whole batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmark.core.api import Batch
+from benchmark.core.data.augment import Augment
+from benchmark.core.keys import Key
+
+
+class Stream:
+    """Rows of a set of images; implements `api.Data`.
+
+    images: (n, h, w, c), uint8 in memory or mapped from a file, or float32 inputs that are used as they are
+    labels: (n,) int64
+    rows: which rows belong to the stream, in this order
+    mean, std: per channel, of pixels in [0, 1]
+    order: "shuffled" anew each epoch, or "stored"
+    """
+
+    def __init__(
+        self, images: np.ndarray, labels: np.ndarray, rows: np.ndarray, *, classes: int,
+        mean: tuple[float, ...], std: tuple[float, ...], augment: Augment | None = None, order: str = "shuffled",
+    ) -> None:  # fmt: skip
+        self.images, self.rows, self.order = images, np.asarray(rows), order
+        self.labels = torch.from_numpy(np.asarray(labels)[self.rows].astype(np.int64))
+        self.counts = torch.bincount(self.labels, minlength=classes)
+        self.classes, self.augment = classes, augment or Augment()
+        self.mean, self.std = torch.tensor(mean)[:, None, None], torch.tensor(std)[:, None, None]
+        self.size = len(self.rows)
+
+    @cached_property
+    def pixels(self) -> Tensor:
+        """The stored images of this stream, (size, h, w, c)."""
+        return torch.from_numpy(np.ascontiguousarray(self.images[self.rows]))
+
+    def inputs(self, rows: Tensor | None = None) -> Tensor:
+        """Normalised images without augmentation, (n, c, h, w) in channels-last memory."""
+        return self.normalise(self.pixels if rows is None else self.pixels[rows])
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Stored images (n, h, w, c) as a network reads them, (n, c, h, w)."""
+        planes = images.permute(0, 3, 1, 2)
+        if planes.dtype != torch.uint8:
+            return planes.contiguous(memory_format=torch.channels_last)
+        return planes.float().div_(255).sub_(self.mean).div_(self.std)
+
+    def restricted(self, rows: Tensor) -> Stream:
+        """The stream of some rows of this one, positions counted anew."""
+        return Stream(
+            self.pixels.numpy(), self.labels.numpy(), rows.numpy(), classes=self.classes, augment=self.augment,
+            mean=tuple(self.mean.flatten().tolist()), std=tuple(self.std.flatten().tolist()), order=self.order,
+        )  # fmt: skip
+
+    def steps(self, epochs: int, batch: int) -> int:
+        """Batches in so many epochs; the last batch of an epoch may be short."""
+        return epochs * -(-self.size // batch)
+
+    def batches(
+        self, key: Key, batch: int, steps: int, augment: bool = True, skip_single: bool = False
+    ) -> Iterator[Batch]:
+        """So many batches, shuffled anew each epoch; skip_single leaves out batches of one sample."""
+        for rows, draw in self._schedule(key, batch, steps):
+            if len(rows) > 1 or not skip_single:
+                yield Batch(self._views(rows, draw, augment), self.labels[rows], rows)
+
+    def views(self, key: Key, batch: int, steps: int) -> Iterator[Batch]:
+        """Two augmented views of every image and an independent batch of the same size; labels are all -1."""
+        others = self._schedule(key("random"), batch, steps)
+        for (rows, draw), (random, random_draw) in zip(self._schedule(key, batch, steps), others, strict=True):
+            first, second = (self._views(rows, draw, True) for _ in range(2))
+            yield Batch(
+                first, torch.full_like(rows, -1), rows, other=second,
+                random=self._views(random[: len(rows)], random_draw, True),
+            )  # fmt: skip
+
+    def looks(self, batch: int) -> Iterator[Batch]:
+        """Every row once, in order, without augmentation."""
+        for rows in torch.arange(self.size).split(batch):
+            yield Batch(self.inputs(rows), self.labels[rows], rows)
+
+    def _schedule(self, key: Key, batch: int, steps: int) -> Iterator[tuple[Tensor, np.random.Generator]]:
+        per_epoch = -(-self.size // batch)
+        for step in range(steps):
+            epoch, position = divmod(step, per_epoch)
+            if position == 0:
+                draw = key("epoch", epoch, "augment").numpy()
+                order = np.arange(self.size)
+                if self.order == "shuffled":
+                    order = key("epoch", epoch, "shuffle").permutation(self.size)
+            yield torch.from_numpy(order[position * batch : (position + 1) * batch]), draw
+
+    def _views(self, rows: Tensor, draw: np.random.Generator, augment: bool) -> Tensor:
+        if not augment or self.augment.none:
+            return self.inputs(rows)
+        planes = self.augment.geometry(self.pixels[rows], draw).permute(0, 3, 1, 2).float().div_(255)
+        planes = self.augment.colour(planes, draw)
+        return self.augment.erase(planes.sub_(self.mean).div_(self.std), draw)

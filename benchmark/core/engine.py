@@ -1,0 +1,242 @@
+"""Phases and rounds: sampling, messages, commit, evaluation. A round commits whole or not at all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from benchmark.core import checkpoint, evaluate, wire
+from benchmark.core import tree as trees
+from benchmark.core.api import Algorithm, Phase, Upload, Who
+from benchmark.core.backends.worker import Judge, Visit, Visited
+from benchmark.core.checkpoint import Memories
+from benchmark.core.errors import BenchmarkError, Diverged
+from benchmark.core.federation import Federation
+from benchmark.core.ledger import Ledger
+from benchmark.core.tree import Tree
+
+CHECKPOINT_SECONDS = 20.0
+SLICES = 4  # of the test set, so that workers share the judging of one model
+Observer = Callable[[dict[str, Any]], None]
+
+
+class Backend(Protocol):
+    """Runs jobs; results come in the order of the jobs."""
+
+    workers: int
+
+    def map(self, what: str, jobs: Any) -> list[Any]:
+        """Results of the worker's method `what`."""
+
+    def close(self) -> None:
+        """End worker processes."""
+
+
+class Run:
+    """One cell from its first round to its last.
+
+    folder: where checkpoints and clients' memories live while it runs
+    identity: what the cell is; a checkpoint of another one is refused
+    """
+
+    def __init__(
+        self, federation: Federation, algorithm: Algorithm, backend: Backend, folder: Path, identity: str,
+        observer: Observer = lambda event: None,
+    ) -> None:  # fmt: skip
+        self.federation, self.algorithm, self.backend = federation, algorithm, backend
+        self.folder, self.identity, self.observer = folder, identity, observer
+        self.phases = algorithm.phases(federation.task.rounds)
+        self.total = sum(phase.rounds for phase in self.phases)
+        self.file = folder / "checkpoint.safetensors"
+        self.server: Tree = {}
+        self.done, self.seconds = 0, 0.0
+        self.ledger, self.memories = Ledger(), Memories(folder / "clients")
+        self.evaluations: list[dict[str, Any]] = []
+        self.probes: list[tuple[float, float]] = []
+
+    def execute(self) -> dict[str, Any]:
+        """Run (or resume) to the end; the result part of a record."""
+        self._restore()
+        started, saved = time.monotonic() - self.seconds, time.monotonic()
+        for number, phase, round_ in self._rounds():
+            self._round(number, phase, round_)
+            if self._judged(number):
+                self._evaluate(number)
+            self.done, self.seconds = number, time.monotonic() - started
+            self._report(number, phase)
+            if time.monotonic() - saved > CHECKPOINT_SECONDS and number < self.total:
+                self._save()
+                saved = time.monotonic()
+        return self._result()
+
+    def _rounds(self) -> Iterator[tuple[int, Phase, int]]:
+        number = 0
+        for phase in self.phases:
+            for round_ in range(phase.rounds):
+                number += 1
+                if number > self.done:
+                    yield number, phase, round_
+
+    def _round(self, number: int, phase: Phase, round_: int) -> None:
+        clients = list(range(self.federation.clients)) if phase.everyone else self.federation.cohort(self._sampled(number))
+        key = self.federation.key("phase", phase.name, "round", round_)
+        self.ledger.open_round()
+        jobs = self._visits(clients, phase, round_, number)
+        uploads = self._collect(phase, jobs, self.backend.map("visit", jobs))
+        self.server = self.algorithm.aggregate(self.server, uploads, phase, self.federation.hub, key("aggregate"))
+        if path := trees.finite(self.server):
+            raise Diverged(f"server memory {path} is not finite", where=f"phase {phase.name}, round {number}")
+
+    def _sampled(self, number: int) -> int:
+        """Sampled rounds before this one: cohorts are the same for methods with and without opening phases."""
+        before = 0
+        for phase in self.phases:
+            if number <= phase.rounds:
+                return before + number - 1
+            number -= phase.rounds
+            before += 0 if phase.everyone else phase.rounds
+        raise ValueError(number)
+
+    def _visits(self, clients: list[int], phase: Phase, round_: int, number: int) -> list[Visit]:
+        key = self.federation.key("phase", phase.name, "round", round_, "download")
+        jobs: list[Visit] = []
+        known: dict[tuple[Any, ...], tuple[Any, wire.Parcel]] = {}  # messages stay alive: ids must not be reused
+        for client in clients:
+            message = self.algorithm.download(self.server, self.federation.who(client), phase, key)
+            where = f"download in phase {phase.name}, round {number}, client {client}"
+            marks = tuple((path, id(leaf)) for path, leaf in wire.check(message, where)) if message is not None else ()
+            if marks not in known:
+                known[marks] = message, wire.encode(message, where)
+            parcel = known[marks][1]
+            self.ledger.enter(phase.name, "down", parcel)
+            jobs.append(
+                Visit(
+                    client, phase, round_, number, parcel.data, self.memories.current(client),
+                    self.memories.path(client, number), probe=number == self.total,
+                )
+            )  # fmt: skip
+        return jobs
+
+    def _collect(self, phase: Phase, jobs: list[Visit], visited: list[Visited]) -> list[Upload]:
+        uploads = []
+        for job, result in zip(jobs, visited, strict=True):
+            if result.remembers:
+                self.memories.commit(job.client, job.number)
+            if result.probe:
+                self.probes.append(result.probe)
+            self.ledger.enter(phase.name, "up", result.upload)
+            message = wire.decode(result.upload.data)
+            if message is not None:
+                uploads.append(Upload(self.federation.who(job.client), message))
+        return uploads
+
+    def _judged(self, number: int) -> bool:
+        return number % self.federation.task.evaluate_every == 0 or number == self.total
+
+    def _evaluate(self, number: int) -> None:
+        counts = self.federation.test.counts.tolist()
+        models = self._common_models() or self._clients_models()
+        hits = self._judge([(who.arch, model) for who, model in models])
+        shares = [evaluate.accuracy(one, counts) for one in hits]
+        classes = [evaluate.per_class(one, counts) for one in hits]
+        self.evaluations.append(
+            {
+                "round": number,
+                "accuracy": round(sum(shares) / len(shares), 6),
+                "per_class": [round(sum(column) / len(column), 6) for column in zip(*classes, strict=True)],
+                "bytes": self.ledger.total("down") + self.ledger.total("up"),
+            }
+        )
+
+    @property
+    def judged(self) -> str:
+        """Whose models are judged: "common" or "clients"."""
+        first = self.federation.who(0).arch
+        heterogeneous = self.federation.task.track == "heterogeneous"
+        return "clients" if heterogeneous or self.algorithm.global_model(self.server, first) is None else "common"
+
+    def _common_models(self) -> list[tuple[Who, Tree]]:
+        if self.judged == "clients":
+            return []
+        who = self.federation.who(0)
+        model = self.algorithm.global_model(self.server, who.arch)
+        assert model is not None
+        return [(who, model)]
+
+    def _clients_models(self) -> list[tuple[Who, Tree]]:
+        pairs = []
+        for client in range(self.federation.clients):
+            who, path = self.federation.who(client), self.memories.current(client)
+            if path is None:
+                site = self.federation.site(client, self.phases[0], 0)
+                memory = self.algorithm.init_client(site, self.federation.birth(client))
+            else:
+                memory = checkpoint.load(path)[0] or {}
+            pairs.append((who, self.algorithm.local_model(self.server, memory, who)))
+        return pairs
+
+    def _judge(self, models: list[tuple[str, Tree]]) -> list[list[int]]:
+        """Correct samples per class of each model; equal models are judged once, a single one by all workers."""
+        size = self.federation.test.size
+        marks = [(arch, tuple(id(leaf) for _, leaf in trees.walk(model))) for arch, model in models]
+        distinct = {mark: (arch, model) for mark, (arch, model) in zip(marks, models, strict=True)}
+        edges = [size * i // SLICES for i in range(SLICES + 1)] if len(distinct) == 1 else [0, size]
+        jobs = [
+            Judge(arch, wire.encode(model, f"model {arch}").data, start, stop)
+            for arch, model in distinct.values()
+            for start, stop in zip(edges, edges[1:], strict=False)
+        ]
+        results = self.backend.map("judge", jobs)
+        slices = len(edges) - 1
+        sums = {
+            mark: [sum(column) for column in zip(*results[i * slices : (i + 1) * slices], strict=True)]
+            for i, mark in enumerate(distinct)
+        }
+        return [sums[mark] for mark in marks]
+
+    def _report(self, number: int, phase: Phase) -> None:
+        event: dict[str, Any] = {
+            "round": number, "rounds": self.total, "phase": phase.name, "seconds": round(self.seconds, 3),
+            "bytes_up": self.ledger.total("up"), "bytes_down": self.ledger.total("down"),
+        }  # fmt: skip
+        if self._judged(number):
+            event["accuracy"] = self.evaluations[-1]["accuracy"]
+            event["forgetting"] = evaluate.forgetting([entry["per_class"] for entry in self.evaluations])
+        self.observer(event)
+
+    def _result(self) -> dict[str, Any]:
+        result = evaluate.summary(self.evaluations, self.federation.task.targets)
+        for place, name in enumerate(("in_local", "out_local")):
+            values = [probe[place] for probe in self.probes]
+            result[name] = round(sum(values) / len(values), 6) if values else None
+        account = self.ledger.to_json()
+        wires = {way: sum(size for _, w, size in account["wire"] if w == way) for way in ("up", "down")}
+        result["bytes"] = {
+            "up": self.ledger.total("up"), "down": self.ledger.total("down"),
+            "up_wire": wires["up"], "down_wire": wires["down"], "by_name": account["payload"],
+        }  # fmt: skip
+        return result
+
+    def _save(self) -> None:
+        facts = {
+            "identity": self.identity, "done": self.done, "seconds": self.seconds, "ledger": self.ledger.to_json(),
+            "versions": sorted(self.memories.versions.items()), "evaluations": self.evaluations,
+        }  # fmt: skip
+        checkpoint.save(self.file, self.server, facts)
+        self.memories.prune()
+
+    def _restore(self) -> None:
+        if not self.file.exists():
+            hub, key = self.federation.hub, self.federation.key("server")
+            self.server = self.algorithm.init_server(hub, key)
+            return
+        tree, facts = checkpoint.load(self.file)
+        if facts["identity"] != self.identity:
+            raise BenchmarkError(
+                "the checkpoint belongs to another cell", where=str(self.folder), hint="choose another folder"
+            )
+        self.server, self.done, self.seconds = tree or {}, facts["done"], facts["seconds"]
+        self.ledger, self.evaluations = Ledger.from_json(facts["ledger"]), facts["evaluations"]
+        self.memories = Memories(self.folder / "clients", dict(facts["versions"]))

@@ -1,0 +1,83 @@
+"""Judging models and summing up a run. Accuracies in [0, 1]; counts stay integers as long as possible."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmark.core.data.streams import Stream
+from benchmark.core.local import autocast
+from benchmark.core.model import Model
+from benchmark.core.tree import Tree
+
+BATCH = 500  # fixed, so that the bits of a logit do not depend on who evaluates
+LAST = 5  # evaluations in the mean that is reported beside the final one
+
+
+def correct(model: Model, params: Tree, stream: Stream, start: int, stop: int, precision: str) -> list[int]:
+    """Correctly classified samples per class among rows start..stop-1 of a stream."""
+    hits = torch.zeros(stream.classes, dtype=torch.int64)
+    layout = {n: p.contiguous(memory_format=torch.channels_last) if p.dim() == 4 else p for n, p in params.items()}
+    for rows in torch.arange(start, stop).split(BATCH):
+        with autocast(precision):
+            logits = model.frozen(layout, stream.inputs(rows)).logits
+        right = stream.labels[rows][logits.argmax(1) == stream.labels[rows]]
+        hits += torch.bincount(right, minlength=stream.classes)
+    return hits.tolist()
+
+
+def per_class(hits: Sequence[int], counts: Sequence[int]) -> list[float]:
+    """Accuracy of each class that occurs in the test set."""
+    return [round(hit / count, 6) for hit, count in zip(hits, counts, strict=True) if count]
+
+
+def accuracy(hits: Sequence[int], counts: Sequence[int]) -> float:
+    """Share of correct samples."""
+    return sum(hits) / sum(counts)
+
+
+def forgetting(course: Sequence[Sequence[float]]) -> float:
+    """F = mean over classes of (best accuracy before the end - final accuracy); 0 with a single evaluation.
+
+    course: accuracy per class at each evaluation, in time order
+    """
+    if len(course) < 2:
+        return 0.0
+    values = np.asarray(course)
+    return float(np.mean(values[:-1].max(0) - values[-1]))
+
+
+def local_accuracies(hits: Sequence[int], counts: Sequence[int], share: Sequence[float]) -> tuple[float, float]:
+    """In-local sum_c p(c) A_c and out-local accuracy with weights (1 - p(c)) / (C - 1) of one client's model.
+
+    share: p, the class distribution of the client's data
+    Source: measures in the code published with FedNTD.
+    """
+    scores = np.asarray(hits) / np.maximum(np.asarray(counts), 1)
+    p = np.asarray(share)
+    return float(p @ scores), float((1 - p) @ scores / max(len(p) - 1, 1))
+
+
+def summary(evaluations: list[dict[str, Any]], targets: Sequence[float]) -> dict[str, Any]:
+    """Final accuracy, mean of the last five, forgetting and its course, rounds and bytes to each target.
+
+    A target counts as reached at the first evaluation that is strictly above it.
+    """
+    course = [entry["per_class"] for entry in evaluations]
+    for number, entry in enumerate(evaluations):
+        entry["forgetting"] = round(forgetting(course[: number + 1]), 6)
+    last = evaluations[-LAST:]
+    reached = [next((e for e in evaluations if e["accuracy"] > target), None) for target in targets]
+    return {
+        "accuracy": evaluations[-1]["accuracy"],
+        "accuracy_last5": round(sum(entry["accuracy"] for entry in last) / len(last), 6),
+        "forgetting": evaluations[-1]["forgetting"],
+        "evaluations": evaluations,
+        "targets": [
+            {"accuracy": target, "round": entry["round"] if entry else None, "bytes": entry["bytes"] if entry else None}
+            for target, entry in zip(targets, reached, strict=True)
+        ],
+    }

@@ -1,0 +1,254 @@
+"""A task with its data in hand: gives every client its Site, the server its Hub and the evaluator its test set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+
+from benchmark.core.api import Hub, Optim, Phase, Site, Training, Who
+from benchmark.core.data import partition
+from benchmark.core.data.augment import Augment
+from benchmark.core.data.dataset import Dataset, load
+from benchmark.core.data.streams import Stream
+from benchmark.core.errors import BenchmarkError
+from benchmark.core.keys import Key
+from benchmark.core.model import Model
+from benchmark.core.task import Extra, Task
+from benchmark.core.tree import Tree
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Images (n, h, w, c) and labels (n,) of one side, and which of them it may use."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    rows: np.ndarray
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What a federation is made of; `gather` takes it from a task, replays bring their own.
+
+    private: images and labels of all clients; parts: rows of each client
+    cohorts: who takes part in each sampled round; None draws by key
+    initial: parameters to start from, by architecture; None draws by key
+    """
+
+    private: Rows
+    parts: Sequence[np.ndarray]
+    test: Rows
+    shape: tuple[int, int, int]
+    classes: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    public: Rows | None = None
+    unlabelled: Rows | None = None
+    validation: Rows | None = None
+    cohorts: np.ndarray | None = None
+    initial: Mapping[str, Tree] | None = None
+    order: str = "shuffled"
+
+
+class Federation:
+    """Everything that a run of one task and seed draws on, behind the information barrier."""
+
+    def __init__(self, task: Task, seed: int, ingredients: Ingredients, pooled: bool = False) -> None:
+        self.task, self.key, self.given = task, Key(seed), ingredients
+        self.pooled = pooled
+        self.parts = [np.sort(np.concatenate(ingredients.parts))] if pooled else ingredients.parts
+        self.clients = len(self.parts)
+        self.cohort_size = 1 if pooled else task.cohort
+        train = task.train
+        optim = Optim(**train.optimiser.model_dump())
+        self.train = Training(train.epochs, train.batch, train.steps, optim)
+        self.augment = Augment(**task.augment.model_dump())
+
+    @classmethod
+    def open(cls, task: Task, seed: int, pooled: bool = False, verify: bool = True) -> Federation:
+        """Load what the task names; verify=False trusts the cache (workers of a process that has verified it)."""
+        return cls(task, seed, gather(task, seed, verify), pooled)
+
+    def model(self, arch: str) -> Model:
+        """The network of a name; built once per process."""
+        initial = (self.given.initial or {}).get(arch)
+        if initial is not None:
+            return Model(arch, self.given.shape, self.given.classes, initial)
+        return _model(arch, self.given.shape, self.given.classes)
+
+    def who(self, client: int) -> Who:
+        """What the server knows of a client."""
+        return Who(client, self.task.networks[client % len(self.task.networks)], len(self.parts[client]))
+
+    def birth(self, client: int) -> Key:
+        """Key of a client's first memory, whenever it first takes part."""
+        return self.key("client", client, "init")
+
+    def site(self, client: int, phase: Phase, round_: int) -> Site:
+        """What one client sees in a round, counted from 0 within the phase."""
+        who = self.who(client)
+        share = self.task.cohort / self.task.clients
+        return Site(
+            who=who, model=self.model(who.arch), data=self.private(client), public=self.public, classes=self.given.classes,
+            train=self.train, share=share, lr=self.train.optim.rate(round_),
+        )  # fmt: skip
+
+    def private(self, client: int) -> Stream:
+        """A client's own data."""
+        return self._stream(Rows(self.given.private.images, self.given.private.labels, self.parts[client]))
+
+    @cached_property
+    def public(self) -> Stream | None:
+        """The public images of the task."""
+        return self._stream(self.given.public) if self.given.public else None
+
+    @cached_property
+    def hub(self) -> Hub:
+        """What the server sees."""
+        given = self.given
+        return Hub(
+            models={arch: self.model(arch) for arch in dict.fromkeys(self.task.networks)},
+            whos=_Whos(self),
+            public=self.public,
+            unlabelled=self._unlabelled(given.unlabelled or given.public),
+            validation=self._stream(given.validation, plain=True) if given.validation else None,
+            classes=given.classes,
+            cohort=self.cohort_size,
+            train=self.train,
+        )
+
+    @cached_property
+    def test(self) -> Stream:
+        """The test set: for the evaluator alone."""
+        return self._stream(self.given.test, plain=True)
+
+    def cohort(self, round_: int) -> list[int]:
+        """Clients of a sampled round, counted from 0 over all sampled rounds of the run."""
+        if self.pooled:
+            return [0]
+        if self.given.cohorts is not None:
+            return [int(client) for client in self.given.cohorts[round_]]
+        if self.task.draws == "published":
+            draw = np.random.RandomState(round_)
+            return sorted(int(c) for c in draw.choice(self.clients, self.cohort_size, replace=False))
+        return [int(client) for client in self.key("cohort", round_).choice(self.clients, self.cohort_size)]
+
+    def _stream(self, part: Rows, plain: bool = False) -> Stream:
+        given = self.given
+        return Stream(
+            part.images, part.labels, part.rows, classes=given.classes, mean=given.mean, std=given.std,
+            augment=None if plain else self.augment, order=given.order,
+        )  # fmt: skip
+
+    def _unlabelled(self, part: Rows | None) -> Stream | None:
+        """Labels are struck out, so that no method can use them by accident."""
+        if part is None:
+            return None
+        return self._stream(Rows(part.images, np.zeros_like(part.labels), part.rows))
+
+
+class _Whos(Sequence[Who]):
+    """Every client's Who, made when asked for: a million clients cost nothing."""
+
+    def __init__(self, federation: Federation) -> None:
+        self.federation = federation
+
+    def __len__(self) -> int:
+        return self.federation.clients
+
+    def __getitem__(self, client: Any) -> Any:
+        if isinstance(client, slice):
+            return [self.federation.who(i) for i in range(*client.indices(len(self)))]
+        if not 0 <= client < len(self):
+            raise IndexError(client)
+        return self.federation.who(client)
+
+
+@lru_cache(maxsize=64)
+def _model(arch: str, shape: tuple[int, int, int], classes: int) -> Model:
+    return Model(arch, shape, classes)
+
+
+def gather(task: Task, seed: int, verify: bool = True) -> Ingredients:
+    """Load the task's datasets and cut validation, public part and clients, all by keys of the seed."""
+    data = load(task.dataset, verify)
+    key = Key(seed)("split")
+    labels = data.train.labels
+    rest, held = np.arange(len(labels)), np.arange(0)
+    if task.validation:
+        rest, held = partition.hold_out(labels, task.validation, key("validation"))
+    classes = len(data.classes)
+    extras: dict[str, Rows | None] = {}
+    for name in ("public", "unlabelled"):
+        extra: Extra | None = getattr(task, name)
+        extras[name] = None
+        if extra is not None and extra.dataset in (None, task.dataset):
+            rest, part = _cut(data, rest, extra.size, key(name))
+            extras[name] = part
+        elif extra is not None:
+            extras[name] = _other(data, extra, classes, key(name), verify)
+    joint = task.public is not None and task.public.dataset is not None and task.public.labels == "joint"
+    if joint:
+        classes += len(load(str(task.public.dataset), verify=False).classes)  # type: ignore[union-attr]
+    private = Rows(data.train.images, labels, rest)
+    return Ingredients(
+        private=private, parts=split(task, data, rest, key("clients")),
+        test=Rows(data.test.images, data.test.labels, np.arange(len(data.test.labels))),
+        shape=data.shape, classes=classes, mean=data.mean, std=data.std,
+        validation=Rows(data.train.images, labels, held) if task.validation else None, **extras,
+    )  # fmt: skip
+
+
+def split(task: Task, data: Dataset, rest: np.ndarray, key: Key) -> list[np.ndarray]:
+    """Rows of each client, out of the rows that are left for clients."""
+    labels, how, clients = data.train.labels[rest], task.split, task.clients
+    match how.kind:
+        case "iid":
+            parts = partition.iid(labels, clients, key)
+        case "shards":
+            parts = partition.shards(labels, clients, how.shards, key, how.draws)
+        case "dirichlet":
+            parts = partition.dirichlet(labels, clients, how.alpha, how.minimum, key)
+        case "dirichlet_equal":
+            parts = partition.dirichlet_equal(labels, clients, how.alpha, key)
+        case "labels_removed":
+            parts = partition.labels_removed(labels, clients, how.per_client, how.targets, how.keep, key)
+        case "few_per_class":
+            parts = partition.few_per_class(labels, clients, how.classes, how.per_class, key)
+        case "superclass":
+            if data.train.coarse is None:
+                raise BenchmarkError(f"{data.name} has no superclasses", where=task.name, hint="use cifar100")
+            coarse = data.train.coarse[rest]
+            parts = partition.superclass(labels, coarse, clients, how.per_class, how.superclasses, key)
+    return [rest[part] for part in parts]
+
+
+def _cut(data: Dataset, rest: np.ndarray, size: int, key: Key) -> tuple[np.ndarray, Rows]:
+    if size >= len(rest):
+        raise BenchmarkError(f"{size} public images of {len(rest)} training images", hint="ask for fewer")
+    left, held = partition.hold_out(data.train.labels[rest], size / len(rest), key)
+    return rest[left], Rows(data.train.images, data.train.labels, rest[held])
+
+
+def _other(data: Dataset, extra: Extra, offset: int, key: Key, verify: bool) -> Rows:
+    other = load(str(extra.dataset), verify)
+    if other.shape != data.shape:
+        raise BenchmarkError(f"{other.name} has shape {other.shape}, {data.name} {data.shape}", hint="use equal shapes")
+    if extra.size > len(other.train.labels):
+        raise BenchmarkError(f"{extra.size} images of {len(other.train.labels)} in {other.name}", hint="ask for fewer")
+    labels = other.train.labels + (offset if extra.labels == "joint" else 0)
+    return Rows(other.train.images, labels, key.choice(len(labels), extra.size))
+
+
+def split_tables(task: Task) -> dict[str, Any]:
+    """Readable split of every seed of a task: class counts per client and a fingerprint of all rows."""
+    data = load(task.dataset)
+    tables = {}
+    for seed in task.seeds:
+        parts = gather(task, seed, verify=False).parts
+        tables[str(seed)] = partition.split_table(parts, data.train.labels, data.classes)
+    return tables

@@ -1,0 +1,99 @@
+"""Replay of recorded runs: the same data, cohorts and initial weights through this engine and these methods."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmark.core import tree as trees
+from benchmark.core.api import Algorithm
+from benchmark.core.backends import Serial, Setting
+from benchmark.core.engine import Run
+from benchmark.core.errors import BenchmarkError
+from benchmark.core.federation import Federation, Ingredients, Rows
+from benchmark.core.task import Iid, Optimiser, Task, Train
+from benchmark.core.tree import Tree
+
+NETWORK = "golden"
+Make = Callable[[str, dict[str, Any]], Algorithm]
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of a golden file."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise BenchmarkError("no such file", where=str(path), hint="give the path of a golden .npz file") from None
+    except Exception as error:  # numpy, zipfile and zlib each have their own
+        raise BenchmarkError(f"unreadable ({type(error).__name__}: {error})", where=str(path)) from None
+
+
+def replay(path: Path, make: Make) -> dict[str, Any]:
+    """Replay one file.
+
+    make: gives the method of a name with its parameters by their official names
+    Returns algorithm, rounds and max_abs_diff of the global parameters over all rounds.
+    """
+    arrays = read(path)
+    try:
+        config = json.loads(str(arrays["config"]))
+        federation = _federation(arrays, config)
+        algorithm = make(config["algorithm"], config["params"])
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        raise BenchmarkError(f"not a golden file ({type(error).__name__}: {error})", where=str(path)) from None
+    return {"algorithm": config["algorithm"], "rounds": config["rounds"], **_compare(federation, algorithm, arrays)}
+
+
+def _federation(arrays: dict[str, np.ndarray], config: dict[str, Any]) -> Federation:
+    count = sum(name.startswith("x_") and name != "x_test" for name in arrays)
+    xs, ys = ([arrays[f"{letter}_{i}"] for i in range(count)] for letter in "xy")
+    edges = np.cumsum([0, *(len(y) for y in ys)])
+    optimiser = Optimiser(
+        name="sgd", lr=config["lr"], momentum=config["momentum"], weight_decay=config["weight_decay"],
+        decay=config["lr_decay_per_round"],
+    )  # fmt: skip
+    task = Task(
+        name="golden", track="global", tier="paper", dataset="golden", split=Iid(kind="iid"), clients=count,
+        cohort=arrays["cohorts"].shape[1], rounds=config["rounds"], networks=(NETWORK,),
+        train=Train(epochs=config["local_epochs"], batch=config["batch_size"], optimiser=optimiser),
+    )  # fmt: skip
+    channels, height, width = arrays["x_test"].shape[1:]
+    return Federation(task, 0, Ingredients(
+        private=_rows(np.concatenate(xs), np.concatenate(ys)),
+        parts=[np.arange(a, b) for a, b in zip(edges, edges[1:], strict=False)],
+        test=_rows(arrays["x_test"], arrays["y_test"]), shape=(channels, height, width), classes=config["num_classes"],
+        mean=(0.0,) * channels, std=(1.0,) * channels, cohorts=arrays["cohorts"],
+        initial={NETWORK: _model(arrays, "init.")}, order="stored",
+    ))  # fmt: skip
+
+
+def _rows(x: np.ndarray, y: np.ndarray) -> Rows:
+    return Rows(np.ascontiguousarray(x.transpose(0, 2, 3, 1)), y, np.arange(len(y)))
+
+
+def _model(arrays: dict[str, np.ndarray], prefix: str) -> Tree:
+    return {k.removeprefix(prefix): torch.from_numpy(v.copy()) for k, v in arrays.items() if k.startswith(prefix)}
+
+
+def _compare(federation: Federation, algorithm: Algorithm, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    differences: list[float] = []
+
+    def observe(event: dict[str, Any]) -> None:
+        expected = _model(arrays, f"round{event['round']}.")
+        ours = algorithm.global_model(run.server, NETWORK)
+        assert ours is not None
+        gaps = trees.map(lambda a, b: (a.double() - b.double()).abs().max(), expected, ours)
+        differences.append(max(float(gap) for gap in gaps.values()))
+
+    with tempfile.TemporaryDirectory() as folder:
+        backend = Serial(Setting(lambda: federation, lambda: algorithm))
+        run = Run(federation, algorithm, backend, Path(folder), "golden", observe)
+        run.execute()
+    return {"max_abs_diff": max(differences)}

@@ -1,0 +1,77 @@
+"""SGD and Adam on flat trees, as PyTorch defines them. Parameters and state are updated in place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from benchmark.core.tree import Tree
+
+
+class Moments(NamedTuple):
+    """What an optimiser remembers between the steps of one pass; empty lists until the first step."""
+
+    first: list[Tensor]
+    second: list[Tensor]
+    steps: int
+
+
+@dataclass(frozen=True)
+class Optim:
+    """An optimiser's settings; `decay` multiplies the rate once per round of a phase."""
+
+    name: Literal["sgd", "adam"] = "sgd"
+    lr: float = 0.01
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    decay: float = 1.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+
+    def rate(self, round_: int) -> float:
+        """Learning rate of a round, counted from 0 within its phase."""
+        return self.lr * self.decay**round_
+
+    def start(self) -> Moments:
+        """A fresh state."""
+        return Moments([], [], 0)
+
+    @torch.no_grad()
+    def apply(self, params: Tree, gradients: Tree, moments: Moments, lr: float) -> Moments:
+        """One step on `params`, in place.
+
+        params, gradients: flat trees with the same names
+        lr: the learning rate of this step
+        """
+        values, grads = list(params.values()), [gradients[name] for name in params]
+        if self.weight_decay:
+            grads = list(torch._foreach_add(grads, values, alpha=self.weight_decay))
+        if self.name == "adam":
+            return self._adam(values, grads, moments, lr)
+        first = moments.first
+        if self.momentum:
+            if first:
+                torch._foreach_mul_(first, self.momentum)
+                torch._foreach_add_(first, grads)
+            else:
+                first = [g.clone() for g in grads]
+            grads = first
+        torch._foreach_add_(values, grads, alpha=-lr)
+        return Moments(first, [], moments.steps + 1)
+
+    def _adam(self, values: list[Tensor], grads: list[Tensor], moments: Moments, lr: float) -> Moments:
+        one, two = self.betas
+        first = moments.first or [torch.zeros_like(v) for v in values]
+        second = moments.second or [torch.zeros_like(v) for v in values]
+        steps = moments.steps + 1
+        torch._foreach_lerp_(first, grads, 1 - one)
+        torch._foreach_mul_(second, two)
+        torch._foreach_addcmul_(second, grads, grads, value=1 - two)
+        scale = torch._foreach_sqrt(second)
+        torch._foreach_div_(scale, (1 - two**steps) ** 0.5)
+        torch._foreach_add_(scale, self.eps)
+        torch._foreach_addcdiv_(values, first, scale, value=-lr / (1 - one**steps))
+        return Moments(first, second, steps)

@@ -1,0 +1,223 @@
+"""A task: one frozen setting, read from benchmark/tasks/<name>.yaml."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from benchmark.core.errors import BenchmarkError
+
+FOLDER = Path(__file__).parents[1] / "tasks"
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Track = Literal["global", "heterogeneous", "personal", "unsupervised"]
+
+
+class Strict(BaseModel):
+    """Unknown fields and implicit conversions are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Iid(Strict):
+    """Equal random parts."""
+
+    kind: Literal["iid"]
+
+
+class Shards(Strict):
+    """s one-class shards per client; `published` draws the classes as FedNTD's code does."""
+
+    kind: Literal["shards"]
+    shards: Positive  # s
+    draws: Literal["keyed", "published"] = "keyed"
+
+
+class Dirichlet(Strict):
+    """Per class Dir(alpha) over clients; sizes differ."""
+
+    kind: Literal["dirichlet"]
+    alpha: Annotated[float, Field(gt=0)]
+    minimum: Positive = 10
+
+
+class DirichletEqual(Strict):
+    """FedDF's draw in groups of ten clients, re-cut into equal sizes."""
+
+    kind: Literal["dirichlet_equal"]
+    alpha: Annotated[float, Field(gt=0)]
+
+
+class LabelsRemoved(Strict):
+    """FAug's setting: each client draws `per_client` samples and keeps `keep` of each of its `targets` labels."""
+
+    kind: Literal["labels_removed"]
+    per_client: Positive
+    targets: Positive
+    keep: Positive = 5
+
+
+class Superclass(Strict):
+    """FedMD's non-IID setting: one class of each superclass per client."""
+
+    kind: Literal["superclass"]
+    per_class: Positive
+    superclasses: tuple[int, ...] = Field(strict=False)
+
+
+class FewPerClass(Strict):
+    """FedMD's IID setting: the same few classes for everyone, k samples of each per client."""
+
+    kind: Literal["few_per_class"]
+    per_class: Positive
+    classes: tuple[int, ...] = Field(strict=False)
+
+
+Split = Annotated[
+    Iid | Shards | Dirichlet | DirichletEqual | LabelsRemoved | Superclass | FewPerClass, Field(discriminator="kind")
+]
+
+
+class Optimiser(Strict):
+    """Local optimiser; the rate of round t is lr * decay**t."""
+
+    name: Literal["sgd", "adam"] = "sgd"
+    lr: Annotated[float, Field(gt=0)]  # eta
+    momentum: Share = 0.0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
+class Train(Strict):
+    """Local training: epochs (or steps), batch and optimiser."""
+
+    epochs: Positive = 1  # E
+    steps: Positive | None = None
+    batch: Positive  # B
+    optimiser: Optimiser
+
+
+class AugmentSpec(Strict):
+    """Augmentation of training images; see data/augment.py."""
+
+    crop: Annotated[int, Field(ge=0)] = 0
+    pad: Literal["zero", "reflect"] = "zero"
+    flip: bool = False
+    cutout: Annotated[int, Field(ge=0)] = 0
+    brightness: Share = 0.0
+    contrast: Share = 0.0
+    grey: Share = 0.0
+
+
+class Extra(Strict):
+    """Public or unlabelled images: another dataset's training images, or a part of the task's own, held out.
+
+    labels: "own" for the task's classes, "joint" for classes appended after the task's, "none"
+    """
+
+    dataset: str | None = None
+    size: Positive
+    labels: Literal["own", "joint", "none"] = "own"
+
+
+class Task(Strict):
+    """A frozen setting; two numbers compare only within one task."""
+
+    name: str
+    track: Track
+    tier: Literal["quick", "lite", "paper"]
+    dataset: str
+    split: Split
+    clients: Positive  # N
+    cohort: Positive  # K
+    rounds: Positive  # T
+    networks: tuple[str, ...] = Field(min_length=1, strict=False)  # client i has networks[i mod len]
+    train: Train
+    augment: AugmentSpec = AugmentSpec()
+    validation: Share = 0.0
+    public: Extra | None = None
+    unlabelled: Extra | None = None
+    draws: Literal["keyed", "published"] = "keyed"  # of cohorts
+    evaluate_every: Positive = 1
+    targets: tuple[float, ...] = Field(default=(), strict=False)  # accuracies in [0, 1]
+    seeds: tuple[int, ...] = Field(default=(0, 1, 2), strict=False)
+    precision: Literal["fp32", "bf16"] = "fp32"
+    methods: dict[str, dict[str, Any]] = {}  # hyper-parameters that differ from the methods' defaults
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Task:
+        if self.cohort > self.clients:
+            raise ValueError(f"cohort {self.cohort} is larger than clients {self.clients}")
+        if len(self.networks) > self.clients:
+            raise ValueError(f"{len(self.networks)} networks for {self.clients} clients")
+        return self
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """Everything that a number of this task depends on: no prose, no other method's settings, no list of seeds."""
+        return self.model_dump(mode="json", exclude={"methods", "note", "seeds", "targets"})
+
+    @property
+    def sha256(self) -> str:
+        """Hash of `protocol`."""
+        return hashlib.sha256(json.dumps(self.protocol, sort_keys=True).encode()).hexdigest()
+
+
+def names() -> list[str]:
+    """All tasks, by file stem."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def load(name: str) -> Task:
+    """The task of a name, or of a path to a YAML file."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+    if not path.is_file():
+        near = difflib.get_close_matches(name, names(), n=1)
+        hint = f"did you mean {near[0]}?" if near else "`fedbench list tasks` shows all tasks"
+        raise BenchmarkError(f"unknown task {name}", hint=hint)
+    return parse(path.read_text(encoding="utf-8", errors="replace"), str(path), path.stem)
+
+
+def parse(text: str, where: str, name: str) -> Task:
+    """A task from the text of its file; every fault is named with its path."""
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error)
+        raise BenchmarkError(f"broken YAML{line}: {problem}", where=where, hint="mend the file") from None
+    except (RecursionError, ValueError) as error:
+        raise BenchmarkError(f"unreadable YAML: {type(error).__name__}", where=where, hint="mend the file") from None
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise BenchmarkError("a task file holds `field: value` lines", where=where, hint="see docs/protocol.md")
+    try:
+        return Task.model_validate({"name": name, **content})
+    except ValidationError as error:
+        raise BenchmarkError(faults(error, Task), where=where, hint="mend these fields") from None
+
+
+def faults(error: ValidationError, model: type[BaseModel]) -> str:
+    """All faults of a validation in one line, unknown fields with the nearest known one."""
+    return "; ".join(_fault(entry, model) for entry in error.errors()[:8])
+
+
+def _fault(entry: Any, model: type[BaseModel]) -> str:
+    path = ".".join(str(part) for part in entry["loc"]) or model.__name__.lower()
+    if entry["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(entry["loc"][-1]), _field_names(model), n=1)
+        return f"unknown field {path}" + (f", did you mean {near[0]}?" if near else "")
+    got = f", got {str(entry['input'])[:60]!r}" if entry["type"] != "missing" else ""
+    return f"{path}: {entry['msg']}{got}"
+
+
+def _field_names(model: type[BaseModel]) -> list[str]:
+    nested = (Train, Optimiser, AugmentSpec, Extra, Shards, Dirichlet, LabelsRemoved, Superclass, FewPerClass)
+    return sorted({name for kind in (model, *nested) for name in kind.model_fields})
