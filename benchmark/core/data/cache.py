@@ -1,10 +1,11 @@
-"""Decoded datasets on disk: one array file per split for images and labels, and cache.json, written last, that vouches for them."""
+"""Decoded datasets on disk: array files per split, and cache.json, written last, that vouches for them."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,12 +39,6 @@ def folder(name: str) -> Path:
     return Path(root).expanduser() / "data" / name
 
 
-def size(name: str) -> int | None:
-    """Bytes of a cached dataset, None if it is not cached."""
-    receipt = _receipt(name)
-    return sum(receipt.sizes.values()) if receipt else None
-
-
 def write(name: str, source: str, arrays: Arrays, fingerprints: dict[str, str]) -> None:
     """Replace the cached dataset by canonical rows; readers see the old files or the new ones, never a part."""
     target = folder(name)
@@ -51,14 +46,15 @@ def write(name: str, source: str, arrays: Arrays, fingerprints: dict[str, str]) 
         target.mkdir(parents=True, exist_ok=True)
         for split, (images, labels) in arrays.items():
             for kind, array in (("images", images), ("labels", labels.astype(np.uint8))):
-                _replace(target / f"{split}-{kind}.npy", lambda file, array=array: np.save(file, array))
+                _replace(target / f"{split}-{kind}.npy", partial(np.save, arr=array))
         sizes = {path.name: path.stat().st_size for path in (target / file for file in _files(arrays))}
         receipt = Receipt(source=source, fingerprints=fingerprints, sizes=sizes)
         text = receipt.model_dump_json(indent=1) + "\n"
         _replace(target / "cache.json", lambda file: file.write(text.encode()))
     except OSError as error:
         hint = "free some space or set FEDBENCH_CACHE to another folder"
-        raise BenchmarkError(f"{name} cannot be cached: {error.strerror}", where=str(target), hint=hint) from error
+        message = f"{name} cannot be cached: {error.strerror or error}"
+        raise BenchmarkError(message, where=str(target), hint=hint, user=False) from error
 
 
 def read(name: str, facts: Facts, verify: bool) -> Cached | None:
@@ -98,7 +94,8 @@ def _array(name: str, file: str, receipt: Receipt) -> np.ndarray:
         how = "truncated" if found < (expected or 0) else "not the file that was written"
         raise _damaged(name, file, f"is {how}: {found} bytes, expected {expected}")
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        return array
     except (ValueError, OSError, SyntaxError) as error:
         raise _damaged(name, file, f"has a changed header ({error})") from error
 

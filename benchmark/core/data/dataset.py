@@ -64,12 +64,13 @@ def fetch(name: str, download: bool = False) -> Dataset:
     if source is not None and not (download and source.name == "torchvision"):
         arrays, origin, remedy = source.read(name), source.name, source.remedy
     elif download:
-        arrays, origin, remedy = sources.download(name), "torchvision", f"try again: fedbench data get {name} --download"
+        arrays, origin, remedy = sources.download(name), "torchvision", f"delete what is in {sources.archives()}"
     else:
         asked = ", ".join(source.name for source in sources.SOURCES)
         raise BenchmarkError(f"{name} is in no source ({asked})", hint=f"get it: {sources.commands(name)[0]}")
     rows, prints = _verified(name, known, arrays, origin, remedy)
-    cache.write(name, _label(known, origin), rows, prints)
+    label = origin if known.complete else f"{origin} (no fingerprint is known yet: only counts were checked)"
+    cache.write(name, label, rows, prints)
     cached = cache.read(name, known, verify=False)
     assert cached is not None
     return _dataset(name, known, cached)
@@ -85,11 +86,6 @@ def _verified(name: str, known: Facts, arrays: Arrays, origin: str, remedy: str)
             where = f"{name} from {origin}"
             raise BenchmarkError(error.message, where=where, hint=remedy, user=False) from error
     return rows, prints
-
-
-def _label(known: Facts, origin: str) -> str:
-    seen = all(split.fingerprint for split in known.splits.values())
-    return origin if seen else f"{origin} (counts checked; no fingerprint is known yet)"
 
 
 def _dataset(name: str, known: Facts, cached: cache.Cached) -> Dataset:

@@ -1,6 +1,7 @@
 """What every dataset must be: counts, shape, channel statistics and fingerprints, whatever source its files come from.
 
-Canonical order: the images of a split ascend by the sha256 of their own bytes (height, width, channel, uint8), ties by label.
+Canonical order: the images of a split ascend by the sha256 of their own bytes (height, width, channel, uint8), ties by
+label.
 Fingerprint: sha256 over all image bytes in that order, then over the labels as uint8.
 """
 
@@ -48,6 +49,11 @@ class Facts(BaseModel):
     coarse_classes: tuple[str, ...] | None = None
 
     @property
+    def complete(self) -> bool:
+        """Whether every split has a fingerprint."""
+        return all(split.fingerprint for split in self.splits.values())
+
+    @property
     def bytes(self) -> int:
         """Size of the decoded images and labels."""
         return sum(split.n for split in self.splits.values()) * (int(np.prod(self.shape)) + 1)
@@ -71,14 +77,14 @@ def facts(name: str) -> Facts:
 
 def canonical(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The same rows in canonical order: images uint8 [n, ...], labels uint8 [n]."""
-    digests = [hashlib.sha256(np.ascontiguousarray(image)).digest() for image in images]
+    digests = [hashlib.sha256(image.tobytes()).digest() for image in images]
     order = sorted(range(len(images)), key=lambda i: (digests[i], labels[i]))
     return np.ascontiguousarray(images[order]), labels[order].astype(np.uint8)
 
 
 def fingerprint(images: np.ndarray, labels: np.ndarray) -> str:
     """sha256, hexadecimal, of rows that are in canonical order."""
-    digest = hashlib.sha256(np.ascontiguousarray(images))
+    digest = hashlib.sha256(np.ascontiguousarray(images).data)
     digest.update(labels.astype(np.uint8).tobytes())
     return digest.hexdigest()
 
@@ -86,13 +92,14 @@ def fingerprint(images: np.ndarray, labels: np.ndarray) -> str:
 def check(facts: Facts, split: str, images: np.ndarray, labels: np.ndarray) -> str:
     """Compare canonical rows with the facts and return their fingerprint.
 
-    Raises BenchmarkError that says which fact fails; callers add dataset, source and remedy. Without a known fingerprint only
-    shape, number and class counts are compared.
+    Raises BenchmarkError that says which fact fails; callers add dataset, source and remedy. Without a known
+    fingerprint only shape, number and class counts are compared.
     """
     known = facts.splits[split]
     expected = (known.n, *facts.shape)
     if images.shape != expected or images.dtype != np.uint8 or labels.shape != (known.n,):
-        raise BenchmarkError(f"{split} has {images.dtype} images of shape {images.shape}, expected {expected}", user=False)
+        message = f"{split} has {images.dtype} images of shape {images.shape}, expected {expected}"
+        raise BenchmarkError(message, user=False)
     counts = tuple(np.bincount(labels, minlength=len(facts.classes)).tolist())
     if counts != known.class_counts:
         wrong = next(c for c in range(len(counts)) if counts[c : c + 1] != known.class_counts[c : c + 1])

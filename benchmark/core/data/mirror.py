@@ -9,7 +9,7 @@ import os
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -25,7 +25,7 @@ SHEET = 100
 """Images side by side in one sheet; WebP allows 16,383 pixels, so images up to 163 pixels wide can be packed."""
 
 ZIP_ENTRY, ZIP_END = 150, 100
-"""Upper bounds in bytes of what a zip file adds per entry (two headers, twice a name of nine letters) and at its end."""
+"""Upper bounds in bytes of what a zip file adds per entry (two headers, a short name twice) and at its end."""
 
 
 class PackedFile(BaseModel):
@@ -68,7 +68,7 @@ def holds(folder: Path, name: str) -> bool:
 
 
 def read(folder: Path, name: str) -> Arrays:
-    """Decode one dataset: rows in canonical order up to ties. Files are checked by size and sha256 before they are decoded."""
+    """Decode one dataset: rows in canonical order. Files are checked by size and sha256 before they are decoded."""
     try:
         packed = PackedDataset.model_validate(_datasets(folder)[name])
     except ValidationError as error:
@@ -79,7 +79,10 @@ def read(folder: Path, name: str) -> Arrays:
 
 
 def pack(dataset: Dataset, folder: Path, part_bytes: int = 20_000_000) -> list[Path]:
-    """Write a dataset into a mirror folder, beside those already there; returns the files written, no zip above part_bytes."""
+    """Write a dataset into a mirror folder, beside those already there, and return the files written.
+
+    part_bytes: no zip grows beyond it
+    """
     home = folder / dataset.name
     known = _datasets(folder) if (folder / "MANIFEST.json").exists() else {}
     try:
@@ -89,17 +92,20 @@ def pack(dataset: Dataset, folder: Path, part_bytes: int = 20_000_000) -> list[P
         temporary.write_text(json.dumps({"format": 1, "datasets": {**known, dataset.name: entry}}, indent=1) + "\n")
         temporary.replace(folder / "MANIFEST.json")
     except OSError as error:
+        message = f"{dataset.name} cannot be packed: {error.strerror or error}"
         hint = "free some space or choose another folder"
-        raise BenchmarkError(f"{dataset.name} cannot be packed: {error.strerror}", where=str(home), hint=hint) from error
+        raise BenchmarkError(message, where=str(home), hint=hint, user=False) from error
     return [*written, folder / "MANIFEST.json"]
 
 
 def _pack_dataset(dataset: Dataset, home: Path, part_bytes: int) -> tuple[dict[str, object], list[Path]]:
     splits = {"train": dataset.train, "test": dataset.test}
-    labels = {split: rows.labels for split, rows in splits.items()}
-    labels |= {f"{split}_coarse": rows.coarse for split, rows in splits.items() if rows.coarse is not None}
-    np.savez(home / "labels.npz", **{name: values.astype(np.uint8) for name, values in labels.items()})
-    written, described = [home / "labels.npz"], {}
+    labels: dict[str, Any] = {split: rows.labels.astype(np.uint8) for split, rows in splits.items()}
+    for split, rows in splits.items():
+        if rows.coarse is not None:
+            labels[f"{split}_coarse"] = rows.coarse.astype(np.uint8)
+    np.savez(home / "labels.npz", **labels)
+    written, described = [home / "labels.npz"], dict[str, object]()
     for split, rows in splits.items():
         parts = _write_parts(home, split, _sheets(rows), part_bytes)
         described[split] = {
@@ -133,7 +139,8 @@ def _write_parts(home: Path, split: str, sheets: Iterable[bytes], part_bytes: in
     for sheet in sheets:
         need = len(sheet) + ZIP_ENTRY
         if need > part_bytes - ZIP_END:
-            raise BenchmarkError(f"one sheet takes {need} bytes, more than a part of {part_bytes}", hint="allow larger parts")
+            message = f"one sheet takes {need} bytes, more than a part of {part_bytes}"
+            raise BenchmarkError(message, hint="allow larger parts")
         if need > room - ZIP_END:
             parts.append([])
             room = part_bytes
@@ -154,7 +161,7 @@ def _describe(path: Path) -> dict[str, object]:
 
 def _datasets(folder: Path) -> dict[str, object]:
     try:
-        return json.loads((folder / "MANIFEST.json").read_bytes())["datasets"]
+        return dict(json.loads((folder / "MANIFEST.json").read_bytes())["datasets"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _unusable(folder, f"MANIFEST.json cannot be read ({error})") from error
 
@@ -185,7 +192,7 @@ def _images(folder: Path, split: PackedSplit) -> np.ndarray:
                 filled += len(cells)
     if filled != n:
         raise _unusable(folder, f"{split.files[0].path} and its like hold {filled} images, expected {n}")
-    digests = [hashlib.sha256(image).digest() for image in images]
+    digests = [hashlib.sha256(image.tobytes()).digest() for image in images]
     return images[sorted(range(n), key=digests.__getitem__)]
 
 

@@ -60,7 +60,7 @@ def shards(
     classes = len(present)
     per_class, over = divmod(shards * clients, classes)
     if over or not per_class:
-        message = f"{clients} clients with {shards} shards make {shards * clients} shards, no multiple of {classes} classes"
+        message = f"{clients} clients with {shards} shards each: {shards * clients} is no multiple of {classes} classes"
         raise BenchmarkError(message, hint="change clients or shards")
     size = int(present.min()) // per_class
     if size == 0:
@@ -77,15 +77,16 @@ def shard_labels(classes: int, clients: int, shards: int, key: Key, draws: Liter
     cards = list(range(classes)) * (shards * clients // classes)
     if draws == "published":
         random.Random(PUBLISHED_SEED).shuffle(cards)
-        return np.array(cards).reshape(clients, shards)
-    return np.array(cards)[key("shard labels").permutation(len(cards))].reshape(clients, shards)
+    else:
+        key("shard labels").numpy().shuffle(cards)
+    return np.array(cards, np.int64).reshape(clients, shards)
 
 
 def dirichlet(labels: np.ndarray, clients: int, alpha: float, minimum: int, key: Key) -> Parts:
     """Every class is shared out by proportions from Dir(alpha); all rows are used and no client has fewer than minimum.
 
-    As in FedNTD's `lda`: a client that already has its even share of all rows gets nothing of further classes, and the whole
-    draw is repeated until the smallest client is large enough.
+    As in FedNTD's `lda`: a client that already has its even share of all rows gets nothing of further classes, and the
+    whole draw is repeated until the smallest client is large enough.
     """
     counts = _dirichlet_counts(np.bincount(labels), clients, alpha, minimum, key("proportions"))
     return _ascending(_deal(labels, counts, key("dirichlet")))
@@ -94,8 +95,8 @@ def dirichlet(labels: np.ndarray, clients: int, alpha: float, minimum: int, key:
 def dirichlet_equal(labels: np.ndarray, clients: int, alpha: float, key: Key) -> Parts:
     """FedDF's released split: Dir(alpha) within groups of ten clients, then one list cut again into equal slices.
 
-    Slices mix the classes of neighbours, so this is milder than `dirichlet` at the same alpha. Within a group no draw has a
-    client below half the mean size; rows over after equal slices stay unused.
+    Slices mix the classes of neighbours, so this is milder than `dirichlet` at the same alpha. Within a group no draw
+    has a client below half the mean size; rows over after equal slices stay unused.
     """
     if clients > len(labels):
         raise BenchmarkError(f"{len(labels)} samples do not serve {clients} clients", hint="ask for fewer clients")
@@ -123,7 +124,7 @@ def labels_removed(labels: np.ndarray, clients: int, per_client: int, targets: i
         for target in scarce:
             found = np.flatnonzero(labels[rows] == target)
             if len(found) < keep:
-                message = f"a client drew {len(found)} samples of its target class {target}, fewer than the {keep} to keep"
+                message = f"a client drew {len(found)} samples of its target class {target}, {keep} are to be kept"
                 raise BenchmarkError(message, hint="ask for more samples per client")
             kept[found[:keep]] = True
         parts.append(rows[kept])
@@ -140,7 +141,7 @@ def target_labels(classes: int, clients: int, targets: int, key: Key) -> np.ndar
 def superclass(
     labels: np.ndarray, coarse: np.ndarray, clients: int, per_class: int, superclasses: Sequence[int], key: Key
 ) -> Parts:
-    """FedMD's split: of every superclass, client i owns class number i modulo the classes in it, per_class rows of each."""
+    """FedMD's split: of every superclass with m classes client i owns per_class rows of class number i mod m."""
     counts = np.zeros((clients, _classes(labels)), np.int64)
     for above in superclasses:
         fine = np.unique(labels[coarse == above])
@@ -158,7 +159,7 @@ def few_per_class(labels: np.ndarray, clients: int, classes: Sequence[int], per_
 
 
 def split_table(parts: Sequence[np.ndarray], labels: np.ndarray, classes: Sequence[str]) -> dict[str, object]:
-    """What a split holds: samples per class of every client, and the sha256 of sizes and row numbers (int64, little-endian)."""
+    """Samples per class of every client, and the sha256 of all sizes and row numbers (int64, little-endian)."""
     digest = hashlib.sha256()
     for rows in parts:
         digest.update(np.array([len(rows), *rows], "<i8").tobytes())

@@ -8,11 +8,12 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from benchmark.core.data import mirror
-from benchmark.core.data.manifest import Arrays, facts
+from benchmark.core.data.manifest import Arrays, canonical, facts
 from benchmark.core.errors import BenchmarkError
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -21,7 +22,7 @@ DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 
 @dataclass(frozen=True)
 class Source:
-    """One kind of source. has looks without importing anything heavy; read decodes; remedy: what to do about bad files."""
+    """One kind of source: has looks without heavy imports, read decodes, remedy says what to do about bad files."""
 
     name: str
     has: Callable[[str], bool]
@@ -66,7 +67,7 @@ def commands(name: str) -> list[str]:
 
 
 def download(name: str) -> Arrays:
-    """Let torchvision fetch what is missing into the archives folder, then read it. Raises BenchmarkError if it cannot."""
+    """Let torchvision fetch what is missing into the archives folder, then read. Raises BenchmarkError if it cannot."""
     if name not in ARCHIVES:
         raise BenchmarkError(f"{name} has no archive to download", hint=f"try {commands(name)[0]}")
     return _torchvision(name, fetch=True)
@@ -78,8 +79,6 @@ def _digits(name: str) -> Arrays:
     The cut is the project's own: over everything in canonical order, every fifth image is a test image.
     """
     from sklearn.datasets import load_digits
-
-    from benchmark.core.data.manifest import canonical
 
     raw = load_digits()
     levels = (raw.images.astype(np.int64) * 255 + 8) // 16
@@ -113,28 +112,30 @@ def _torchvision(name: str, fetch: bool = False) -> Arrays:
 
     kind = getattr(datasets, ARCHIVES[name].kind)
     unpack = fetch or _intact(kind)
+    svhn = kind is datasets.SVHN
+    arrays = {}
     try:
-        if kind is datasets.SVHN:
-            rows = {split: kind(archives(), split, download=unpack) for split in ("train", "test")}
-            return {split: (np.transpose(r.data, (0, 2, 3, 1)), r.labels) for split, r in rows.items()}
-        rows = {split: kind(archives(), split == "train", download=unpack) for split in ("train", "test")}
-        height, width, channels = facts(name).shape
-        return {s: (np.asarray(r.data).reshape(-1, height, width, channels), np.asarray(r.targets)) for s, r in rows.items()}
+        for split in ("train", "test"):
+            rows = kind(archives(), split if svhn else split == "train", download=unpack)
+            images = np.transpose(rows.data, (0, 2, 3, 1)) if svhn else np.asarray(rows.data)
+            labels = np.asarray(rows.labels if svhn else rows.targets)
+            arrays[split] = images.reshape(-1, *facts(name).shape), labels
     except (RuntimeError, OSError, AssertionError, ValueError, EOFError, KeyError) as error:
         what = "cannot be downloaded" if fetch else "is incomplete or damaged"
         hint = f"delete what is broken and run: fedbench data get {name} --download"
         message = f"torchvision's archive of {name} {what}: {error}"
         raise BenchmarkError(message, where=str(archives()), hint=hint, user=False) from error
+    return arrays
 
 
-def _intact(kind: type) -> bool:
+def _intact(kind: Any) -> bool:
     """Whether every packed archive of a torchvision dataset class is there with the md5 that torchvision expects."""
     from torchvision.datasets.utils import check_integrity
 
     if hasattr(kind, "resources"):
         packed = [(f"{kind.__name__}/raw/{file}", md5) for file, md5 in kind.resources]
     elif hasattr(kind, "split_list"):
-        packed = [tuple(kind.split_list[split][1:]) for split in ("train", "test")]
+        packed = [kind.split_list[split][1:] for split in ("train", "test")]
     else:
         packed = [(kind.filename, kind.tgz_md5)]
     return all(check_integrity(archives() / file, md5) for file, md5 in packed)
@@ -145,11 +146,11 @@ def _has_debian(name: str) -> bool:
 
 
 def _debian(name: str) -> Arrays:
-    prefixes = {"train": "train", "test": "t10k"}
-    return {
-        split: (read_idx(DEBIAN / f"{start}-images-idx3-ubyte.gz")[..., None], read_idx(DEBIAN / f"{start}-labels-idx1-ubyte.gz"))
-        for split, start in prefixes.items()
-    }
+    arrays = {}
+    for split, start in (("train", "train"), ("test", "t10k")):
+        images = read_idx(DEBIAN / f"{start}-images-idx3-ubyte.gz")
+        arrays[split] = images[..., None], read_idx(DEBIAN / f"{start}-labels-idx1-ubyte.gz")
+    return arrays
 
 
 def read_idx(path: Path) -> np.ndarray:
