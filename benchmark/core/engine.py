@@ -5,33 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from benchmark.core import checkpoint, evaluate, wire
 from benchmark.core import tree as trees
-from benchmark.core.api import Algorithm, Phase, Upload, Who
-from benchmark.core.backends.worker import Judge, Visit, Visited
+from benchmark.core.api import Algorithm, Phase, Upload
+from benchmark.core.backends.worker import Backend, Visit, Visited
 from benchmark.core.checkpoint import Memories
 from benchmark.core.errors import BenchmarkError, Diverged
 from benchmark.core.federation import Federation
+from benchmark.core.judge import JUDGES
 from benchmark.core.ledger import Ledger
 from benchmark.core.tree import Tree
 
 CHECKPOINT_SECONDS = 20.0
-SLICES = 4  # of the test set, so that workers share the judging of one model
 Observer = Callable[[dict[str, Any]], None]
-
-
-class Backend(Protocol):
-    """Runs jobs; results come in the order of the jobs."""
-
-    workers: int
-
-    def map(self, what: str, jobs: Any) -> list[Any]:
-        """Results of the worker's method `what`."""
-
-    def close(self) -> None:
-        """End worker processes."""
 
 
 class Run:
@@ -47,6 +35,7 @@ class Run:
     ) -> None:  # fmt: skip
         self.federation, self.algorithm, self.backend = federation, algorithm, backend
         self.folder, self.identity, self.observer = folder, identity, observer
+        self.judge = JUDGES[federation.task.track](federation, algorithm, backend)
         self.phases = algorithm.phases(federation.task.rounds)
         self.total = sum(phase.rounds for phase in self.phases)
         self.file = folder / "checkpoint.safetensors"
@@ -54,7 +43,7 @@ class Run:
         self.done, self.seconds = 0, 0.0
         self.ledger, self.memories = Ledger(), Memories(folder / "clients")
         self.evaluations: list[dict[str, Any]] = []
-        self.probes: list[tuple[float, float]] = []
+        self.locals: list[tuple[float, float]] = []
 
     def execute(self) -> dict[str, Any]:
         """Run (or resume) to the end; the result part of a record."""
@@ -114,7 +103,7 @@ class Run:
             jobs.append(
                 Visit(
                     client, phase, round_, number, parcel.data, self.memories.current(client),
-                    self.memories.path(client, number), probe=number == self.total,
+                    self.memories.path(client, number), judged=number == self.total and self.judge.after_work,
                 )
             )  # fmt: skip
         return jobs
@@ -124,8 +113,8 @@ class Run:
         for job, result in zip(jobs, visited, strict=True):
             if result.remembers:
                 self.memories.commit(job.client, job.number)
-            if result.probe:
-                self.probes.append(result.probe)
+            if result.accuracies:
+                self.locals.append(result.accuracies)
             self.ledger.enter(phase.name, "up", result.upload)
             message = wire.decode(result.upload.data)
             if message is not None:
@@ -136,65 +125,14 @@ class Run:
         return number % self.federation.task.evaluate_every == 0 or number == self.total
 
     def _evaluate(self, number: int) -> None:
-        counts = self.federation.test.counts.tolist()
-        models = self._common_models() or self._clients_models()
-        hits = self._judge([(who.arch, model) for who, model in models])
-        shares = [evaluate.accuracy(one, counts) for one in hits]
-        classes = [evaluate.per_class(one, counts) for one in hits]
-        self.evaluations.append(
-            {
-                "round": number,
-                "accuracy": round(sum(shares) / len(shares), 6),
-                "per_class": [round(sum(column) / len(column), 6) for column in zip(*classes, strict=True)],
-                "bytes": self.ledger.total("down") + self.ledger.total("up"),
-            }
-        )
+        scores = self.judge.scores(self.server, self.memories)
+        total = self.ledger.total("down") + self.ledger.total("up")
+        self.evaluations.append({"round": number, **scores, "bytes": total})
 
     @property
     def judged(self) -> str:
         """Whose models are judged: "common" or "clients"."""
-        first = self.federation.who(0).arch
-        heterogeneous = self.federation.task.track == "heterogeneous"
-        return "clients" if heterogeneous or self.algorithm.global_model(self.server, first) is None else "common"
-
-    def _common_models(self) -> list[tuple[Who, Tree]]:
-        if self.judged == "clients":
-            return []
-        who = self.federation.who(0)
-        model = self.algorithm.global_model(self.server, who.arch)
-        assert model is not None
-        return [(who, model)]
-
-    def _clients_models(self) -> list[tuple[Who, Tree]]:
-        pairs = []
-        for client in range(self.federation.clients):
-            who, path = self.federation.who(client), self.memories.current(client)
-            if path is None:
-                site = self.federation.site(client, self.phases[0], 0)
-                memory = self.algorithm.init_client(site, self.federation.birth(client))
-            else:
-                memory = checkpoint.load(path)[0] or {}
-            pairs.append((who, self.algorithm.local_model(self.server, memory, who)))
-        return pairs
-
-    def _judge(self, models: list[tuple[str, Tree]]) -> list[list[int]]:
-        """Correct samples per class of each model; equal models are judged once, a single one by all workers."""
-        size = self.federation.test.size
-        marks = [(arch, tuple(id(leaf) for _, leaf in trees.walk(model))) for arch, model in models]
-        distinct = {mark: (arch, model) for mark, (arch, model) in zip(marks, models, strict=True)}
-        edges = [size * i // SLICES for i in range(SLICES + 1)] if len(distinct) == 1 else [0, size]
-        jobs = [
-            Judge(arch, wire.encode(model, f"model {arch}").data, start, stop)
-            for arch, model in distinct.values()
-            for start, stop in zip(edges, edges[1:], strict=False)
-        ]
-        results = self.backend.map("judge", jobs)
-        slices = len(edges) - 1
-        sums = {
-            mark: [sum(column) for column in zip(*results[i * slices : (i + 1) * slices], strict=True)]
-            for i, mark in enumerate(distinct)
-        }
-        return [sums[mark] for mark in marks]
+        return self.judge.whose(self.server)
 
     def _report(self, number: int, phase: Phase) -> None:
         event: dict[str, Any] = {
@@ -209,7 +147,7 @@ class Run:
     def _result(self) -> dict[str, Any]:
         result = evaluate.summary(self.evaluations, self.federation.task.targets)
         for place, name in enumerate(("in_local", "out_local")):
-            values = [probe[place] for probe in self.probes]
+            values = [pair[place] for pair in self.locals]
             result[name] = round(sum(values) / len(values), 6) if values else None
         account = self.ledger.to_json()
         wires = {way: sum(size for _, w, size in account["wire"] if w == way) for way in ("up", "down")}

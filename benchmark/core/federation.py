@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
-from benchmark.core.api import Hub, Optim, Phase, Site, Training, Who
+from benchmark.core.api import Algorithm, Hub, Optim, Phase, Site, Training, Who
 from benchmark.core.data import partition
 from benchmark.core.data.augment import Augment
 from benchmark.core.data.dataset import Dataset, load
@@ -57,9 +57,12 @@ class Ingredients:
 class Federation:
     """Everything that a run of one task and seed draws on, behind the information barrier."""
 
-    def __init__(self, task: Task, seed: int, ingredients: Ingredients, pooled: bool = False) -> None:
+    def __init__(
+        self, task: Task, seed: int, ingredients: Ingredients, pooled: bool = False,
+        network: Callable[[str], str] = str,
+    ) -> None:  # fmt: skip
         self.task, self.key, self.given = task, Key(seed), ingredients
-        self.pooled = pooled
+        self.pooled, self.network = pooled, network
         self.parts = [np.sort(np.concatenate(ingredients.parts))] if pooled else ingredients.parts
         self.clients = len(self.parts)
         self.cohort_size = 1 if pooled else task.cohort
@@ -69,11 +72,15 @@ class Federation:
         self.augment = Augment(**task.augment.model_dump())
 
     @classmethod
-    def open(cls, task: Task, seed: int, pooled: bool = False, verify: bool = True) -> Federation:
+    def open(cls, task: Task, seed: int, algorithm: Algorithm, verify: bool = True) -> Federation:
         """Load what the task names; verify=False trusts the cache (workers of a process that has verified it)."""
-        return cls(task, seed, gather(task, seed, verify), pooled)
+        return cls(task, seed, gather(task, seed, verify), algorithm.pooled, algorithm.network)
 
     def model(self, arch: str) -> Model:
+        """The network that the method uses for an architecture of the task."""
+        return self.named(self.network(arch))
+
+    def named(self, arch: str) -> Model:
         """The network of a name; built once per process."""
         initial = (self.given.initial or {}).get(arch)
         if initial is not None:
@@ -94,12 +101,13 @@ class Federation:
         share = self.task.cohort / self.task.clients
         return Site(
             who=who, model=self.model(who.arch), data=self.private(client), public=self.public, classes=self.given.classes,
-            train=self.train, share=share, lr=self.train.optim.rate(round_),
+            train=self.train, share=share, lr=self.train.optim.rate(round_), network=self.named,
         )  # fmt: skip
 
     def private(self, client: int) -> Stream:
-        """A client's own data."""
-        return self._stream(Rows(self.given.private.images, self.given.private.labels, self.parts[client]))
+        """A client's own data; without labels on the track that learns without them."""
+        own = Rows(self.given.private.images, self.given.private.labels, self.parts[client])
+        return self._unlabelled(own) if self.task.track == "unsupervised" else self._stream(own)
 
     @cached_property
     def public(self) -> Stream | None:
@@ -109,22 +117,29 @@ class Federation:
     @cached_property
     def hub(self) -> Hub:
         """What the server sees."""
-        given = self.given
+        given, unlabelled = self.given, self.given.unlabelled or self.given.public
         return Hub(
             models={arch: self.model(arch) for arch in dict.fromkeys(self.task.networks)},
             whos=_Whos(self),
             public=self.public,
-            unlabelled=self._unlabelled(given.unlabelled or given.public),
+            unlabelled=self._unlabelled(unlabelled) if unlabelled else None,
             validation=self._stream(given.validation, plain=True) if given.validation else None,
             classes=given.classes,
             cohort=self.cohort_size,
             train=self.train,
+            network=self.named,
         )
 
     @cached_property
     def test(self) -> Stream:
         """The test set: for the evaluator alone."""
         return self._stream(self.given.test, plain=True)
+
+    @cached_property
+    def union(self) -> Stream:
+        """All clients' data with labels: for the evaluator alone."""
+        private = self.given.private
+        return self._stream(Rows(private.images, private.labels, np.sort(np.concatenate(self.parts))), plain=True)
 
     def cohort(self, round_: int) -> list[int]:
         """Clients of a sampled round, counted from 0 over all sampled rounds of the run."""
@@ -144,11 +159,9 @@ class Federation:
             augment=None if plain else self.augment, order=given.order,
         )  # fmt: skip
 
-    def _unlabelled(self, part: Rows | None) -> Stream | None:
+    def _unlabelled(self, part: Rows) -> Stream:
         """Labels are struck out, so that no method can use them by accident."""
-        if part is None:
-            return None
-        return self._stream(Rows(part.images, np.zeros_like(part.labels), part.rows))
+        return self._stream(Rows(part.images, np.full_like(part.labels, -1), part.rows))
 
 
 class _Whos(Sequence[Who]):

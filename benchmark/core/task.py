@@ -126,6 +126,14 @@ class Extra(Strict):
     labels: Literal["own", "joint", "none"] = "own"
 
 
+class ProbeSpec(Strict):
+    """The linear probe that judges representations: Adam on the features of all clients' labelled images."""
+
+    epochs: Positive = 100
+    batch: Positive = 64
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+
+
 class Task(Strict):
     """A frozen setting; two numbers compare only within one task."""
 
@@ -145,6 +153,7 @@ class Task(Strict):
     unlabelled: Extra | None = None
     draws: Literal["keyed", "published"] = "keyed"  # of cohorts
     evaluate_every: Positive = 1
+    probe: ProbeSpec | None = None  # judges the track unsupervised, and no other
     targets: tuple[float, ...] = Field(default=(), strict=False)  # accuracies in [0, 1]
     seeds: tuple[int, ...] = Field(default=(0, 1, 2), strict=False)
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -157,6 +166,8 @@ class Task(Strict):
             raise ValueError(f"cohort {self.cohort} is larger than clients {self.clients}")
         if len(self.networks) > self.clients:
             raise ValueError(f"{len(self.networks)} networks for {self.clients} clients")
+        if (self.probe is not None) != (self.track == "unsupervised"):
+            raise ValueError("`probe:` belongs to the track unsupervised, which needs it")
         return self
 
     @property
@@ -219,5 +230,5 @@ def _fault(entry: Any, model: type[BaseModel]) -> str:
 
 
 def _field_names(model: type[BaseModel]) -> list[str]:
-    nested = (Train, Optimiser, AugmentSpec, Extra, Shards, Dirichlet, LabelsRemoved, Superclass, FewPerClass)
+    nested = (Train, Optimiser, AugmentSpec, Extra, ProbeSpec, Shards, Dirichlet, LabelsRemoved, Superclass, FewPerClass)
     return sorted({name for kind in (model, *nested) for name in kind.model_fields})

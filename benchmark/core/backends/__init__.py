@@ -2,6 +2,6 @@
 
 from benchmark.core.backends.pool import Pool
 from benchmark.core.backends.serial import Serial
-from benchmark.core.backends.worker import Judge, Setting, Visit, Visited, Worker
+from benchmark.core.backends.worker import Backend, Judge, Probe, Setting, Visit, Visited, Worker
 
-__all__ = ["Judge", "Pool", "Serial", "Setting", "Visit", "Visited", "Worker"]
+__all__ = ["Backend", "Judge", "Pool", "Probe", "Serial", "Setting", "Visit", "Visited", "Worker"]

@@ -1,14 +1,15 @@
-"""What a worker does: visit a client, judge a model."""
+"""What a worker does: visit a client, judge a model, probe a representation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 
-from benchmark.core import checkpoint, evaluate, wire
+from benchmark.core import checkpoint, evaluate, probe, wire
 from benchmark.core.api import Algorithm, Phase
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.federation import Federation
@@ -20,7 +21,7 @@ from benchmark.core.tree import Tree
 class Setting:
     """How a worker gets what it works with; both functions must be picklable."""
 
-    federation: Callable[[], Federation]
+    federation: Callable[[Algorithm], Federation]
     algorithm: Callable[[], Algorithm]
     precision: str = "fp32"
 
@@ -31,7 +32,7 @@ class Visit:
 
     round: counted from 0 within the phase; number: counted from 1 over the whole run
     message: encoded download; memory: file of the client's memory, None at the first participation
-    leave: file for the new memory; probe: also judge the model after local work
+    leave: file for the new memory; judged: also judge the model after local work
     """
 
     client: int
@@ -41,16 +42,16 @@ class Visit:
     message: bytes
     memory: Path | None
     leave: Path
-    probe: bool = False
+    judged: bool = False
 
 
 @dataclass(frozen=True)
 class Visited:
-    """What comes back: the encoded upload, whether there is a memory, (in-local, out-local) accuracy if probed."""
+    """What comes back: the encoded upload, whether there is a memory, (in-local, out-local) accuracy if judged."""
 
     upload: wire.Parcel
     remembers: bool
-    probe: tuple[float, float] | None
+    accuracies: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,33 @@ class Judge:
     stop: int
 
 
+@dataclass(frozen=True)
+class Probe:
+    """The whole test set under a linear layer on a model's features."""
+
+    arch: str
+    model: bytes
+
+
+class Backend(Protocol):
+    """Runs jobs; results come in the order of the jobs."""
+
+    workers: int
+
+    def map(self, what: str, jobs: Any) -> list[Any]:
+        """Results of the worker's method `what`."""
+
+    def close(self) -> None:
+        """End worker processes."""
+
+
 class Worker:
     """One per process; keeps networks and mapped data between jobs."""
 
     def __init__(self, setting: Setting) -> None:
         torch.set_num_threads(1)
-        self.federation, self.algorithm = setting.federation(), setting.algorithm()
+        self.algorithm = setting.algorithm()
+        self.federation = setting.federation(self.algorithm)
         self.precision = setting.precision
 
     def visit(self, job: Visit) -> Visited:
@@ -88,7 +110,7 @@ class Worker:
         parcel = wire.encode(done.upload, f"upload in {where}")
         if done.memory:
             checkpoint.save(job.leave, done.memory, {"client": job.client, "round": job.number}, sync=False)
-        return Visited(parcel, bool(done.memory), self._probe(job, done.params) if job.probe else None)
+        return Visited(parcel, bool(done.memory), self._accuracies(job, done.params) if job.judged else None)
 
     def judge(self, job: Judge) -> list[int]:
         """Correct samples per class."""
@@ -96,7 +118,17 @@ class Worker:
         assert params is not None
         return evaluate.correct(model, params, self.federation.test, job.start, job.stop, self.precision)
 
-    def _probe(self, job: Visit, params: Tree) -> tuple[float, float]:
+    def probe(self, job: Probe) -> list[int]:
+        """Correct samples per class, by a linear layer that is trained on the spot."""
+        federation, params = self.federation, wire.decode(job.model)
+        assert params is not None
+        model, union, test = federation.model(job.arch), federation.union, federation.test
+        spec, key = federation.task.probe, federation.key("probe")
+        assert spec is not None
+        layer = probe.fit(probe.features(model, params, union, self.precision), union.labels, union.classes, key, spec)
+        return probe.correct(layer, probe.features(model, params, test, self.precision), test.labels, test.classes)
+
+    def _accuracies(self, job: Visit, params: Tree) -> tuple[float, float]:
         federation, test = self.federation, self.federation.test
         model = federation.model(federation.who(job.client).arch)
         hits = evaluate.correct(model, params, test, 0, test.size, self.precision)

@@ -30,7 +30,7 @@ class Stream:
     ) -> None:  # fmt: skip
         self.images, self.rows, self.order = images, np.asarray(rows), order
         self.labels = torch.from_numpy(np.asarray(labels)[self.rows].astype(np.int64))
-        self.counts = torch.bincount(self.labels, minlength=classes)
+        self.counts = torch.bincount(self.labels[self.labels >= 0], minlength=classes)  # -1 marks a hidden label
         self.classes, self.augment = classes, augment or Augment()
         self.mean, self.std = torch.tensor(mean)[:, None, None], torch.tensor(std)[:, None, None]
         self.size = len(self.rows)

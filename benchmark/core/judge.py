@@ -1,0 +1,106 @@
+"""Judging by track: whose models are judged, and by what. The judge alone sees test data and all labels."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, ClassVar
+
+from benchmark.core import checkpoint, evaluate, wire
+from benchmark.core import tree as trees
+from benchmark.core.api import Algorithm, Who
+from benchmark.core.backends.worker import Backend, Judge, Probe
+from benchmark.core.checkpoint import Memories
+from benchmark.core.federation import Federation
+from benchmark.core.tree import Tree
+
+SLICES = 4  # of the test set, so that workers share the judging of one model
+Model = tuple[str, Tree]  # architecture and parameters
+
+
+class Common:
+    """Track global: the common model on the test set; the mean over all clients' models where a method has none.
+
+    after_work: clients' models are judged once more right after their last local work (in- and out-local accuracy)
+    """
+
+    after_work: ClassVar[bool] = True
+
+    def __init__(self, federation: Federation, algorithm: Algorithm, backend: Backend) -> None:
+        self.federation, self.algorithm, self.backend = federation, algorithm, backend
+
+    def whose(self, server: Tree) -> str:
+        """Whose models are judged: "common" or "clients"."""
+        return "clients" if self.algorithm.global_model(server, self.federation.who(0).arch) is None else "common"
+
+    def scores(self, server: Tree, memories: Memories) -> dict[str, Any]:
+        """Accuracy and accuracy per class, means over the judged models, as an evaluation of a record has them."""
+        counts = self.federation.test.counts.tolist()
+        models = self._common(server) if self.whose(server) == "common" else self._clients(server, memories)
+        hits = self._judged([(who.arch, model) for who, model in models])
+        shares = [evaluate.accuracy(one, counts) for one in hits]
+        classes = [evaluate.per_class(one, counts) for one in hits]
+        return {
+            "accuracy": round(sum(shares) / len(shares), 6),
+            "per_class": [round(sum(column) / len(column), 6) for column in zip(*classes, strict=True)],
+        }
+
+    def _common(self, server: Tree) -> list[tuple[Who, Tree]]:
+        who = self.federation.who(0)
+        model = self.algorithm.global_model(server, who.arch)
+        assert model is not None
+        return [(who, model)]
+
+    def _clients(self, server: Tree, memories: Memories) -> list[tuple[Who, Tree]]:
+        pairs = []
+        first = self.algorithm.phases(self.federation.task.rounds)[0]
+        for client in range(self.federation.clients):
+            who, path = self.federation.who(client), memories.current(client)
+            if path is None:
+                site = self.federation.site(client, first, 0)
+                memory = self.algorithm.init_client(site, self.federation.birth(client))
+            else:
+                memory = checkpoint.load(path)[0] or {}
+            pairs.append((who, self.algorithm.local_model(server, memory, who)))
+        return pairs
+
+    def _judged(self, models: list[Model]) -> list[list[int]]:
+        """Correct test samples per class of each model; equal models are judged once."""
+        marks = [(arch, tuple(id(leaf) for _, leaf in trees.walk(model))) for arch, model in models]
+        distinct = dict(zip(marks, models, strict=True))
+        hits = dict(zip(distinct, self._hits(list(distinct.values())), strict=True))
+        return [hits[mark] for mark in marks]
+
+    def _hits(self, models: list[Model]) -> list[list[int]]:
+        """A single model is judged by all workers."""
+        size = self.federation.test.size
+        edges = [size * i // SLICES for i in range(SLICES + 1)] if len(models) == 1 else [0, size]
+        jobs = [
+            Judge(arch, wire.encode(model, f"model {arch}").data, start, stop)
+            for arch, model in models
+            for start, stop in pairwise(edges)
+        ]
+        results, slices = self.backend.map("judge", jobs), len(edges) - 1
+        parts = [results[i * slices : (i + 1) * slices] for i in range(len(models))]
+        return [[sum(column) for column in zip(*part, strict=True)] for part in parts]
+
+
+class Clients(Common):
+    """Track heterogeneous: the mean over all clients' models, whether or not a method has a common one."""
+
+    def whose(self, server: Tree) -> str:
+        return "clients"
+
+
+class Probed(Common):
+    """Track unsupervised: a linear probe on the frozen backbone, trained with all clients' labels."""
+
+    after_work = False
+
+    def _hits(self, models: list[Model]) -> list[list[int]]:
+        jobs = [Probe(arch, wire.encode(model, f"model {arch}").data) for arch, model in models]
+        return list(self.backend.map("probe", jobs))
+
+
+JUDGES: dict[str, type[Common]] = {
+    "global": Common, "heterogeneous": Clients, "personal": Common, "unsupervised": Probed,
+}  # fmt: skip
