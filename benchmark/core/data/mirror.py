@@ -9,11 +9,11 @@ import os
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, PositiveInt, ValidationError
 
 from benchmark.core.data.manifest import Arrays
 from benchmark.core.errors import BenchmarkError
@@ -39,7 +39,7 @@ class PackedFile(BaseModel):
 class PackedSplit(BaseModel):
     """Shape is [n, height, width] for grey images, [n, height, width, 3] for colour."""
 
-    shape: tuple[int, int, int] | tuple[int, int, int, int]
+    shape: tuple[PositiveInt, PositiveInt, PositiveInt] | tuple[PositiveInt, PositiveInt, PositiveInt, Literal[3]]
     files: list[PackedFile]
 
 
@@ -74,7 +74,10 @@ def read(folder: Path, name: str) -> Arrays:
     except ValidationError as error:
         raise _unusable(folder, f"entry {name} is not valid: {error.errors()[0]['loc']}") from error
     with np.load(io.BytesIO(_verified(folder, packed.labels_file)), allow_pickle=False) as file:
-        labels = {split: file[split] for split in packed.splits}
+        labels = {split: file[split] for split in packed.splits if split in file}
+    for split, entry in packed.splits.items():
+        if split not in labels or labels[split].shape != entry.shape[:1]:
+            raise _unusable(folder, f"{packed.labels_file.path} holds no {entry.shape[0]} labels of {split}")
     return {split: (_images(folder, entry), labels[split]) for split, entry in packed.splits.items()}
 
 
@@ -185,13 +188,16 @@ def _images(folder: Path, split: PackedSplit) -> np.ndarray:
     images = np.empty((n, height, width, 3 if colour else 1), np.uint8)
     filled = 0
     for file in split.files:
-        with zipfile.ZipFile(io.BytesIO(_verified(folder, file))) as archive:
-            for name in archive.namelist():
-                cells = _cells(archive.read(name), height, width)[: n - filled]
-                images[filled : filled + len(cells)] = cells[..., : images.shape[3]]
-                filled += len(cells)
+        data = _verified(folder, file)
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                cells = np.concatenate([_cells(archive.read(name), height, width) for name in archive.namelist()])
+        except (ValueError, OSError, zipfile.BadZipFile) as error:
+            raise _unusable(folder, f"{file.path} holds no sheets of {height} x {width} images") from error
+        images[filled : filled + len(cells)] = cells[: n - filled, ..., : images.shape[3]]
+        filled += len(cells)
     if filled != n:
-        raise _unusable(folder, f"{split.files[0].path} and its like hold {filled} images, expected {n}")
+        raise _unusable(folder, f"its sheets hold {filled} images, expected {n}")
     digests = [hashlib.sha256(image.tobytes()).digest() for image in images]
     return images[sorted(range(n), key=digests.__getitem__)]
 
