@@ -95,11 +95,14 @@ class Net(Protocol):
     def weights(self, params: Tree) -> Tree:
         """The entries that train."""
 
-    def __call__(self, params: Tree, x: Tensor) -> Any:
+    def __call__(self, params: Tree, x: Tensor | tuple[Tensor, ...]) -> Any:
         """Training mode: an `Output` with logits and features; buffers move on behind the scenes."""
 
-    def frozen(self, params: Tree, x: Tensor) -> Any:
+    def frozen(self, params: Tree, x: Tensor | tuple[Tensor, ...]) -> Any:
         """Evaluation mode, no gradient: what a teacher says."""
+
+    def train(self, params: Tree, x: Tensor | tuple[Tensor, ...]) -> tuple[Any, Tree]:
+        """Training mode with the moved buffers returned: for loops of one's own, on the server."""
 
 
 class Data(Protocol):
@@ -127,6 +130,10 @@ class Training:
     optim: Optim = field(default_factory=Optim)
 
 
+def _no_network(name: str) -> Net:
+    raise LookupError(name)
+
+
 @dataclass(frozen=True)
 class Site:
     """What one client sees."""
@@ -139,6 +146,7 @@ class Site:
     train: Training
     share: float  # cohort / clients
     lr: float = 0.0  # eta of this round
+    network: Callable[[str], Net] = _no_network  # any other network by its name, e.g. a generator
 
 
 @dataclass(frozen=True)
@@ -153,6 +161,7 @@ class Hub:
     classes: int
     cohort: int  # K
     train: Training
+    network: Callable[[str], Net] = _no_network
 
 
 class Upload(NamedTuple):
@@ -201,6 +210,10 @@ class Algorithm:
     track: ClassVar[tuple[str, ...]] = ("global", "heterogeneous")
     needs: ClassVar[tuple[str, ...]] = ()  # of "public", "labelled public", "unlabelled", "validation", "one architecture"
     pooled: ClassVar[bool] = False  # one client owns all private data: the ceiling, not a federated method
+
+    def network(self, arch: str) -> str:
+        """The network that stands for an architecture of the task, e.g. the same with a projection head."""
+        return arch
 
     def phases(self, rounds: int) -> tuple[Phase, ...]:
         """The course of a run in the task's number of rounds."""

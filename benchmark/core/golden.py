@@ -93,7 +93,7 @@ def _compare(federation: Federation, algorithm: Algorithm, arrays: dict[str, np.
         differences.append(max(float(gap) for gap in gaps.values()))
 
     with tempfile.TemporaryDirectory() as folder:
-        backend = Serial(Setting(lambda: federation, lambda: algorithm))
+        backend = Serial(Setting(lambda _: federation, lambda: algorithm))
         run = Run(federation, algorithm, backend, Path(folder), "golden", observe)
         run.execute()
     return {"max_abs_diff": max(differences)}

@@ -11,6 +11,12 @@ from benchmark.core.nets import build
 from benchmark.core.nets.output import Output
 from benchmark.core.tree import Tree
 
+Input = Tensor | tuple[Tensor, ...]
+
+
+def _arguments(x: Input) -> tuple[Tensor, ...]:
+    return x if isinstance(x, tuple) else (x,)
+
 
 class Model:
     """A network by name; the module itself holds no state between calls.
@@ -41,32 +47,39 @@ class Model:
         """The entries that train."""
         return {name: leaf for name, leaf in params.items() if name not in self.buffers}
 
-    def __call__(self, params: Tree, x: Tensor) -> Output:
+    def __call__(self, params: Tree, x: Input) -> Output:
         """Training mode; running statistics are updated on copies and dropped: see `Tape`."""
         return Tape(self)(params, x)
 
-    def frozen(self, params: Tree, x: Tensor) -> Output:
+    def train(self, params: Tree, x: Input) -> tuple[Output, Tree]:
+        """Training mode with the moved buffers."""
+        tape = Tape(self)
+        return tape(params, x), tape.moved
+
+    def frozen(self, params: Tree, x: Input) -> Output:
         """Evaluation mode without gradient."""
         self.module.eval()
         with torch.no_grad():
-            return functional_call(self.module, params, (x,))
+            return functional_call(self.module, params, _arguments(x))
 
 
 class Tape:
     """A model during one step: remembers the buffers that training-mode calls moved on."""
 
     def __init__(self, model: Model) -> None:
-        self.model, self.moved = model, {}  # type: Model, Tree
-        self.buffers, self.init, self.weights, self.frozen = model.buffers, model.init, model.weights, model.frozen
+        self.model = model
+        self.moved: Tree = {}
+        self.buffers, self.init, self.weights = model.buffers, model.init, model.weights
+        self.frozen, self.train = model.frozen, model.train
 
-    def __call__(self, params: Tree, x: Tensor) -> Output:
+    def __call__(self, params: Tree, x: Input) -> Output:
         """Training mode; a second call continues from the buffers of the first."""
         if not self.buffers:
             self.model.module.train()
-            return functional_call(self.model.module, params, (x,))
+            return functional_call(self.model.module, params, _arguments(x))
         current = {name: self.moved.get(name, params[name]).clone() for name in self.buffers}
         self.model.module.train()
-        output = functional_call(self.model.module, {**params, **current}, (x,))
+        output = functional_call(self.model.module, {**params, **current}, _arguments(x))
         self.moved = current
         return output
 
@@ -75,8 +88,9 @@ class Still:
     """A model that only looks: calls run in evaluation mode without gradient."""
 
     def __init__(self, model: Model) -> None:
-        self.buffers, self.init, self.weights, self.frozen = model.buffers, model.init, model.weights, model.frozen
+        self.buffers, self.init, self.weights = model.buffers, model.init, model.weights
+        self.frozen, self.train = model.frozen, model.train
 
-    def __call__(self, params: Tree, x: Tensor) -> Output:
+    def __call__(self, params: Tree, x: Input) -> Output:
         """Evaluation mode."""
         return self.frozen(params, x)

@@ -172,8 +172,11 @@ class Task(Strict):
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """Everything that a number of this task depends on: no prose, no other method's settings, no list of seeds."""
-        return self.model_dump(mode="json", exclude={"methods", "note", "seeds", "targets"})
+        """Everything that a number of this task depends on: no prose, no other method's settings, no list of seeds.
+
+        Fields at their defaults are left out, so that a later optional field changes no hash of an older task.
+        """
+        return self.model_dump(mode="json", exclude={"methods", "note", "seeds", "targets"}, exclude_defaults=True)
 
     @property
     def sha256(self) -> str:
