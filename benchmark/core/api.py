@@ -207,7 +207,7 @@ class Algorithm:
 
     paper: ClassVar[str] = ""
     version: ClassVar[int] = 1
-    track: ClassVar[tuple[str, ...]] = ("global", "heterogeneous")
+    track: ClassVar[tuple[str, ...]] = ("global", "heterogeneous", "personal")
     needs: ClassVar[tuple[str, ...]] = ()  # of "public", "labelled public", "unlabelled", "validation", "one architecture"
     pooled: ClassVar[bool] = False  # one client owns all private data: the ceiling, not a federated method
 
