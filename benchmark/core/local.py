@@ -105,7 +105,8 @@ class _Sweep:
         epochs = self.run_.epochs or train.epochs
         steps = self.run_.steps
         if steps is None:
-            steps = train.steps if self.run_.epochs is None and train.steps else stream.steps(epochs, batch)
+            count = stream.view_steps if self.run_.stream == "views" else stream.steps
+            steps = train.steps if self.run_.epochs is None and train.steps else count(epochs, batch)
         lonely = bool(self.model.buffers)  # BatchNorm has no variance over a single sample
         if self.run_.stream == "views":
             return stream.views(self.key, batch, steps)

@@ -74,6 +74,53 @@ def nt_xent(a: Tensor, b: Tensor, tau: float, mask: Tensor | None = None) -> Ten
     return mean(torch.where(both > 0, losses, torch.zeros_like(losses)), both)
 
 
+def info_nce(query: Tensor, key: Tensor, negatives: Tensor, tau: float, mask: Tensor | None = None) -> Tensor:
+    """Mean over queries (B, D) of -log softmax of the key's (B, D) among key and negatives (N, D), by cosine / tau."""
+    query, key, negatives = (F.normalize(vectors, dim=-1) for vectors in (query, key, negatives))
+    same = (query * key).sum(-1, keepdim=True) / tau
+    logits = torch.cat([same, query @ negatives.T / tau], dim=-1)
+    return mean(torch.logsumexp(logits, -1) - same.squeeze(-1), mask)
+
+
+def relational(
+    u: Tensor, v: Tensor, anchors: Tensor, tau: float, target_tau: float, textbook: bool = False,
+    mask: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """How differently two views (B, D) relate to anchors (N, D): half of KL(M || r_u) + KL(M || r_v) (FedX).
+
+    r = softmax(cosine / tau) and M the mean of both views' softmax(cosine / target_tau), with gradients through M
+    textbook: KL(r || M) instead, the Jensen-Shannon divergence
+    """
+    anchors = F.normalize(anchors, dim=-1)
+    cosines = [F.normalize(view, dim=-1) @ anchors.T for view in (u, v)]
+    middle = sum(F.softmax(cosine / target_tau, -1) for cosine in cosines) / 2
+    logs = [F.log_softmax(cosine / tau, -1) for cosine in cosines]
+    if textbook:
+        gaps = [(log.exp() * (log - middle.log())).sum(-1) for log in logs]
+    else:
+        gaps = [(torch.xlogy(middle, middle) - middle * log).sum(-1) for log in logs]
+    return mean((gaps[0] + gaps[1]) / 2, mask)
+
+
+def ema(slow: Tensor, fast: Tensor, momentum: float) -> Tensor:
+    """momentum * slow + (1 - momentum) * fast, in the memory layout of fast."""
+    return torch.lerp(fast, slow, momentum)
+
+
+def k_means(x: Tensor, k: int, iterations: int = 10) -> tuple[Tensor, Tensor]:
+    """Centres (k, D) and each sample's centre (n,) of x (n, D) after Lloyd's iterations.
+
+    Nothing is random: centres start at k samples, evenly spaced; one without samples stays where it is.
+    """
+    centres = x[torch.arange(k, device=x.device) * len(x) // k]
+    nearest = torch.cdist(x, centres).argmin(1)
+    for _ in range(iterations):
+        sums, counts = by_label(x, nearest, k)
+        centres = torch.where(counts.unsqueeze(-1) > 0, sums / counts.clamp(min=1).unsqueeze(-1), centres)
+        nearest = torch.cdist(x, centres).argmin(1)
+    return centres, nearest
+
+
 def sharpen(probabilities: Tensor, temperature: float) -> Tensor:
     """Entropy reduction: softmax(p / temperature) over the last axis (DS-FL)."""
     return F.softmax(probabilities / temperature, dim=-1)

@@ -70,23 +70,30 @@ class Stream:
             if len(rows) > 1 or not skip_single:
                 yield Batch(self._views(rows, draw, augment), self.labels[rows], rows)
 
+    def view_steps(self, epochs: int, batch: int) -> int:
+        """Batches of `views` in so many epochs; the short rest of an epoch is dropped, as FedX does."""
+        return epochs * max(1, self.size // (batch // 2))
+
     def views(self, key: Key, batch: int, steps: int) -> Iterator[Batch]:
-        """Two augmented views of every image and an independent batch of the same size; labels are all -1."""
-        others = self._schedule(key("random"), batch, steps)
-        for (rows, draw), (random, random_draw) in zip(self._schedule(key, batch, steps), others, strict=True):
+        """Two augmented views of batch / 2 images and one of an independent batch / 2 images; labels are all -1."""
+        anchors = self._schedule(key, batch // 2, steps, whole=True)
+        others = self._schedule(key("random"), batch // 2, steps, whole=True)
+        for (rows, draw), (random, random_draw) in zip(anchors, others, strict=True):
             first, second = (self._views(rows, draw, True) for _ in range(2))
             yield Batch(
-                first, torch.full_like(rows, -1), rows, other=second,
-                random=self._views(random[: len(rows)], random_draw, True),
-            )  # fmt: skip
+                first, torch.full_like(rows, -1), rows, other=second, random=self._views(random, random_draw, True)
+            )
 
     def looks(self, batch: int) -> Iterator[Batch]:
         """Every row once, in order, without augmentation."""
         for rows in torch.arange(self.size).split(batch):
             yield Batch(self.inputs(rows), self.labels[rows], rows)
 
-    def _schedule(self, key: Key, batch: int, steps: int) -> Iterator[tuple[Tensor, np.random.Generator]]:
-        per_epoch = -(-self.size // batch)
+    def _schedule(
+        self, key: Key, batch: int, steps: int, whole: bool = False
+    ) -> Iterator[tuple[Tensor, np.random.Generator]]:
+        """Rows and augmentation draw of every step; whole drops an epoch's short last batch unless it is the only one."""
+        per_epoch = max(1, self.size // batch) if whole else -(-self.size // batch)
         for step in range(steps):
             epoch, position = divmod(step, per_epoch)
             if position == 0:
