@@ -1,0 +1,66 @@
+"""The command line: `fedbench COMMAND`. A failure is one line on stderr, exit code 2 for the user's and 1 for a run's."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+from typing import Any, NoReturn
+
+import typer
+
+from benchmark.cli import data, fleet, lists, single, tables
+from benchmark.failures import explain
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
+    epilog="--debug, anywhere in a command, shows the traceback of a failure.",
+)  # fmt: skip
+for part in (single, fleet, tables, lists):
+    part.register(app)
+app.add_typer(data.app, name="data")
+
+
+@app.callback()
+def _fedbench() -> None:
+    """Knowledge distillation in federated learning: one command trains a method, one ranks them all."""
+
+
+def main() -> NoReturn:
+    """Entry point of the `fedbench` program."""
+    signal.signal(signal.SIGTERM, _terminated)
+    words = sys.argv[1:]
+    sys.exit(invoke([word for word in words if word != "--debug"], debug="--debug" in words))
+
+
+def invoke(words: list[str], debug: bool = False) -> int:
+    """Run one command line and return its exit code; debug: let the exception of a failure through."""
+    try:
+        code = app(words, prog_name="fedbench", standalone_mode=False)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
+        return code or 0
+    except typer.TyperException as error:
+        print(f"fedbench: {_usage(error)}", file=sys.stderr)
+        return 2
+    except (Exception, KeyboardInterrupt) as error:
+        if debug:
+            raise
+        message, code = explain(error)
+        print(f"fedbench: {message}", file=sys.stderr)
+        return code
+
+
+INTERRUPTED = 130
+"""What typer makes of Ctrl-C."""
+
+
+def _usage(error: Any) -> str:
+    """What is wrong with a command line, with the nearest name where typer knows one."""
+    context = getattr(error, "ctx", None)
+    text = " ".join(error.format_message().split())
+    return f"{text} (`{context.command_path if context else 'fedbench'} --help` shows what there is)"
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,65 @@
+"""What several commands need: folders, output, lists of names in options."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from benchmark.core.errors import BenchmarkError
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "results"
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Results = Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of records.", show_default="results")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Worker processes, one thread each.", show_default="all cores")
+]
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def show(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """Rows of equal keys as JSON or as a table."""
+    if as_json:
+        print(json.dumps(rows, indent=1, default=str))
+        return
+    from tabulate import tabulate
+
+    print(
+        tabulate([{key: _cell(value) for key, value in row.items()} for row in rows], headers="keys", tablefmt="plain")
+    )
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+def names(text: str, known: Collection[str], what: str) -> list[str]:
+    """Names of a comma-separated option; an unknown one is refused with the nearest."""
+    given = [name.strip() for name in text.split(",") if name.strip()]
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}"
+            raise BenchmarkError(f"unknown {what} {name}", hint=hint)
+    return given
+
+
+def numbers(text: str) -> list[int]:
+    """Seeds of a comma-separated option."""
+    try:
+        return [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise BenchmarkError(f"--seeds {text} is not a list of numbers", hint="write it like 0,1,2") from None

@@ -1,0 +1,93 @@
+"""Commands on one cell: run it, replay a recorded trajectory, show how a task's data are split."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from benchmark.cli.shared import RESULTS, Workers, cores
+from benchmark.core.errors import BenchmarkError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(run)
+    app.command()(golden)
+
+
+def run(
+    method: Annotated[str, typer.Argument(help="Name of a method, or a .py file of your own.", metavar="METHOD")],
+    task: Annotated[str, typer.Option(help="Name of a task, or a .yaml file of your own.")],
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a hyper-parameter.")
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Other rounds than the task's.")] = None,
+    workers: Workers = None,
+    precision: Annotated[Literal["fp32", "bf16"] | None, typer.Option(help="Other precision than the task's.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write here, not into results/.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON per round, then the record.")] = False,
+) -> None:
+    """Run one cell, or resume it; a finished one is shown, not run again.
+
+    Changes of the protocol (--set, --rounds, --precision, files of your own) require --out.
+    """
+    from benchmark.campaign import make_way
+    from benchmark.cell import Cell
+
+    cell = Cell(task, method, seed, settings(set_ or []), rounds, precision)
+    changed = cell.departures + [f"{name} is a file of your own" for name in (task, method) if Path(name).suffix]
+    if changed and out is None:
+        hint = "add --out FOLDER; results/ holds unchanged cells only"
+        raise BenchmarkError(f"this departs from the protocol ({', '.join(changed)})", hint=hint)
+    if out is None:
+        make_way(cell, RESULTS)
+    record = (_lines if as_json else _watched)(cell, out or RESULTS, workers or cores())
+    if record.status != "ok":
+        raise typer.Exit(1)
+
+
+def settings(given: list[str]) -> dict[str, str]:
+    """Fields and values of all --set."""
+    for text in given:
+        if "=" not in text or text.startswith("="):
+            raise BenchmarkError(f"--set {text} is not FIELD=VALUE", hint="write it like --set beta=0.5")
+    return dict(text.split("=", 1) for text in given)
+
+
+def _lines(cell: Any, results: Path, workers: int) -> Any:
+    from benchmark.cell import run as run_cell
+
+    record = run_cell(cell, results, workers=workers, observer=lambda event: print(json.dumps(event), flush=True))
+    print(json.dumps(record.model_dump(mode="json", by_alias=True), sort_keys=True), flush=True)
+    return record
+
+
+def _watched(cell: Any, results: Path, workers: int) -> Any:
+    from benchmark.campaign import Outcome
+    from benchmark.cell import run as run_cell
+    from benchmark.progress import label, watch
+
+    started = time.monotonic()
+    with watch({label(cell): 1.0}) as view:
+        view.begin(cell)
+        record = run_cell(cell, results, workers=workers, observer=lambda event: view.round(cell, event))
+        if view.shares[label(cell)] == 0:
+            print("done before; nothing was run")
+        view.end(Outcome(cell, record, time.monotonic() - started))
+    print(f"record: {results / record.path}  result_sha256: {record.result_sha256}")
+    return record
+
+
+def golden(
+    file: Annotated[Path, typer.Argument(help="A trajectory in the format of the golden files (.npz).")],
+) -> None:
+    """Replay a recorded trajectory through the engine and print the largest difference of any parameter."""
+    from benchmark import catalog
+    from benchmark.core.golden import replay
+
+    print(json.dumps(replay(file, catalog.make)))

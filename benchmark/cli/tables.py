@@ -1,0 +1,111 @@
+"""Commands on records: the board, the papers' claims, and whether everything still fits together."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from benchmark.cli.shared import RESULTS, ROOT, Json, Results, names, show
+
+if TYPE_CHECKING:
+    from benchmark.suite import Suite
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    for command in (board, claims, commit, split):
+        app.command()(command)
+
+
+def board(
+    tasks: Annotated[str, typer.Option(metavar="A,B", help="Only these tasks.")] = "",
+    results: Results = RESULTS, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Print a table per task from the records. `dvc repro` writes the same into LEADERBOARD.md."""
+    from benchmark.suite import Suite
+
+    shelf = Suite.load(results)
+    show_board(shelf, names(tasks, shelf.tasks, "task"), as_json)
+
+
+def show_board(shelf: Suite, tasks: list[str], as_json: bool = False) -> None:
+    """Tables of these tasks, default all that have records."""
+    from benchmark.board import tables
+
+    made = {name: frame for name, frame in tables(shelf).items() if not tasks or name in tasks}
+    rows = {name: json.loads(frame.to_json(orient="records")) for name, frame in made.items()}
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    for name, lines in rows.items():
+        print(f"\n{name} ({shelf.tasks[name].track}, {shelf.tasks[name].rounds} rounds)")
+        show([_short(line) for line in lines], as_json=False)
+    if not rows:
+        print(f"no records in {shelf.results}: `fedbench bench` makes some")
+
+
+def _short(row: dict[str, Any]) -> dict[str, str]:
+    """The columns that fit on a terminal."""
+    return {
+        "method": row["method"],
+        "accuracy %": _spread(row, "accuracy", 1),
+        "forgetting %": _spread(row, "forgetting", 1),
+        "MB up": _spread(row, "mb_up", 2),
+        "MB down": _spread(row, "mb_down", 2),
+        "to fedavg": _spread(row, "difference", 1),
+        "p": "" if row["p"] is None else f"{row['p']:.3f}",
+        "n": str(row["seeds"]),
+        "remarks": row["marks"],
+    }
+
+
+def _spread(row: dict[str, Any], name: str, digits: int) -> str:
+    value, half = row[name], row.get(f"{name}_interval")
+    if value is None:
+        return ""
+    return f"{value:.{digits}f}" + (f" ± {half:.{digits}f}" if half else "")
+
+
+def claims(results: Results = RESULTS, as_json: Json = False) -> None:
+    """Print the papers' claims, what was measured, and the verdict."""
+    from benchmark import claims as claims_
+    from benchmark.suite import Suite
+
+    found = claims_.evaluate(Suite.load(results), claims_.load(results / "claims.yaml"))
+    if as_json:
+        print(json.dumps([finding.model_dump(mode="json") for finding in found], indent=1))
+        return
+    fields = ("id", "statement", "claimed", "measured", "verdict")
+    show([{field: getattr(finding, field) for field in fields} for finding in found], as_json=False)
+    verdicts = Counter(finding.verdict for finding in found)
+    print(f"{len(found)} claims" + "".join(f", {number} {verdict}" for verdict, number in sorted(verdicts.items())))
+
+
+def commit() -> None:
+    """List every record as a cell of its task's pipeline and tell DVC that it is up to date. Verify first."""
+    from benchmark import pipeline
+
+    pipeline.commit(ROOT)
+    print("DVC holds the records as they are; `dvc repro` rebuilds the tables")
+
+
+def split(
+    task: Annotated[str, typer.Argument(help="Name of a task, or a .yaml file of your own.")],
+    seed: Annotated[int, typer.Option(min=0)] = 0, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Show how many samples of each class every client of a task has."""
+    from benchmark.core import task as tasks
+    from benchmark.core.federation import split_tables
+
+    chosen = tasks.load(task).model_copy(update={"seeds": (seed,)})
+    table = split_tables(chosen)[str(seed)]
+    if as_json:
+        print(json.dumps(table))
+        return
+    rows = [{"client": one["client"], "size": one["size"], **dict(zip(table["classes"], one["counts"], strict=True))}
+            for one in table["clients"]]  # fmt: skip
+    show(rows, as_json=False)
+    print(f"{table['rows']} samples, sha256 {table['sha256']}")
