@@ -148,12 +148,11 @@ def _backend(setting: Any, federation: Federation, workers: int) -> Backend:
 
 def _record(cell: Cell, ready: Prepared, federation: Federation, **parts: Any) -> record.Record:
     from benchmark.core.data.dataset import load
-    from benchmark.core.data.partition import split_table
+    from benchmark.core.data.partition import fingerprint
 
     extras = [extra.dataset for extra in (ready.task.public, ready.task.unlabelled) if extra and extra.dataset]
     data = {name: load(name, verify=False).fingerprints for name in sorted({ready.task.dataset, *extras})}
-    labels, classes = federation.given.private.labels, [str(c) for c in range(federation.given.classes)]
-    split = split_table(federation.given.parts, labels, classes)["sha256"]
+    split = fingerprint(federation.given.parts)
     hashes = {"task": tasks.load(cell.task).sha256, "algorithm": catalog.method_sha256(ready.path), "data": data, "split": split}
     return record.Record(
         schema=record.SCHEMA, protocol=PROTOCOL, engine=ENGINE, task=ready.task.name, algorithm=ready.path.stem,

@@ -216,10 +216,12 @@ def gather(task: Task, seed: int, verify: bool = True) -> Ingredients:
     )  # fmt: skip
 
 
-def split(task: Task, data: Dataset, rest: np.ndarray, key: Key) -> list[np.ndarray]:
+def split(task: Task, data: Dataset, rest: np.ndarray, key: Key) -> Sequence[np.ndarray]:
     """Rows of each client, out of the rows that are left for clients."""
     labels, how, clients = data.train.labels[rest], task.split, task.clients
     match how.kind:
+        case "drawn":
+            return partition.Drawn(rest, clients, how.per_client, key)
         case "iid":
             parts = partition.iid(labels, clients, key)
         case "shards":

@@ -79,8 +79,16 @@ class FewPerClass(Strict):
     classes: tuple[int, ...] = Field(strict=False)
 
 
+class Drawn(Strict):
+    """Every client draws its own `per_client` samples, which clients may share: lazy, for very many clients."""
+
+    kind: Literal["drawn"]
+    per_client: Positive
+
+
 Split = Annotated[
-    Iid | Shards | Dirichlet | DirichletEqual | LabelsRemoved | Superclass | FewPerClass, Field(discriminator="kind")
+    Iid | Shards | Dirichlet | DirichletEqual | LabelsRemoved | Superclass | FewPerClass | Drawn,
+    Field(discriminator="kind"),
 ]
 
 
@@ -233,5 +241,5 @@ def _fault(entry: Any, model: type[BaseModel]) -> str:
 
 
 def _field_names(model: type[BaseModel]) -> list[str]:
-    nested = (Train, Optimiser, AugmentSpec, Extra, ProbeSpec, Shards, Dirichlet, LabelsRemoved, Superclass, FewPerClass)
+    nested = (Train, Optimiser, AugmentSpec, Extra, ProbeSpec, Shards, Dirichlet, LabelsRemoved, Superclass, FewPerClass, Drawn)
     return sorted({name for kind in (model, *nested) for name in kind.model_fields})

@@ -10,7 +10,7 @@ import hashlib
 import json
 import random
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, overload
 
 import numpy as np
 
@@ -156,6 +156,47 @@ def few_per_class(labels: np.ndarray, clients: int, classes: Sequence[int], per_
     counts = np.zeros((clients, max(_classes(labels), max(classes) + 1)), np.int64)
     counts[:, list(classes)] = per_class
     return _ascending(_deal(labels, counts, key("few per class")))
+
+
+class Drawn(Sequence[np.ndarray]):
+    """Each client's own draw of per_client of the given rows, made when asked for: clients may share rows.
+
+    A million clients cost no memory; a client's rows depend on its number and the key alone.
+    """
+
+    def __init__(self, rows: np.ndarray, clients: int, per_client: int, key: Key) -> None:
+        if per_client > len(rows):
+            message = f"{per_client} samples per client of {len(rows)}"
+            raise BenchmarkError(message, hint="ask for fewer samples per client")
+        self.rows, self.clients, self.per_client, self.key = rows, clients, per_client, key("drawn")
+
+    def __len__(self) -> int:
+        return self.clients
+
+    @overload
+    def __getitem__(self, client: int) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, client: slice) -> list[np.ndarray]: ...
+    def __getitem__(self, client: int | slice) -> np.ndarray | list[np.ndarray]:
+        if isinstance(client, slice):
+            return [self[i] for i in range(*client.indices(self.clients))]
+        if not 0 <= client < self.clients:
+            raise IndexError(client)
+        return self.rows[self.key(client).choice(len(self.rows), self.per_client)]
+
+
+def fingerprint(parts: Sequence[np.ndarray]) -> str:
+    """sha256 over sizes and row numbers (int64, little-endian) of all clients; of a lazy split, over what defines it."""
+    digest = hashlib.sha256()
+    if isinstance(parts, Drawn):
+        digest.update(np.array([parts.clients, parts.per_client, parts.key.seed, *parts.rows], "<i8").tobytes())
+        return digest.hexdigest()
+    for rows in parts:
+        digest.update(np.array([len(rows), *rows], "<i8").tobytes())
+    return digest.hexdigest()
+
+
+LISTED = 1000  # clients that a split table lists at most
 
 
 def split_table(parts: Sequence[np.ndarray], labels: np.ndarray, classes: Sequence[str]) -> dict[str, object]:
