@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
 from algorithms.local import LocalOnly
 from benchmark.core import ops, tree
-from benchmark.core.api import Batch, Hub, Key, Local, Net, Phase, Site, Tensor, Tree, Upload, Who, hyper, torch
+from benchmark.core.api import Batch, Hub, Key, Local, Net, Phase, Site, Tree, Upload, Who, hyper
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,7 @@ class FD(LocalOnly):
 
     Client i reports F_l, the mean of its outputs over the samples of label l, summed up while it trains (a label
     without samples is a zero row), and is taught F^_l, the mean of F_l over the *other* clients that know label l.
-    Where only a cohort takes part, a client's last report stands for it. Before the first report F^ is zero: no teacher.
+    Where only a cohort takes part, a client's last report stands for it. Without any report F^ is zero: no teacher.
     The paper tells neither gamma nor what to do with labels that a device lacks.
 
     Source: Jeong et al. 2018, algorithm 1.
@@ -55,7 +58,7 @@ class FD(LocalOnly):
         self, client: Tree, local: Local, message: Tree | None, phase: Phase, site: Site
     ) -> tuple[Tree, Tree | None]:
         means = local.carry["sums"] / local.carry["counts"].clamp(min=1).unsqueeze(1)
-        return {"model": local.params}, {"means": means}
+        return {**client, "model": local.params}, {"means": means}
 
     def aggregate(self, server: Tree, uploads: Sequence[Upload], phase: Phase, hub: Hub, key: Key) -> Tree:
         means = server["means"] | {str(upload.who.id): upload.message["means"] for upload in uploads}

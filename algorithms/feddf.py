@@ -7,11 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
+from torch import Tensor
+
 from algorithms.fedavg import FedAvg
 from benchmark.core import ops, tree
-from benchmark.core.api import Batch, Data, Hub, Key, Net, Optim, Phase, Tensor, Tree, Upload, average, hyper, torch
+from benchmark.core.api import Batch, Data, Hub, Key, Net, Optim, Phase, Tree, Upload, average, hyper
 
 LOOK = 500  # images per batch without gradient
+Teacher = Callable[[Batch], tuple[Tensor, Tensor]]  # batch -> images to distil on, the ensemble's logits
 
 
 @dataclass(frozen=True)
@@ -19,9 +23,9 @@ class FedDF(FedAvg):
     """Ensemble distillation: x <- x - eta dKL(softmax(mean_k f(x_k, d)) || softmax(f(x, d))) / dx, N steps a round.
 
     Per architecture the student starts from the mean of its clients' models; the teacher is the mean of the logits of
-    *all* uploaded models, whatever their architecture. Adam with a cosine schedule over N steps; every `check` steps the
-    student is judged on the server's validation split, which picks the checkpoint and stops without gain for `patience`
-    steps. The paper has N = 10,000 and checks every 100; its figure 6c shows that 100 steps nearly suffice, our default.
+    *all* uploaded models, whatever their architecture. Adam with a cosine schedule over N steps; every `check` steps
+    the server's validation split judges the student, keeps the best and stops after `patience` steps without gain.
+    The paper has N = 10,000 and checks every 100; its figure 6c shows that 100 steps nearly suffice: our default.
 
     The published code departs from the paper: uniform=True averages without n_k, batch=64, augment=True distils on
     augmented images. drop_worst leaves out teachers near chance and outliers below 1.5 standard deviations (table 3).
@@ -42,52 +46,40 @@ class FedDF(FedAvg):
     source: Literal["unlabelled", "noise"] = hyper("unlabelled")
 
     def aggregate(self, server: Tree, uploads: Sequence[Upload], phase: Phase, hub: Hub, key: Key) -> Tree:
-        assert hub.unlabelled is not None
         if self.drop_worst:
-            uploads = self._better(uploads, hub)
+            uploads = better(uploads, hub)
         if self.uniform:
             uploads = [Upload(upload.who._replace(size=1), upload.message) for upload in uploads]
-        teacher = self._teacher(uploads, hub, hub.unlabelled, key("noise"))
+        teacher = self._teacher(uploads, hub, key("noise"))
         starts = average(server["models"], uploads)
-        return {"models": {arch: self._distil(x, hub.models[arch], teacher, hub, key(arch)) for arch, x in starts.items()}}
+        return {"models": {arch: self._distil(x, arch, teacher, hub, key(arch)) for arch, x in starts.items()}}
 
-    def _better(self, uploads: Sequence[Upload], hub: Hub) -> Sequence[Upload]:
-        accuracies = torch.tensor([accuracy(hub.models[u.who.arch], u.message["model"], hub.validation) for u in uploads])
-        floor = max(1.2 / hub.classes, float(accuracies.mean() - 1.5 * accuracies.std(correction=0)))
-        return [u for u, reached in zip(uploads, accuracies, strict=True) if reached >= floor] or uploads
-
-    def _teacher(self, uploads: Sequence[Upload], hub: Hub, data: Data, key: Key) -> Callable[[Batch], tuple[Tensor, Tensor]]:
-        """A function from a batch to the images to distil on and the ensemble's logits."""
-
+    def _teacher(self, uploads: Sequence[Upload], hub: Hub, key: Key) -> Teacher:
         def ensemble(x: Tensor) -> Tensor:
             return ops.mean_of([hub.models[u.who.arch].frozen(u.message["model"], x).logits for u in uploads])
 
         if self.source == "noise":
             generator = key.torch()
-
-            def noise(batch: Batch) -> tuple[Tensor, Tensor]:
-                x = torch.randn(batch.x.shape, generator=generator)
-                return x, ensemble(x)
-
-            return noise
+            return lambda batch: (x := torch.randn(batch.x.shape, generator=generator), ensemble(x))
         if self.augment:
             return lambda batch: (batch.x, ensemble(batch.x))
-        known = torch.cat([ensemble(data.inputs(rows)) for rows in torch.arange(data.size).split(LOOK)])
+        data = hub.unlabelled
+        assert data is not None
+        known = torch.cat([ensemble(data.inputs(rows)) for rows in torch.split(torch.arange(data.size), LOOK)])
         return lambda batch: (batch.x, known[batch.rows])
 
-    def _distil(self, start: Tree, model: Net, teacher: Callable[[Batch], tuple[Tensor, Tensor]], hub: Hub, key: Key) -> Tree:
+    def _distil(self, start: Tree, arch: str, teacher: Teacher, hub: Hub, key: Key) -> Tree:
         assert hub.unlabelled is not None
-        x, adam = tree.copy(start), Optim("adam", lr=self.lr)
-        moments, best, best_accuracy, best_step = adam.start(), x, -1.0, 0
+        x, model, adam = tree.copy(start), hub.models[arch], Optim("adam", lr=self.lr)
+        moments, best, reached, best_step = adam.start(), x, -1.0, 0
         for step, batch in enumerate(hub.unlabelled.batches(key, self.batch, self.steps, augment=self.augment), 1):
-            gradient, moved = self.gradient(x, model, *teacher(batch))
+            gradients, moved = self.gradient(x, model, *teacher(batch))
             lr = self.lr * (1 + math.cos(math.pi * (step - 1) / self.steps)) / 2
-            moments = adam.apply(model.weights(x), gradient, moments, lr)
+            moments = adam.apply(model.weights(x), gradients, moments, lr)
             x |= moved
             if step % self.check == 0 or step == self.steps:
-                reached = accuracy(model, x, hub.validation)
-                if reached > best_accuracy:
-                    best, best_accuracy, best_step = tree.copy(x), reached, step
+                if (accuracy := judge(model, x, hub.validation)) > reached:
+                    best, reached, best_step = tree.copy(x), accuracy, step
                 elif step - best_step >= self.patience:
                     break
         return best
@@ -102,11 +94,16 @@ class FedDF(FedAvg):
         return {name: g * scale for name, g in zip(weights, gradients, strict=True)}, moved
 
 
-def accuracy(model: Net, params: Tree, data: Data | None) -> float:
+def judge(model: Net, params: Tree, data: Data | None) -> float:
     """Share of correctly classified images of the server's validation split."""
     assert data is not None
-    hits = [
-        (model.frozen(params, data.inputs(rows)).logits.argmax(1) == data.labels[rows]).sum()
-        for rows in torch.arange(data.size).split(LOOK)
-    ]
-    return float(sum(hits)) / data.size
+    parts = torch.split(torch.arange(data.size), LOOK)
+    hits = [model.frozen(params, data.inputs(rows)).logits.argmax(1) == data.labels[rows] for rows in parts]
+    return float(torch.cat(hits).float().mean())
+
+
+def better(uploads: Sequence[Upload], hub: Hub) -> Sequence[Upload]:
+    """Uploads at least 1.2 times better than chance and no outlier below 1.5 standard deviations; all if none is."""
+    reached = torch.tensor([judge(hub.models[u.who.arch], u.message["model"], hub.validation) for u in uploads])
+    floor = max(1.2 / hub.classes, float(reached.mean() - 1.5 * reached.std(correction=0)))
+    return [upload for upload, share in zip(uploads, reached, strict=True) if share >= floor] or uploads

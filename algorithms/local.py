@@ -40,4 +40,5 @@ class LocalOnly(Algorithm):
         return None
 
     def local_model(self, server: Tree, client: Tree, who: Who) -> Tree:
-        return client["model"]
+        model: Tree = client["model"]
+        return model
