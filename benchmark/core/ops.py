@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmark.core.tree import Tree
+
 
 def mean(values: Tensor, mask: Tensor | None = None) -> Tensor:
     """Mean over samples (B,), those with mask 0 left out."""
@@ -133,3 +135,23 @@ def mean_of(tensors: Sequence[Tensor], weights: Sequence[float] | None = None) -
     for tensor, share in zip(tensors[1:], shares[1:], strict=True):
         result = result + tensor.double() * share
     return (result / sum(shares)).to(tensors[0].dtype)
+
+
+def pushed(gradients: Tree, direction: Tree, scale: float = 1.0) -> Tree:
+    """gradients + scale * direction for flat trees: the gradient of a linear term, without its backward pass."""
+    along = [direction[name] for name in gradients]
+    return dict(zip(gradients, torch._foreach_add(list(gradients.values()), along, alpha=scale), strict=True))
+
+
+def pulled(gradients: Tree, params: Tree, anchor: Tree, strength: float) -> Tree:
+    """gradients + strength * (params - anchor): the gradient of strength / 2 ||params - anchor||^2 on top."""
+    here, there = ([tree[name] for name in gradients] for tree in (params, anchor))
+    return pushed(gradients, dict(zip(gradients, torch._foreach_sub(here, there), strict=True)), strength)
+
+
+def effective_steps(steps: int, momentum: float) -> float:
+    """How many times its gradient a model moves in so many steps of SGD with momentum, starting at rest.
+
+    a = (K - rho (1 - rho^K) / (1 - rho)) / (1 - rho), which is K without momentum (Wang et al. 2020, FedNova).
+    """
+    return (steps - momentum * (1 - momentum**steps) / (1 - momentum)) / (1 - momentum)
