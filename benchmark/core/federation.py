@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
+import torch
 
 from benchmark.core.api import Algorithm, Hub, Optim, Phase, Site, Training, Who
 from benchmark.core.data import partition
@@ -65,6 +66,7 @@ class Federation:
         self.pooled, self.network = pooled, network
         self.parts = [np.sort(np.concatenate(ingredients.parts))] if pooled else ingredients.parts
         self.clients = len(self.parts)
+        self.whos = _Whos(task.networks, partition.sizes(self.parts))
         self.cohort_size = 1 if pooled else task.cohort
         train = task.train
         optim = Optim(**train.optimiser.model_dump())
@@ -82,14 +84,17 @@ class Federation:
 
     def named(self, arch: str) -> Model:
         """The network of a name; built once per process."""
-        initial = (self.given.initial or {}).get(arch)
-        if initial is not None:
-            return Model(arch, self.given.shape, self.given.classes, initial)
-        return _model(arch, self.given.shape, self.given.classes)
+        return self._networks(arch)
+
+    @cached_property
+    def _networks(self) -> Callable[[str], Model]:
+        """For sites and the hub, hence no method of this object: it would lead to everyone's data."""
+        return partial(_network, self.given.initial or {}, self.given.shape, self.given.classes)
 
     def who(self, client: int) -> Who:
         """What the server knows of a client."""
-        return Who(client, self.task.networks[client % len(self.task.networks)], len(self.parts[client]))
+        who: Who = self.whos[client]
+        return who
 
     def birth(self, client: int) -> Key:
         """Key of a client's first memory, whenever it first takes part."""
@@ -101,13 +106,13 @@ class Federation:
         share = self.task.cohort / self.task.clients
         return Site(
             who=who, model=self.model(who.arch), data=self.private(client), public=self.public, classes=self.given.classes,
-            train=self.train, share=share, lr=self.train.optim.rate(round_), network=self.named,
+            train=self.train, share=share, lr=self.train.optim.rate(round_), network=self._networks,
         )  # fmt: skip
 
     def private(self, client: int) -> Stream:
         """A client's own data; without labels on the track that learns without them."""
         own = Rows(self.given.private.images, self.given.private.labels, self.parts[client])
-        return self._unlabelled(own) if self.task.track == "unsupervised" else self._stream(own)
+        return self._stream(own, hidden=self.task.track == "unsupervised")
 
     @cached_property
     def public(self) -> Stream | None:
@@ -120,14 +125,14 @@ class Federation:
         given, unlabelled = self.given, self.given.unlabelled or self.given.public
         return Hub(
             models={arch: self.model(arch) for arch in dict.fromkeys(self.task.networks)},
-            whos=_Whos(self),
+            whos=self.whos,
             public=self.public,
-            unlabelled=self._unlabelled(unlabelled) if unlabelled else None,
+            unlabelled=self._stream(unlabelled, hidden=True) if unlabelled else None,
             validation=self._stream(given.validation, plain=True) if given.validation else None,
             classes=given.classes,
             cohort=self.cohort_size,
             train=self.train,
-            network=self.named,
+            network=self._networks,
         )
 
     @cached_property
@@ -152,38 +157,41 @@ class Federation:
             return sorted(int(c) for c in draw.choice(self.clients, self.cohort_size, replace=False))
         return [int(client) for client in self.key("cohort", round_).choice(self.clients, self.cohort_size)]
 
-    def _stream(self, part: Rows, plain: bool = False) -> Stream:
-        given = self.given
+    def _stream(self, part: Rows, plain: bool = False, hidden: bool = False) -> Stream:
+        """A stream that holds its own rows alone; hidden: labels are struck out, so that no method can use them."""
+        given, labels = self.given, part.labels[part.rows].astype(np.int64)
         return Stream(
-            part.images, part.labels, part.rows, classes=given.classes, mean=given.mean, std=given.std,
+            torch.from_numpy(np.ascontiguousarray(part.images[part.rows])),
+            torch.from_numpy(np.full_like(labels, -1) if hidden else labels),
+            classes=given.classes, mean=given.mean, std=given.std,
             augment=None if plain else self.augment, order=given.order,
         )  # fmt: skip
 
-    def _unlabelled(self, part: Rows) -> Stream:
-        """Labels are struck out, so that no method can use them by accident."""
-        return self._stream(Rows(part.images, np.full_like(part.labels, -1), part.rows))
-
 
 class _Whos(Sequence[Who]):
-    """Every client's Who, made when asked for: a million clients cost nothing."""
+    """Every client's Who, made when asked for: a million clients cost nothing. Client i has networks[i mod len]."""
 
-    def __init__(self, federation: Federation) -> None:
-        self.federation = federation
+    def __init__(self, networks: Sequence[str], sizes: np.ndarray) -> None:
+        self.networks, self.sizes = networks, sizes
 
     def __len__(self) -> int:
-        return self.federation.clients
+        return len(self.sizes)
 
     def __getitem__(self, client: Any) -> Any:
         if isinstance(client, slice):
-            return [self.federation.who(i) for i in range(*client.indices(len(self)))]
+            return [self[i] for i in range(*client.indices(len(self)))]
         if not 0 <= client < len(self):
             raise IndexError(client)
-        return self.federation.who(client)
+        return Who(client, self.networks[client % len(self.networks)], int(self.sizes[client]))
 
 
 @lru_cache(maxsize=64)
 def _model(arch: str, shape: tuple[int, int, int], classes: int) -> Model:
     return Model(arch, shape, classes)
+
+
+def _network(initial: Mapping[str, Tree], shape: tuple[int, int, int], classes: int, arch: str) -> Model:
+    return Model(arch, shape, classes, initial[arch]) if arch in initial else _model(arch, shape, classes)
 
 
 def gather(task: Task, seed: int, verify: bool = True) -> Ingredients:

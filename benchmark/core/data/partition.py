@@ -185,6 +185,13 @@ class Drawn(Sequence[np.ndarray]):
         return self.rows[self.key(client).choice(len(self.rows), self.per_client)]
 
 
+def sizes(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Samples of every client, int64; of a lazy split without a draw and without memory."""
+    if isinstance(parts, Drawn):
+        return np.broadcast_to(np.int64(parts.per_client), parts.clients)
+    return np.array([len(rows) for rows in parts], np.int64)
+
+
 def fingerprint(parts: Sequence[np.ndarray]) -> str:
     """sha256 over sizes and row numbers (int64, little-endian) of all clients; of a lazy split, over what defines it."""
     digest = hashlib.sha256()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -15,30 +14,23 @@ from benchmark.core.keys import Key
 
 
 class Stream:
-    """Rows of a set of images; implements `api.Data`.
+    """A set of images of one side and nothing beyond; implements `api.Data`.
 
-    images: (n, h, w, c), uint8 in memory or mapped from a file, or float32 inputs that are used as they are
-    labels: (n,) int64
-    rows: which rows belong to the stream, in this order
+    pixels: (n, h, w, c), uint8, or float32 inputs that are used as they are
+    labels: (n,) int64, -1 where hidden
     mean, std: per channel, of pixels in [0, 1]
     order: "shuffled" anew each epoch, or "stored"
     """
 
     def __init__(
-        self, images: np.ndarray, labels: np.ndarray, rows: np.ndarray, *, classes: int,
-        mean: tuple[float, ...], std: tuple[float, ...], augment: Augment | None = None, order: str = "shuffled",
+        self, pixels: Tensor, labels: Tensor, *, classes: int, mean: tuple[float, ...], std: tuple[float, ...],
+        augment: Augment | None = None, order: str = "shuffled",
     ) -> None:  # fmt: skip
-        self.images, self.rows, self.order = images, np.asarray(rows), order
-        self.labels = torch.from_numpy(np.asarray(labels)[self.rows].astype(np.int64))
-        self.counts = torch.bincount(self.labels[self.labels >= 0], minlength=classes)  # -1 marks a hidden label
+        self.pixels, self.labels, self.order = pixels, labels, order
+        self.counts = torch.bincount(labels[labels >= 0], minlength=classes)
         self.classes, self.augment = classes, augment or Augment()
         self.mean, self.std = torch.tensor(mean)[:, None, None], torch.tensor(std)[:, None, None]
-        self.size = len(self.rows)
-
-    @cached_property
-    def pixels(self) -> Tensor:
-        """The stored images of this stream, (size, h, w, c)."""
-        return torch.from_numpy(np.ascontiguousarray(self.images[self.rows]))
+        self.size = len(labels)
 
     def inputs(self, rows: Tensor | None = None) -> Tensor:
         """Normalised images without augmentation, (n, c, h, w) in channels-last memory."""
@@ -54,8 +46,8 @@ class Stream:
     def restricted(self, rows: Tensor) -> Stream:
         """The stream of some rows of this one, positions counted anew."""
         return Stream(
-            self.pixels.numpy(), self.labels.numpy(), rows.numpy(), classes=self.classes, augment=self.augment,
-            mean=tuple(self.mean.flatten().tolist()), std=tuple(self.std.flatten().tolist()), order=self.order,
+            self.pixels[rows], self.labels[rows], classes=self.classes, augment=self.augment, order=self.order,
+            mean=tuple(self.mean.flatten().tolist()), std=tuple(self.std.flatten().tolist()),
         )  # fmt: skip
 
     def steps(self, epochs: int, batch: int) -> int:
