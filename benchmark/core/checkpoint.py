@@ -4,29 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from benchmark.core import wire
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.files import write_atomic
 from benchmark.core.tree import Tree
-
-
-def write_atomic(path: Path, data: bytes, sync: bool = True) -> None:
-    """Write a file so that a reader sees the old one or the new one; sync: also after a power failure."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            if sync:
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def save(path: Path, tree: Tree | None, facts: dict[str, Any], sync: bool = True) -> None:
@@ -39,15 +23,33 @@ def save(path: Path, tree: Tree | None, facts: dict[str, Any], sync: bool = True
 
 def load(path: Path) -> tuple[Tree | None, dict[str, Any]]:
     """The tree and the facts; a damaged file is refused, never repaired in silence."""
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _unusable(path, f"cannot be read ({error.strerror})") from None
     digest, text = data[:32], data[32:]
     if len(data) < 40 or hashlib.sha256(text).digest() != digest:
-        raise BenchmarkError(
-            "damaged checkpoint (its checksum does not match)",
-            where=str(path), hint=f"delete the folder {path.parent} to start the cell anew", user=False,
-        )  # fmt: skip
+        raise _unusable(path, "is damaged (its checksum does not match)")
     size = int.from_bytes(text[:8], "little")
     return wire.decode(text[8 + size :]), json.loads(text[8 : 8 + size])
+
+
+def load_memory(path: Path) -> Tree:
+    """A client's memory; a file that another client or round has left under this name is refused."""
+    tree, facts = load(path)
+    if path.name != _name(facts.get("client"), facts.get("round")):
+        owner = f"client {facts.get('client')} after round {facts.get('round')}"
+        raise _unusable(path, f"holds something else: the memory of {owner}")
+    return tree or {}
+
+
+def _unusable(path: Path, how: str) -> BenchmarkError:
+    hint = f"delete the folder {path.parent} to start the cell anew"
+    return BenchmarkError(f"the checkpoint {how}", where=str(path), hint=hint, user=False)
+
+
+def _name(client: int | None, version: int | None) -> str:
+    return f"client-{client}-{version}.safetensors"
 
 
 class Memories:
@@ -62,7 +64,7 @@ class Memories:
 
     def path(self, client: int, version: int) -> Path:
         """File of one version of a client's memory."""
-        return self.folder / f"{client}-{version}.safetensors"
+        return self.folder / _name(client, version)
 
     def current(self, client: int) -> Path | None:
         """File of the committed version, None before the first participation."""

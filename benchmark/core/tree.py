@@ -23,14 +23,15 @@ def walk(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def nest(leaves: Mapping[str, Tensor]) -> Tree:
-    """The inverse of `walk`: {"a/b": x} becomes {"a": {"b": x}}."""
+    """The inverse of `walk`: {"a/b": x} becomes {"a": {"b": x}}; a path that ends in "/" makes an empty tree."""
     tree: Tree = {}
     for path, leaf in leaves.items():
         *folders, name = path.split(SEPARATOR)
         node = tree
         for folder in folders:
             node = node.setdefault(folder, {})
-        node[name] = leaf
+        if name:
+            node[name] = leaf
     return tree
 
 
@@ -86,9 +87,14 @@ def mean(trees: Sequence[Tree], weights: Sequence[float] | None = None) -> Tree:
 
 
 def total(trees: Sequence[Tree], weights: Sequence[float]) -> Tree:
-    """Weighted sum in the given order, accumulated in float64 and rounded once to the first tree's types."""
+    """Weighted sum in the given order, accumulated in float64 and rounded once to the first tree's types.
+
+    Raises ValueError if shapes differ: a sum that broadcasts would go unnoticed.
+    """
 
     def leaf_total(*leaves: Tensor) -> Tensor:
+        if len({leaf.shape for leaf in leaves}) > 1:
+            raise ValueError(f"shapes differ: {', '.join(str(tuple(leaf.shape)) for leaf in leaves)}")
         result = leaves[0].to(torch.float64) * weights[0]
         for leaf, weight in zip(leaves[1:], weights[1:], strict=True):
             result.add_(leaf.to(torch.float64), alpha=weight)

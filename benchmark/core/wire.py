@@ -32,33 +32,61 @@ def encode(message: Tree | None, where: str) -> Parcel:
     """
     if message is None:
         return Parcel(b"", {})
-    leaves = dict(check(message, where))
+    leaves = check(message, where)
     payload: dict[str, int] = {}
-    for path, leaf in leaves.items():
+    for path, leaf in leaves:
         name = path.split(trees.SEPARATOR)[0]
         payload[name] = payload.get(name, 0) + leaf.numel() * leaf.element_size()
-    return Parcel(save({path: leaf.detach().contiguous().cpu() for path, leaf in leaves.items()}), payload)
+    try:
+        return Parcel(save(_apart(leaves)), payload)
+    except (ValueError, RuntimeError) as error:  # sparse, on no device, of an exotic type
+        raise BenchmarkError(
+            f"cannot be encoded ({error})", where=where, hint="send plain dense tensors", user=False
+        ) from error
 
 
 def decode(data: bytes) -> Tree | None:
     """The message again, on fresh memory."""
-    return trees.nest(load(data)) if data else None
+    try:
+        return trees.nest(load(data)) if data else None
+    except Exception as error:  # each layer of the format has its own
+        raise BenchmarkError(f"not an encoded message ({error})", user=False) from error
 
 
-def check(message: Any, where: str) -> list[tuple[str, torch.Tensor]]:
-    """Paths and tensors of a message; refuses whatever is not a tree of tensors, by path."""
+def check(message: Any, where: str, prefix: str = "") -> list[tuple[str, torch.Tensor]]:
+    """Paths and tensors of a message in sorted order; refuses whatever is not a tree of tensors, by path.
+
+    An empty dict has a path that ends in "/" and an empty tensor, so that it arrives as what it was.
+    """
     if not isinstance(message, Mapping):
+        what = f"{prefix.removesuffix(trees.SEPARATOR)} is" if prefix else "a message must be a dict of tensors, got"
         raise BenchmarkError(
-            f"a message must be a dict of tensors, got {type(message).__name__}",
-            where=where,
-            hint="return a nested dict with tensors as leaves, or None to send nothing",
-        )
-    leaves = list(trees.walk(dict(message)))
-    for path, leaf in leaves:
-        if not isinstance(leaf, torch.Tensor):
-            raise BenchmarkError(
-                f"{path} is a {type(leaf).__name__}, not a tensor",
-                where=where,
-                hint="only tensors move between server and clients: wrap numbers in torch.tensor",
-            )
+            f"{what} a {type(message).__name__}" + ", not a tensor" * bool(prefix), where=where,
+            hint="only nested dicts of tensors move (None sends nothing): wrap numbers in torch.tensor", user=False,
+        )  # fmt: skip
+    if prefix and not message:
+        return [(prefix, torch.zeros(0))]
+    for name in message:
+        if not isinstance(name, str) or not name or trees.SEPARATOR in name:
+            hint = f"names are non-empty strings without {trees.SEPARATOR}"
+            raise BenchmarkError(f"{prefix}{name!r} cannot name an entry", where=where, hint=hint, user=False)
+    leaves: list[tuple[str, torch.Tensor]] = []
+    for name in sorted(message):
+        node, path = message[name], prefix + name
+        if isinstance(node, torch.Tensor):
+            leaves.append((path, node))
+        else:
+            leaves += check(node, where, path + trees.SEPARATOR)
     return leaves
+
+
+def _apart(leaves: list[tuple[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Plain tensors that share no memory, which the format refuses."""
+    seen: set[int] = set()
+    plain = {}
+    for path, leaf in leaves:
+        tensor = leaf.detach().contiguous().cpu()
+        storage = tensor.untyped_storage().data_ptr()
+        plain[path] = tensor.clone() if storage in seen else tensor
+        seen.add(storage)
+    return plain
