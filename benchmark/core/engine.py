@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from benchmark.core import checkpoint, evaluate, wire
 from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm, Phase, Upload
 from benchmark.core.backends.worker import Backend, Visit, Visited
 from benchmark.core.checkpoint import Memories
-from benchmark.core.errors import BenchmarkError, Diverged
+from benchmark.core.errors import BenchmarkError, Diverged, blamed
 from benchmark.core.federation import Federation
 from benchmark.core.judge import JUDGES
 from benchmark.core.ledger import Ledger
@@ -36,17 +38,18 @@ class Run:
         self.federation, self.algorithm, self.backend = federation, algorithm, backend
         self.folder, self.identity, self.observer = folder, identity, observer
         self.judge = JUDGES[federation.task.track](federation, algorithm, backend)
-        self.phases = algorithm.phases(federation.task.rounds)
+        self.phases = _checked(algorithm.phases(federation.task.rounds))
         self.total = sum(phase.rounds for phase in self.phases)
         self.file = folder / "checkpoint.safetensors"
         self.server: Tree = {}
         self.done, self.seconds = 0, 0.0
-        self.ledger, self.memories = Ledger(), Memories(folder / "clients")
+        self.ledger, self.memories = Ledger(), Memories(folder)
         self.evaluations: list[dict[str, Any]] = []
         self.locals: list[tuple[float, float]] = []
 
     def execute(self) -> dict[str, Any]:
         """Run (or resume) to the end; the result part of a record."""
+        torch.set_num_threads(1)  # as workers do: aggregation must have the same bits whoever visits the clients
         self._restore()
         started, saved = time.monotonic() - self.seconds, time.monotonic()
         for number, phase, round_ in self._rounds():
@@ -74,9 +77,11 @@ class Run:
         self.ledger.open_round()
         jobs = self._visits(clients, phase, round_, number)
         uploads = self._collect(phase, jobs, self.backend.map("visit", jobs))
-        self.server = self.algorithm.aggregate(self.server, uploads, phase, self.federation.hub, key("aggregate"))
-        if path := trees.finite(self.server):
-            raise Diverged(f"server memory {path} is not finite", where=f"phase {phase.name}, round {number}")
+        where = f"aggregate in phase {phase.name}, round {number}"
+        torch.manual_seed(key("aggregate", "dropout").seed)  # for networks that the server trains
+        with blamed(where):
+            server = self.algorithm.aggregate(self.server, uploads, phase, self.federation.hub, key("aggregate"))
+        self.server = _memory(server, where)
 
     def _sampled(self, number: int) -> int:
         """Sampled rounds before this one: cohorts are the same for methods with and without opening phases."""
@@ -91,11 +96,12 @@ class Run:
     def _visits(self, clients: list[int], phase: Phase, round_: int, number: int) -> list[Visit]:
         key = self.federation.key("phase", phase.name, "round", round_, "download")
         jobs: list[Visit] = []
-        known: dict[tuple[Any, ...], tuple[Any, wire.Parcel]] = {}  # messages stay alive: ids must not be reused
+        known: dict[tuple[Any, ...] | None, tuple[Any, wire.Parcel]] = {}  # messages stay alive: ids must not be reused
         for client in clients:
-            message = self.algorithm.download(self.server, self.federation.who(client), phase, key)
             where = f"download in phase {phase.name}, round {number}, client {client}"
-            marks = tuple((path, id(leaf)) for path, leaf in wire.check(message, where)) if message is not None else ()
+            with blamed(where):
+                message = self.algorithm.download(self.server, self.federation.who(client), phase, key)
+            marks = None if message is None else tuple((path, id(leaf)) for path, leaf in wire.check(message, where))
             if marks not in known:
                 known[marks] = message, wire.encode(message, where)
             parcel = known[marks][1]
@@ -125,7 +131,8 @@ class Run:
         return number % self.federation.task.evaluate_every == 0 or number == self.total
 
     def _evaluate(self, number: int) -> None:
-        scores = self.judge.scores(self.server, self.memories)
+        with blamed(f"judging after round {number}"):
+            scores = self.judge.scores(self.server, self.memories)
         total = self.ledger.total("down") + self.ledger.total("up")
         self.evaluations.append({"round": number, **scores, "bytes": total})
 
@@ -168,7 +175,9 @@ class Run:
     def _restore(self) -> None:
         if not self.file.exists():
             hub, key = self.federation.hub, self.federation.key("server")
-            self.server = self.algorithm.init_server(hub, key)
+            with blamed("init_server"):
+                server = self.algorithm.init_server(hub, key)
+            self.server = _memory(server, "init_server")
             return
         tree, facts = checkpoint.load(self.file)
         if facts["identity"] != self.identity:
@@ -177,4 +186,22 @@ class Run:
             )
         self.server, self.done, self.seconds = tree or {}, facts["done"], facts["seconds"]
         self.ledger, self.evaluations = Ledger.from_json(facts["ledger"]), facts["evaluations"]
-        self.memories = Memories(self.folder / "clients", dict(facts["versions"]))
+        self.memories = Memories(self.folder, dict(facts["versions"]))
+
+
+def _checked(phases: Sequence[Phase]) -> Sequence[Phase]:
+    names = [phase.name for phase in phases]
+    if sum(phase.rounds for phase in phases) < 1:
+        raise BenchmarkError("phases: there is no round in them", hint="give at least one phase a round", user=False)
+    if len(set(names)) < len(names):
+        hint = "randomness is keyed by the phase's name: give every phase its own"
+        raise BenchmarkError(f"phases: equal names among {', '.join(names)}", hint=hint, user=False)
+    return phases
+
+
+def _memory(server: Any, where: str) -> Tree:
+    """The server's memory, which a checkpoint must be able to hold."""
+    wire.check(server, f"server memory after {where}")
+    if path := trees.finite(server):
+        raise Diverged(f"server memory {path} is not finite", where=where)
+    return server  # type: ignore[no-any-return]

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+CORE = Path(__file__).parent
+
 
 class BenchmarkError(Exception):
     """A failure that says what, where and what to do, in one line.
@@ -41,3 +48,24 @@ class Diverged(BenchmarkError):
 
 def _diverged(message: str, where: str) -> Diverged:
     return Diverged(message, where=where)
+
+
+@contextmanager
+def blamed(where: str) -> Iterator[None]:
+    """Whatever a method raises becomes a sentence with its file and line; what already is a sentence passes."""
+    try:
+        yield
+    except BenchmarkError:
+        raise
+    except Exception as error:
+        message = f"{type(error).__name__}: {error}{_place(error)}"
+        raise BenchmarkError(message, where=where, hint="mend the method", user=False) from error
+
+
+def _place(error: Exception) -> str:
+    """The innermost line of the traceback that belongs neither to this package nor to an installed one."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if CORE not in path.parents and "site-packages" not in path.parts:
+            return f" ({path.name}, line {frame.lineno})"
+    return ""

@@ -38,6 +38,7 @@ def visit(
     key: of this phase, round and client
     """
     where = f"phase {phase.name}, client {site.who.id}"
+    torch.manual_seed(key("dropout").seed)  # what a method draws without a key still has no memory of other clients
     local = opened(algorithm.begin(client, message, phase, site), site)
     for number, run in enumerate(algorithm.passes(phase, site)):
         worker = _Sweep(algorithm, site, run, key("pass", number), precision, where)

@@ -31,7 +31,8 @@ class Model:
             torch.manual_seed(0)
             self.module = build(arch, shape, classes)
         self.module.requires_grad_(False)
-        self.buffers = frozenset(name for name, _ in self.module.named_buffers())
+        stored = self.module.state_dict()  # constants that a module keeps to itself are no part of its parameters
+        self.buffers = frozenset(name for name, _ in self.module.named_buffers() if name in stored)
         self.random = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in self.module.modules())
 
     def init(self, key: Key) -> Tree:

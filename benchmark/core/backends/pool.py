@@ -5,9 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any
 
 from benchmark.core.backends.worker import Setting, Worker
@@ -18,8 +21,27 @@ _worker: Worker | None = None
 
 def _start(setting: Setting) -> None:
     global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interruption means
+    threading.Thread(target=_follow, daemon=True).start()
     _worker = Worker(setting)
+
+
+def _follow() -> None:
+    """End with the parent, even if it was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+@contextmanager
+def _shielded() -> Iterator[None]:
+    """Processes that start in here never see Ctrl-C, not even while they import: the parent decides what it means."""
+    resource_tracker.ensure_running()  # the first process would start it, which unblocks the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _work(what: str, job: Any) -> Any:
@@ -37,7 +59,8 @@ class Pool:
     def map(self, what: str, jobs: Sequence[Any]) -> list[Any]:
         """Results of the workers' method `what`, in the order of the jobs."""
         large_first = sorted(range(len(jobs)), key=lambda i: -self._size(jobs[i]))
-        futures = {i: self.executor.submit(_work, what, jobs[i]) for i in large_first}
+        with _shielded():
+            futures = {i: self.executor.submit(_work, what, jobs[i]) for i in large_first}
         try:
             return [futures[i].result() for i in range(len(jobs))]
         except BrokenProcessPool:

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 import torch
 
 from benchmark.core import checkpoint, evaluate, probe, wire
+from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm, Phase
-from benchmark.core.errors import BenchmarkError
+from benchmark.core.errors import BenchmarkError, Diverged, blamed
 from benchmark.core.federation import Federation
 from benchmark.core.local import visit
 from benchmark.core.tree import Tree
@@ -96,21 +97,22 @@ class Worker:
     def visit(self, job: Visit) -> Visited:
         """Decode, work, encode."""
         site = self.federation.site(job.client, job.phase, job.round)
-        if job.memory:
-            memory = checkpoint.load(job.memory)[0] or {}
-        else:
-            memory = self.algorithm.init_client(site, self.federation.birth(job.client))
         key = self.federation.key("phase", job.phase.name, "round", job.round, "client", job.client)
         where = f"phase {job.phase.name}, round {job.number}, client {job.client}"
+        memory = checkpoint.load_memory(job.memory) if job.memory else None
         try:
-            done = visit(self.algorithm, site, job.phase, wire.decode(job.message), memory, key, self.precision)
+            with blamed(where):
+                if memory is None:
+                    memory = self.algorithm.init_client(site, self.federation.birth(job.client))
+                done = visit(self.algorithm, site, job.phase, wire.decode(job.message), memory, key, self.precision)
         except BenchmarkError as error:
             error.where = where
             raise
         parcel = wire.encode(done.upload, f"upload in {where}")
-        if done.memory:
-            checkpoint.save(job.leave, done.memory, {"client": job.client, "round": job.number}, sync=False)
-        return Visited(parcel, bool(done.memory), self._accuracies(job, done.params) if job.judged else None)
+        remembers = bool(memory or done.memory)  # an emptied memory is one as well
+        if remembers:
+            self._leave(job, done.memory, where)
+        return Visited(parcel, remembers, self._accuracies(job, done.params) if job.judged else None)
 
     def judge(self, job: Judge) -> list[int]:
         """Correct samples per class."""
@@ -127,6 +129,12 @@ class Worker:
         assert spec is not None
         layer = probe.fit(probe.features(model, params, union, self.precision), union.labels, union.classes, key, spec)
         return probe.correct(layer, probe.features(model, params, test, self.precision), test.labels, test.classes)
+
+    def _leave(self, job: Visit, memory: Tree, where: str) -> None:
+        wire.check(memory, f"memory in {where}")
+        if path := trees.finite(memory):
+            raise Diverged(f"memory {path} is not finite", where=where)
+        checkpoint.save(job.leave, memory, {"client": job.client, "round": job.number}, sync=False)
 
     def _accuracies(self, job: Visit, params: Tree) -> tuple[float, float]:
         federation, test = self.federation, self.federation.test
