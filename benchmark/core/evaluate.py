@@ -54,10 +54,12 @@ def local_accuracies(hits: Sequence[int], counts: Sequence[int], share: Sequence
     """In-local sum_c p(c) A_c and out-local accuracy with weights (1 - p(c)) / (C - 1) of one client's model.
 
     share: p, the class distribution of the client's data
+    Classes that the test set lacks (those that joint public labels append) do not count.
     Source: measures in the code published with FedNTD.
     """
-    scores = np.asarray(hits) / np.maximum(np.asarray(counts), 1)
-    p = np.asarray(share)
+    known = np.asarray(counts) > 0
+    scores = np.asarray(hits)[known] / np.asarray(counts)[known]
+    p = np.asarray(share)[known]
     return float(p @ scores), float((1 - p) @ scores / max(len(p) - 1, 1))
 
 
