@@ -41,8 +41,14 @@ def visit(
     torch.manual_seed(key("dropout").seed)  # what a method draws without a key still has no memory of other clients
     local = opened(algorithm.begin(client, message, phase, site), site)
     for number, run in enumerate(algorithm.passes(phase, site)):
-        worker = _Sweep(algorithm, site, run, key("pass", number), precision, where)
+        worker = Sweep(algorithm, site, run, key("pass", number), precision, where)
         local = worker.run(local)
+    return closed(algorithm, site, phase, message, client, local)
+
+
+def closed(algorithm: Algorithm, site: Site, phase: Phase, message: Tree | None, client: Tree, local: Local) -> Done:
+    """What is left of a visit when the last pass is over; raises Diverged for an upload that is not finite."""
+    where = f"phase {phase.name}, client {site.who.id}"
     memory, upload = algorithm.finish(client, local, message, phase, site)
     if upload is not None and (path := trees.finite(dict(wire.check(upload, where)))):
         raise Diverged(f"upload {path} is not finite", where=where)
@@ -64,7 +70,7 @@ def autocast(precision: str) -> AbstractContextManager[Any]:
     return torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
-class _Sweep:
+class Sweep:
     """One pass: a stream, a loss and an optimiser."""
 
     def __init__(
@@ -81,17 +87,18 @@ class _Sweep:
 
     def run(self, local: Local) -> Local:
         """All batches of the pass."""
-        stream = self._stream(local)
+        stream = self.stream(local)
         if not self.run_.update:
-            return self._look(local, stream)
-        for number, batch in enumerate(self._batches(stream)):
+            return self._look(local, self.batches(stream))
+        for number, batch in enumerate(self.batches(stream)):
             if self.model.random:
                 torch.manual_seed(self.key("dropout", number).seed)
             local, extras = self.step(local, batch, self._gradient, self._update)
             local = self.after_step(local, extras, batch)
         return local
 
-    def _stream(self, local: Local) -> Stream:
+    def stream(self, local: Local) -> Stream:
+        """Where the pass takes its images from."""
         source = self.site.public if self.run_.stream == "public" else self.site.data
         if source is None:
             raise BenchmarkError("the task has no public data", where=self.where, hint="choose a task with `public:`")
@@ -100,7 +107,10 @@ class _Sweep:
             return source
         return source.restricted(local.context[self.run_.rows])
 
-    def _batches(self, stream: Stream) -> Iterator[Batch]:
+    def batches(self, stream: Stream) -> Iterator[Batch]:
+        """What the pass feeds, in order."""
+        if not self.run_.update:
+            return stream.looks(LOOK)
         train = self.site.train
         batch = self.run_.batch or train.batch
         epochs = self.run_.epochs or train.epochs
@@ -113,8 +123,8 @@ class _Sweep:
             return stream.views(self.key, batch, steps)
         return stream.batches(self.key, batch, steps, self.run_.augment, skip_single=lonely)
 
-    def _look(self, local: Local, stream: Stream) -> Local:
-        for batch in stream.looks(LOOK):
+    def _look(self, local: Local, batches: Iterator[Batch]) -> Local:
+        for batch in batches:
             with torch.no_grad(), autocast(self.precision):
                 _, extras = self.loss(local.params, local, batch, Still(self.model))
             local = self.after_step(local, trees.map(_plain, extras), batch)

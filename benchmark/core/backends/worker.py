@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
+from torch import Tensor
 
 from benchmark.core import checkpoint, evaluate, probe, wire
 from benchmark.core import tree as trees
-from benchmark.core.api import Algorithm, Phase
+from benchmark.core.api import Algorithm, Phase, Site
+from benchmark.core.data.streams import Stream
 from benchmark.core.errors import BenchmarkError, Diverged, blamed
 from benchmark.core.federation import Federation
-from benchmark.core.local import visit
+from benchmark.core.keys import Key
+from benchmark.core.local import Done, visit
+from benchmark.core.model import Model
 from benchmark.core.tree import Tree
 
 
@@ -85,6 +90,26 @@ class Backend(Protocol):
         """End worker processes."""
 
 
+@contextmanager
+def at(where: str) -> Iterator[None]:
+    """Every failure within says that it happened there."""
+    try:
+        with blamed(where):
+            yield
+    except BenchmarkError as error:
+        error.where = where
+        raise
+
+
+class Guest(NamedTuple):
+    """A client on its visit: what it sees, remembers and draws from, and where that is, in words."""
+
+    site: Site
+    memory: Tree
+    key: Key
+    where: str
+
+
 class Worker:
     """One per process; keeps networks and mapped data between jobs."""
 
@@ -96,29 +121,36 @@ class Worker:
 
     def visit(self, job: Visit) -> Visited:
         """Decode, work, encode."""
+        guest = self.arrive(job)
+        with at(guest.where):
+            done = visit(
+                self.algorithm, guest.site, job.phase, wire.decode(job.message), guest.memory, guest.key, self.precision
+            )
+        return self.leave(job, guest, done)
+
+    def arrive(self, job: Visit) -> Guest:
+        """What a client brings along: its memory, made anew at its first participation."""
         site = self.federation.site(job.client, job.phase, job.round)
         key = self.federation.key("phase", job.phase.name, "round", job.round, "client", job.client)
         where = f"phase {job.phase.name}, round {job.number}, client {job.client}"
-        memory = checkpoint.load_memory(job.memory) if job.memory else None
-        try:
-            with blamed(where):
-                if memory is None:
-                    memory = self.algorithm.init_client(site, self.federation.birth(job.client))
-                done = visit(self.algorithm, site, job.phase, wire.decode(job.message), memory, key, self.precision)
-        except BenchmarkError as error:
-            error.where = where
-            raise
-        parcel = wire.encode(done.upload, f"upload in {where}")
-        remembers = bool(memory or done.memory)  # an emptied memory is one as well
+        if job.memory:
+            return Guest(site, checkpoint.load_memory(job.memory), key, where)
+        with at(where):
+            return Guest(site, self.algorithm.init_client(site, self.federation.birth(job.client)), key, where)
+
+    def leave(self, job: Visit, guest: Guest, done: Done) -> Visited:
+        """Encode the upload, save the memory, judge the model if asked to."""
+        parcel = wire.encode(done.upload, f"upload in {guest.where}")
+        remembers = bool(guest.memory or done.memory)  # an emptied memory is one as well
         if remembers:
-            self._leave(job, done.memory, where)
+            self._save(job, done.memory, guest.where)
         return Visited(parcel, remembers, self._accuracies(job, done.params) if job.judged else None)
 
     def judge(self, job: Judge) -> list[int]:
         """Correct samples per class."""
         model, params = self.federation.model(job.arch), wire.decode(job.model)
         assert params is not None
-        return evaluate.correct(model, params, self.federation.test, job.start, job.stop, self.precision)
+        return self.correct(model, params, job.start, job.stop)
 
     def probe(self, job: Probe) -> list[int]:
         """Correct samples per class, by a linear layer that is trained on the spot."""
@@ -127,10 +159,18 @@ class Worker:
         model, union, test = federation.model(job.arch), federation.union, federation.test
         spec, key = federation.task.probe, federation.key("probe")
         assert spec is not None
-        layer = probe.fit(probe.features(model, params, union, self.precision), union.labels, union.classes, key, spec)
-        return probe.correct(layer, probe.features(model, params, test, self.precision), test.labels, test.classes)
+        layer = probe.fit(self.features(model, params, union), union.labels, union.classes, key, spec)
+        return probe.correct(layer, self.features(model, params, test), test.labels, test.classes)
 
-    def _leave(self, job: Visit, memory: Tree, where: str) -> None:
+    def correct(self, model: Model, params: Tree, start: int, stop: int) -> list[int]:
+        """Correct samples per class among rows of the test set."""
+        return evaluate.correct(model, params, self.federation.test, start, stop, self.precision)
+
+    def features(self, model: Model, params: Tree, stream: Stream) -> Tensor:
+        """What a probe reads."""
+        return probe.features(model, params, stream, self.precision)
+
+    def _save(self, job: Visit, memory: Tree, where: str) -> None:
         wire.check(memory, f"memory in {where}")
         if path := trees.finite(memory):
             raise Diverged(f"memory {path} is not finite", where=where)
@@ -139,6 +179,6 @@ class Worker:
     def _accuracies(self, job: Visit, params: Tree) -> tuple[float, float]:
         federation, test = self.federation, self.federation.test
         model = federation.model(federation.who(job.client).arch)
-        hits = evaluate.correct(model, params, test, 0, test.size, self.precision)
+        hits = self.correct(model, params, 0, test.size)
         own = federation.private(job.client)
         return evaluate.local_accuracies(hits, test.counts.tolist(), (own.counts / own.size).tolist())
