@@ -22,6 +22,18 @@ from benchmark.core.tree import Tree
 
 NETWORK = "golden"
 Make = Callable[[str, dict[str, Any]], Algorithm]
+OFFICIAL = {  # names of parameters in the published code -> our fields; names that are not here are ours already
+    "fedavgm": {"avgm_beta": "beta"},
+    "scaffold": {"adaptive_divison": "adaptive"},
+    "fednova": {"nova_ccvr": "variance_reduction"},
+    "feddyn": {"dyn_alpha": "alpha"},
+}
+QUIRKS: dict[str, dict[str, Any]] = {  # in what the published code departs from the papers
+    "scaffold": {"weighted": True},
+    "fednova": {"stale": True},
+    "feddyn": {"weighted": True},
+    "moon": {"newcomer": "initial"},
+}
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
@@ -38,17 +50,27 @@ def read(path: Path) -> dict[str, np.ndarray]:
 def replay(path: Path, make: Make) -> dict[str, Any]:
     """Replay one file.
 
-    make: gives the method of a name with its parameters by their official names
+    make: gives the method of a name with settings of its fields
     Returns algorithm, rounds and max_abs_diff of the global parameters over all rounds.
     """
     arrays = read(path)
     try:
         config = json.loads(str(arrays["config"]))
+        algorithm = make(config["algorithm"], settings(config))
         federation = _federation(arrays, config)
-        algorithm = make(config["algorithm"], config["params"])
-    except (KeyError, ValueError, TypeError, IndexError) as error:
+        _check(federation, arrays)
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
         raise BenchmarkError(f"not a golden file ({type(error).__name__}: {error})", where=str(path)) from None
     return {"algorithm": config["algorithm"], "rounds": config["rounds"], **_compare(federation, algorithm, arrays)}
+
+
+def settings(config: dict[str, Any]) -> dict[str, Any]:
+    """Fields of our method for a recorded configuration: its parameters by our names, and the code's quirks."""
+    name = config["algorithm"]
+    given = {OFFICIAL.get(name, {}).get(key, key): value for key, value in config["params"].items()}
+    if name == "scaffold":
+        given["share"] = config["participation"]
+    return {**QUIRKS.get(name, {}), **given}
 
 
 def _federation(arrays: dict[str, np.ndarray], config: dict[str, Any]) -> Federation:
@@ -74,6 +96,24 @@ def _federation(arrays: dict[str, np.ndarray], config: dict[str, Any]) -> Federa
     ))  # fmt: skip
 
 
+def _check(federation: Federation, arrays: dict[str, np.ndarray]) -> None:
+    """Refuse what would fail halfway, or be filled up in silence: ValueError says what is wrong."""
+    initial, classes = _model(arrays, "init."), federation.given.classes
+    expected = federation.model(NETWORK).module.state_dict().keys()
+    if initial.keys() != expected:
+        raise ValueError(f"init has {sorted(initial)}, the network {sorted(expected)}")
+    cohorts = arrays["cohorts"]
+    if len(cohorts) < federation.task.rounds or not np.isin(cohorts, range(federation.clients)).all():
+        raise ValueError(f"cohorts do not fit {federation.task.rounds} rounds and {federation.clients} clients")
+    for name, part in (("y_*", federation.given.private), ("y_test", federation.given.test)):
+        if len(part.labels) != len(part.images) or not np.isin(part.labels, range(classes)).all():
+            raise ValueError(f"{name} is not one label below {classes} per sample")
+    for number in range(1, federation.task.rounds + 1):
+        shapes = {name: leaf.shape for name, leaf in _model(arrays, f"round{number}.").items()}
+        if shapes != {name: leaf.shape for name, leaf in initial.items()}:
+            raise ValueError(f"round{number} has other parameters than init")
+
+
 def _rows(x: np.ndarray, y: np.ndarray) -> Rows:
     return Rows(np.ascontiguousarray(x.transpose(0, 2, 3, 1)), y, np.arange(len(y)))
 
@@ -90,7 +130,7 @@ def _compare(federation: Federation, algorithm: Algorithm, arrays: dict[str, np.
         ours = algorithm.global_model(run.server, NETWORK)
         assert ours is not None
         gaps = trees.map(lambda a, b: (a.double() - b.double()).abs().max(), expected, ours)
-        differences.append(max(float(gap) for gap in gaps.values()))
+        differences.append(float(torch.stack(list(gaps.values())).nan_to_num(float("inf")).max()))
 
     with tempfile.TemporaryDirectory() as folder:
         backend = Serial(Setting(lambda _: federation, lambda: algorithm))

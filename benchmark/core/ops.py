@@ -139,14 +139,12 @@ def mean_of(tensors: Sequence[Tensor], weights: Sequence[float] | None = None) -
 
 def pushed(gradients: Tree, direction: Tree, scale: float = 1.0) -> Tree:
     """gradients + scale * direction for flat trees: the gradient of a linear term, without its backward pass."""
-    along = [direction[name] for name in gradients]
-    return dict(zip(gradients, torch._foreach_add(list(gradients.values()), along, alpha=scale), strict=True))
+    return {name: torch.add(g, direction[name], alpha=scale) for name, g in gradients.items()}
 
 
 def pulled(gradients: Tree, params: Tree, anchor: Tree, strength: float) -> Tree:
     """gradients + strength * (params - anchor): the gradient of strength / 2 ||params - anchor||^2 on top."""
-    here, there = ([tree[name] for name in gradients] for tree in (params, anchor))
-    return pushed(gradients, dict(zip(gradients, torch._foreach_sub(here, there), strict=True)), strength)
+    return {name: torch.add(g, params[name] - anchor[name], alpha=strength) for name, g in gradients.items()}
 
 
 def effective_steps(steps: int, momentum: float) -> float:
