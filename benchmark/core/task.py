@@ -5,15 +5,18 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from yaml.composer import ComposerError
 
 from benchmark.core.errors import BenchmarkError
 
 FOLDER = Path(__file__).parents[1] / "tasks"
+LISTED = 12  # faults in one message
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Track = Literal["global", "heterogeneous", "personal", "unsupervised"]
@@ -22,7 +25,7 @@ Track = Literal["global", "heterogeneous", "personal", "unsupervised"]
 class Strict(BaseModel):
     """Unknown fields and implicit conversions are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Iid(Strict):
@@ -162,8 +165,8 @@ class Task(Strict):
     draws: Literal["keyed", "published"] = "keyed"  # of cohorts
     evaluate_every: Positive = 1
     probe: ProbeSpec | None = None  # judges the track unsupervised, and no other
-    targets: tuple[float, ...] = Field(default=(), strict=False)  # accuracies in [0, 1]
-    seeds: tuple[int, ...] = Field(default=(0, 1, 2), strict=False)
+    targets: tuple[Share, ...] = Field(default=(), strict=False)  # accuracies
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0, 1, 2), strict=False)
     precision: Literal["fp32", "bf16"] = "fp32"
     methods: dict[str, dict[str, Any]] = {}  # hyper-parameters that differ from the methods' defaults
     note: str = ""
@@ -200,26 +203,58 @@ def names() -> list[str]:
 def load(name: str) -> Task:
     """The task of a name, or of a path to a YAML file."""
     path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
-    if not path.is_file():
+    if not _is_file(path):
         near = difflib.get_close_matches(name, names(), n=1)
         hint = f"did you mean {near[0]}?" if near else "`fedbench list tasks` shows all tasks"
         raise BenchmarkError(f"unknown task {name}", hint=hint)
-    return parse(path.read_text(encoding="utf-8", errors="replace"), str(path), path.stem)
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise BenchmarkError(f"cannot be read ({error.strerror})", where=str(path), hint="mend the file") from None
+    return parse(text, str(path), path.stem)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that no file can have
+        return False
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a field stands once and nothing is an alias, so that a file is as large as it looks."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Refuse aliases."""
+        if self.check_event(yaml.AliasEvent):
+            raise ComposerError(None, None, "aliases have no place in a task", self.peek_event().start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        """Refuse a field that stands twice."""
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise ComposerError(None, None, f"the field {key.value} stands twice", key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
 
 
 def parse(text: str, where: str, name: str) -> Task:
     """A task from the text of its file; every fault is named with its path."""
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error)
         raise BenchmarkError(f"broken YAML{line}: {problem}", where=where, hint="mend the file") from None
-    except (RecursionError, ValueError) as error:
+    except Exception as error:  # the parser's own mistakes on odd input, and nesting without end
         raise BenchmarkError(f"unreadable YAML: {type(error).__name__}", where=where, hint="mend the file") from None
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise BenchmarkError("a task file holds `field: value` lines", where=where, hint="see docs/protocol.md")
+    if "name" in content:
+        raise BenchmarkError("name: a task is named by its file", where=where, hint="leave the field out")
     try:
         return Task.model_validate({"name": name, **content})
     except ValidationError as error:
@@ -228,7 +263,8 @@ def parse(text: str, where: str, name: str) -> Task:
 
 def faults(error: ValidationError, model: type[BaseModel]) -> str:
     """All faults of a validation in one line, unknown fields with the nearest known one."""
-    return "; ".join(_fault(entry, model) for entry in error.errors()[:8])
+    words = [_fault(entry, model) for entry in error.errors()]
+    return "; ".join(words[:LISTED] + [f"and {len(words) - LISTED} more"] * (len(words) > LISTED))
 
 
 def _fault(entry: Any, model: type[BaseModel]) -> str:
@@ -236,8 +272,15 @@ def _fault(entry: Any, model: type[BaseModel]) -> str:
     if entry["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(entry["loc"][-1]), _field_names(model), n=1)
         return f"unknown field {path}" + (f", did you mean {near[0]}?" if near else "")
-    got = f", got {str(entry['input'])[:60]!r}" if entry["type"] != "missing" else ""
+    got = f", got {_shown(entry['input'])}" if entry["type"] not in ("missing", "value_error") else ""
     return f"{path}: {entry['msg']}{got}"
+
+
+def _shown(value: Any) -> str:
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # an integer too long to print
+        return "a number without end"
 
 
 def _field_names(model: type[BaseModel]) -> list[str]:
