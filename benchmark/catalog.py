@@ -7,7 +7,9 @@ import dataclasses
 import difflib
 import hashlib
 import importlib.util
+import math
 import sys
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -30,8 +32,9 @@ def names() -> list[str]:
 def find(name: str) -> Path:
     """The file of a method's name, or of a path to a file of one's own."""
     path = Path(name) if name.endswith(".py") else FOLDER / f"{name}.py"
-    if path.is_file() and not path.stem.startswith("__"):
-        return path.resolve()
+    with suppress(OSError):  # a name that no file can have
+        if path.is_file() and not path.stem.startswith("__"):
+            return path.resolve()
     near = difflib.get_close_matches(name, names(), n=1)
     hint = f"did you mean {near[0]}?" if near else "`fedbench list methods` shows all methods"
     raise BenchmarkError(f"unknown method {name}", hint=hint)
@@ -79,12 +82,18 @@ def _execute(path: Path) -> ModuleType:
 
 
 def _check_class(kind: type[Algorithm], path: Path) -> None:
-    if not dataclasses.is_dataclass(kind) or not kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+    parameters = vars(kind).get("__dataclass_params__")  # of the class itself, not of one it inherits from
+    if parameters is None or not parameters.frozen:
         raise BenchmarkError(f"{kind.__name__} is not a frozen dataclass", where=path.name,
                              hint="write @dataclass(frozen=True) above the class")  # fmt: skip
     for entry in dataclasses.fields(kind):
         if entry.default is dataclasses.MISSING:
             raise BenchmarkError(f"field {entry.name} has no default", where=path.name, hint="give every field one")
+    try:
+        get_type_hints(kind)
+    except Exception as error:  # an annotation may be any expression
+        message = f"unknown type of a field ({error})"
+        raise BenchmarkError(message, where=path.name, hint="import what it names") from None
 
 
 def make(name: str, settings: dict[str, Any] | None = None) -> Algorithm:
@@ -113,6 +122,8 @@ def make(name: str, settings: dict[str, Any] | None = None) -> Algorithm:
 
 def _check_range(where: str, value: Any, limits: Any) -> None:
     low, high = limits.get("low"), limits.get("high")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BenchmarkError(f"{where} is {value}, but must be finite", hint="choose a number")
     if value is None or (low is None and high is None):
         return
     if not ((low is None or value >= low) and (high is None or value <= high)):
@@ -139,14 +150,19 @@ def applies(name: str, task: Task) -> str | None:
 
 
 def method_sha256(path: Path) -> str:
-    """Hash of a method's syntax tree and of those it inherits from; comments and docstrings do not count."""
+    """Hash of a method's syntax tree and of those it inherits from; comments and docstrings do not count.
+
+    The same on every version of Python, which differ in the optional parts that they print.
+    """
     digest = hashlib.sha256()
+    options: dict[str, Any] = {"show_empty": True} if sys.version_info >= (3, 13) else {}
     for file in _family(path, []):
-        tree = ast.parse(file.read_text(encoding="utf-8"))
+        tree = ast.parse(file.read_bytes())
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
                 _drop_docstring(node)
-        digest.update(f"{file.stem}\n{ast.dump(tree)}\n".encode())
+        text = ast.dump(tree, **options).replace(", type_params=[]", "")
+        digest.update(f"{file.stem}\n{text}\n".encode())
     return digest.hexdigest()
 
 
@@ -155,16 +171,34 @@ def _family(path: Path, seen: list[Path]) -> list[Path]:
     if path in seen:
         return seen
     seen.append(path)
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("algorithms."):
-            _family(FOLDER.resolve() / f"{(node.module or '').split('.')[1]}.py", seen)
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        for name in _imported(node):
+            parent = FOLDER.resolve() / f"{name}.py"
+            if parent.is_file():
+                _family(parent, seen)
     return seen
 
 
+def _imported(node: ast.AST) -> list[str]:
+    """Stems of the files of `algorithms` that a statement imports, however it is written."""
+    if isinstance(node, ast.Import):
+        modules = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        base = "algorithms." * bool(node.level) + f"{node.module}." * bool(node.module)
+        modules = [base + alias.name for alias in node.names]
+    else:
+        return []
+    return [module.split(".")[1] for module in modules if module.startswith("algorithms.")]
+
+
 def _drop_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> None:
-    first = node.body[0] if node.body else None
+    """Modules and classes begin with one `pass` in place of a docstring, whether they have one; functions have none."""
+    body = list(node.body)
+    first = body[0] if body else None
     if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-        node.body[0] = ast.Pass()
+        body.pop(0)
+    code = [statement for statement in body if not isinstance(statement, ast.Pass)]
+    node.body = [ast.Pass(), *code] if not isinstance(node, ast.FunctionDef) else code or [ast.Pass()]
 
 
 def describe(name: str) -> dict[str, Any]:
