@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import platform
 import shutil
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -11,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from benchmark import catalog, record
 from benchmark.core import task as tasks
@@ -65,20 +67,23 @@ class Cell:
             raise BenchmarkError(f"seed {self.seed} is negative", hint="choose a seed of at least 0")
         if self.rounds is not None and self.rounds < 1:
             raise BenchmarkError(f"--rounds {self.rounds}", hint="choose at least 1")
+        if self.precision not in (None, "fp32", "bf16"):
+            raise BenchmarkError(f"--precision {self.precision}", hint="choose fp32 or bf16")
         if reason := catalog.applies(self.algorithm, task):
             fits = [name for name in tasks.names() if not catalog.applies(self.algorithm, tasks.load(name))]
             raise BenchmarkError(f"{path.stem} does not apply to {task.name}: {reason}",
                                  hint=f"tasks that fit: {', '.join(fits) or 'none'}")  # fmt: skip
         changes: dict[str, Any] = {"rounds": self.rounds, "precision": self.precision}
-        task = task.model_copy(update={name: value for name, value in changes.items() if value is not None})
-        return Prepared(task, path, algorithm, self.seed)
+        changed = task.model_copy(update={name: value for name, value in changes.items() if value is not None})
+        return Prepared(changed, task.sha256, path, algorithm, self.seed)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A cell that can run."""
+    """A cell that can run; task_sha256 is of the task as its file has it."""
 
     task: tasks.Task
+    task_sha256: str
     path: Path
     algorithm: Algorithm
     seed: int
@@ -104,36 +109,39 @@ def run(cell: Cell, results: Path, *, workers: int = 1, observer: Observer = lam
     """
     ready = cell.prepare()
     home = results / ready.task.name / ready.path.stem
-    target = home / f"{ready.seed}.json"
-    if target.exists():
-        found = record.read(target)
-        _same(found, ready, target)
-        return found
-    folder = home / f".{ready.seed}.run"
-    with _owned(folder):
-        started = monotonic()
-        status, reason, result, judged, federation = _execute(ready, folder, workers, observer)
-        made = _record(cell, ready, federation, status=status, reason=reason, result=result, judged=judged)
-        record.write(made, record.environment(workers=workers, seconds=monotonic() - started), target)
-        shutil.rmtree(folder, ignore_errors=True)
-    return made
+    target, folder = home / f"{ready.seed}.json", home / f".{ready.seed}.run"
+    if not target.exists():
+        from benchmark.core.federation import Federation
+
+        federation = Federation.open(ready.task, ready.seed, ready.algorithm)
+        with _owned(folder):
+            if not target.exists():  # else another process has finished it meanwhile
+                started = monotonic()
+                outcome = _execute(ready, federation, folder, workers, observer)
+                made = _record(cell, ready, federation, **outcome)
+                record.write(made, record.environment(workers=workers, seconds=monotonic() - started), target)
+            shutil.rmtree(folder, ignore_errors=True)
+    found = record.read(target)
+    _same(found, ready, target)
+    return found
 
 
-def _execute(ready: Prepared, folder: Path, workers: int, observer: Observer) -> Any:
+def _execute(
+    ready: Prepared, federation: Federation, folder: Path, workers: int, observer: Observer
+) -> dict[str, Any]:
     from benchmark.core.backends import Setting
     from benchmark.core.engine import Run
     from benchmark.core.federation import Federation
 
-    federation = Federation.open(ready.task, ready.seed, ready.algorithm)
     rebuild = partial(Federation.open, ready.task, ready.seed, verify=False)
     setting = Setting(rebuild, partial(catalog.make, str(ready.path), ready.settings), ready.task.precision)
     backend = _backend(setting, federation, workers)
     try:
         run_ = Run(federation, ready.algorithm, backend, folder, ready.identity, observer)
         result = run_.execute()
-        return "ok", "", result, run_.judged, federation
+        return {"status": "ok", "reason": "", "result": result, "judged": run_.judged}
     except Diverged as error:
-        return "diverged", str(error), None, run_.judged, federation
+        return {"status": "diverged", "reason": str(error), "result": None, "judged": run_.judged}
     finally:
         backend.close()
 
@@ -153,7 +161,7 @@ def _record(cell: Cell, ready: Prepared, federation: Federation, **parts: Any) -
     extras = [extra.dataset for extra in (ready.task.public, ready.task.unlabelled) if extra and extra.dataset]
     data = {name: load(name, verify=False).fingerprints for name in sorted({ready.task.dataset, *extras})}
     split = fingerprint(federation.given.parts)
-    hashes = {"task": tasks.load(cell.task).sha256, "algorithm": catalog.method_sha256(ready.path), "data": data, "split": split}
+    hashes = {"task": ready.task_sha256, "algorithm": catalog.method_sha256(ready.path), "data": data, "split": split}
     return record.Record(
         schema=record.SCHEMA, protocol=PROTOCOL, engine=ENGINE, task=ready.task.name, algorithm=ready.path.stem,
         seed=ready.seed, track=ready.task.track, settings=ready.settings, departures=cell.departures, hashes=hashes,
@@ -162,21 +170,54 @@ def _record(cell: Cell, ready: Prepared, federation: Federation, **parts: Any) -
 
 
 def _same(found: record.Record, ready: Prepared, target: Path) -> None:
-    expected = (catalog.method_sha256(ready.path), ready.settings, ready.task.rounds, ready.task.precision)
-    if (found.hashes.algorithm, found.settings, found.rounds, found.precision) != expected:
-        raise BenchmarkError("holds the record of another version of this cell", where=str(target),
-                             hint="choose another folder, or delete the record to run the cell anew")  # fmt: skip
+    expected = {
+        "task": ready.task_sha256, "algorithm": catalog.method_sha256(ready.path), "engine": ENGINE, "protocol": PROTOCOL,
+        "settings": json.loads(json.dumps(ready.settings, default=str)), "rounds": ready.task.rounds,
+        "precision": ready.task.precision,
+    }  # fmt: skip
+    facts = {**found.model_dump(), **found.hashes.model_dump(include={"task", "algorithm"})}
+    if different := [name for name, value in expected.items() if facts[name] != value]:
+        message = f"holds the record of another version of this cell (other {', '.join(different)})"
+        hint = "choose another folder, or delete the record to run the cell anew"
+        raise BenchmarkError(message, where=str(target), hint=hint)
 
 
 @contextmanager
 def _owned(folder: Path) -> Iterator[None]:
-    """A lock on a cell's folder: two processes do not run the same cell; a dead owner's lock does not count."""
+    """A lock on a cell's folder: two processes do not run the same cell; a dead owner's lock does not count.
+
+    A folder without a checkpoint is worth nothing and goes with its owner.
+    """
+    with _locked(folder):
+        try:
+            yield
+        finally:
+            if not (folder / "checkpoint.safetensors").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _locked(folder: Path) -> TextIO:
     import fcntl
 
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = (folder / "lock").open("a+")
+        except FileNotFoundError:
+            continue  # another owner has just finished and removed the folder
+        except OSError as error:
+            hint = "choose another folder"
+            raise BenchmarkError(f"cannot be written ({error.strerror})", where=str(folder), hint=hint) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise BenchmarkError("another process runs this cell", where=str(folder), hint="wait for it") from None
-        yield
+            file.seek(0)
+            owner = file.read() or "another process"
+            file.close()
+            raise BenchmarkError(f"{owner} runs this cell", where=str(folder), hint="wait for it") from None
+        if os.fstat(file.fileno()).st_nlink:
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {platform.node()}")
+            file.flush()
+            return file
+        file.close()
