@@ -26,6 +26,11 @@ Count = Annotated[int, Field(ge=0)]
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
+def _absent(value: Any) -> bool:
+    """What only some tracks measure is left out of the records of the others."""
+    return value is None
+
+
 class Strict(BaseModel):
     """Unknown fields, conversions and numbers that are not finite are errors."""
 
@@ -33,13 +38,17 @@ class Strict(BaseModel):
 
 
 class Evaluation(Strict):
-    """The judged models after a round; bytes: payload so far, both directions."""
+    """The judged models after a round; bytes: payload so far, both directions.
+
+    clients: track personal alone, accuracy of every client's model on its own label distribution, in client order
+    """
 
     round: Count
     accuracy: Share
     per_class: list[Share]
     forgetting: Change
     bytes: Count
+    clients: list[Share] | None = Field(default=None, exclude_if=_absent)
 
 
 class Traffic(Strict):
@@ -71,8 +80,18 @@ class Target(Strict):
     bytes: Count | None
 
 
+class Adapted(Strict):
+    """What the clients' last phase changed: mean gain in accuracy and share of clients with a gain above zero."""
+
+    gain: Change
+    share_gaining: Share
+
+
 class Result(Strict):
-    """What was measured; accuracy is of the last evaluation, accuracy_last5 the mean of the last five."""
+    """What was measured; accuracy is of the last evaluation, accuracy_last5 the mean of the last five.
+
+    personal: track personal alone, for methods that adapt a common model
+    """
 
     accuracy: Share
     accuracy_last5: Share
@@ -82,6 +101,7 @@ class Result(Strict):
     out_local: Share | None
     bytes: Traffic
     targets: list[Target]
+    personal: Adapted | None = Field(default=None, exclude_if=_absent)
 
 
 class Hashes(Strict):
@@ -182,9 +202,9 @@ def _fault(entry: Any) -> str:
     return f"{place}: {entry['msg']}" if place else str(entry["msg"])
 
 
-def read_all(results: Path) -> list[Entry]:
+def read_all(results: Path, task: str = "*") -> list[Entry]:
     """Every <task>/<algorithm>/<seed>.json in path order; damaged and misplaced files become entries with a reason."""
-    paths = [path for path in results.glob("*/*/*.json") if path.stem.isdecimal()]
+    paths = [path for path in results.glob(f"{task}/*/*.json") if path.stem.isdecimal()]
     ordered = sorted(paths, key=lambda path: (path.parts[-3], path.parts[-2], int(path.stem)))
     return [_entry(path, results) for path in ordered]
 

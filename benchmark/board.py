@@ -1,0 +1,205 @@
+"""Records become tables: results/tables/<task>.csv and LEADERBOARD.md, byte for byte the same from the same records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tabulate import tabulate
+
+from benchmark import claims
+from benchmark.core.files import write_atomic
+from benchmark.core.task import Task
+from benchmark.core.version import ENGINE, PROTOCOL
+from benchmark.suite import SEEDS, Suite, unseen
+from benchmark.tables import csv, table
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+TRACKS = ("global", "heterogeneous", "personal", "unsupervised")
+TIERS = ("quick", "lite", "paper")
+HEADERS = {
+    "accuracy": "Accuracy %", "last5": "Last five %", "forgetting": "Forgetting F %", "in_local": "In-local %",
+    "out_local": "Out-local %", "mb_up": "MB up", "mb_down": "MB down",
+}  # fmt: skip
+INTRODUCTION = f"""Written by `dvc repro` from results/; do not edit.
+
+Mean ± half the 95 % t interval over seeds, at least {SEEDS}. Accuracy is of the final models, never of the best round;
+*last five* is the mean of the last five evaluations. F is the mean over classes of the best accuracy before the end
+minus the final one. MB (1e6 bytes) are measured payload of all clients over the whole run. Rounds and MB to a target
+count until an evaluation first exceeds it. Δ is the difference to FedAvg in points of accuracy over the same seeds, p
+its paired t test; models that are judged differently are not compared."""
+
+
+def write_table(results: Path, task: str) -> None:
+    """Write results/tables/<task>.csv."""
+    suite = Suite.load(results, task)
+    write_atomic(results / "tables" / f"{task}.csv", csv(table(suite, suite.tasks[task])))
+
+
+def write(results: Path) -> Path:
+    """Write all tables, and LEADERBOARD.md beside the folder of results; tables without records go."""
+    made = files(Suite.load(results))
+    for path, text in made.items():
+        write_atomic(path, text)
+    for path in sorted(set((results / "tables").glob("*.csv")) - made.keys()):
+        path.unlink()
+    return results.parent / "LEADERBOARD.md"
+
+
+def tables(suite: Suite) -> dict[str, DataFrame]:
+    """Table of every task that has records, in the order of the board."""
+    found = {name for name, _ in suite.records}
+    return {task.name: table(suite, task) for task in _ordered(suite) if task.name in found}
+
+
+def files(suite: Suite) -> dict[Path, str]:
+    """Every file of the board with its content."""
+    made = tables(suite)
+    found = {suite.results / "tables" / f"{name}.csv": csv(frame) for name, frame in made.items()}
+    return found | {suite.results.parent / "LEADERBOARD.md": leaderboard(suite, made)}
+
+
+def _ordered(suite: Suite) -> list[Task]:
+    return sorted(suite.tasks.values(), key=lambda t: (TRACKS.index(t.track), TIERS.index(t.tier), t.name))
+
+
+def leaderboard(suite: Suite, made: dict[str, DataFrame]) -> str:
+    """LEADERBOARD.md: an overview per track, a table per task, the papers' claims."""
+    sources = claims.load(suite.results / "claims.yaml")
+    parts = [f"# Leaderboard\n\n{_introduction(suite)}"]
+    for track in TRACKS:
+        ordered = [task for task in _ordered(suite) if task.track == track]
+        if ordered:
+            parts.append(f"## {track.capitalize()} track")
+            parts += _overview(suite, ordered, made)
+            parts += [_section(suite, task, made.get(task.name), sources) for task in ordered]
+    parts += _claims(suite, sources)
+    return "\n\n".join([*parts, *_outcasts(suite)]) + "\n"
+
+
+def _outcasts(suite: Suite) -> list[str]:
+    """Files that have no place in any table: nothing is dropped in silence."""
+    reasons = {
+        entry.path: entry.reason or "its task is gone"
+        for entry in suite.entries if entry.record is None or entry.record.task not in suite.tasks
+    }  # fmt: skip
+    lines = [f"- `{path.relative_to(suite.results).as_posix()}`: {_cell(why)}" for path, why in reasons.items()]
+    return ["## Records without a table", "\n".join(lines)] if lines else []
+
+
+def _introduction(suite: Suite) -> str:
+    number = sum(map(len, suite.records.values()))
+    return f"Protocol {PROTOCOL}, engine {ENGINE}; {number} records. {INTRODUCTION}"
+
+
+def _overview(suite: Suite, ordered: Sequence[Task], made: dict[str, DataFrame]) -> list[str]:
+    """One line per method: accuracy on every task of the track outside the papers' own."""
+    shown = [task for task in ordered if task.tier != "paper" and task.name in made]
+    rows = []
+    for method in sorted({name for task in shown for name in made[task.name]["method"]}):
+        rows.append([method, *(_overview_cell(suite, task, method, made[task.name]) for task in shown)])
+    if not rows:
+        return []
+    return [_markdown(["Method", *(task.name for task in shown)], rows)]
+
+
+def _overview_cell(suite: Suite, task: Task, method: str, frame: DataFrame) -> str:
+    rows = frame[(frame["method"] == method) & frame["comparable"]]
+    if len(rows):
+        return _spread(rows.iloc[0], "accuracy")
+    if method in suite.methods and suite.unfit(task.name, method):
+        return "not applicable"
+    return f"open ({len(suite.standing(task.name, method))} of {SEEDS} seeds)"
+
+
+def _section(suite: Suite, task: Task, frame: DataFrame | None, sources: list[claims.Source]) -> str:
+    parts = [f"### {task.name}", _facts(task)]
+    if frame is not None:
+        ranked, apart = frame[frame["comparable"]], frame[~frame["comparable"]]
+        parts += [_rows(task, ranked, [])] if len(ranked) else []
+        parts += ["Not yet comparable:", _rows(task, apart, ["marks"])] if len(apart) else []
+    return "\n\n".join([*parts, *_rest(suite, task, sources)])
+
+
+def _facts(task: Task) -> str:
+    facts = f"{task.tier}; {task.dataset}, {task.split.kind}; {task.clients} clients, {task.cohort} per round, "
+    missing = "".join(f" Data not at hand: {name}." for name in unseen(task))
+    return f"{facts}{task.rounds} rounds; {', '.join(task.networks)}; {task.precision}.{missing}"
+
+
+def _rest(suite: Suite, task: Task, sources: list[claims.Source]) -> list[str]:
+    """Cells that are open, and methods that do not apply with their reasons."""
+    wanted = sorted(claims.methods_on(sources, task.name)) if task.tier == "paper" else sorted(suite.methods)
+    cells = suite.open(task.name, wanted)
+    lines = [f"{method} ({', '.join(map(str, seeds))})" for method, seeds in cells.items()]
+    lines += [f"{method} (no such method yet)" for method in wanted if method not in suite.methods]
+    reasons: dict[str, list[str]] = {}
+    for method in wanted:
+        if method in suite.methods and (reason := suite.unfit(task.name, method)):
+            reasons.setdefault(reason, []).append(method)
+    found = [f"Open (seeds): {', '.join(lines)}."] if lines else []
+    return found + [f"Not applicable: {', '.join(methods)} ({reason})." for reason, methods in reasons.items()]
+
+
+def _rows(task: Task, frame: DataFrame, extra: list[str]) -> str:
+    goals = [f"{target * 100:g}" for target in task.targets]
+    headers = ["Method", *HEADERS.values(), *(f"To {goal} %: rounds, MB" for goal in goals)]
+    rows = []
+    for _, row in frame.iterrows():
+        spread = [_spread(row, name) for name in HEADERS]
+        p = "" if _empty(row["p"]) else "<0.0001" if row["p"] < 1e-4 else f"{row['p']:.4f}"
+        rows.append([row["method"], *spread, *(_goal(row, goal) for goal in goals), _spread(row, "difference"), p,
+                     row["judged"], str(row["seeds"]), *(_cell(row[name]) for name in extra)])  # fmt: skip
+    return _markdown([*headers, "Δ", "p", "Judged", "n", *(name.capitalize() for name in extra)], rows)
+
+
+def _spread(row: Any, name: str) -> str:
+    if _empty(row[name]):
+        return ""
+    half, sign = row[f"{name}_interval"], "+" if name == "difference" else ""
+    exact = _empty(half) or (half == 0 and name in ("mb_up", "mb_down"))
+    return f"{row[name]:{sign}.2f}" + ("" if exact else f" ± {half:.2f}")
+
+
+def _goal(row: Any, goal: str) -> str:
+    if _empty(row[f"rounds_to_{goal}"]):
+        return f"{row[f'reached_{goal}']} of {row['seeds']} seeds"
+    return f"{row[f'rounds_to_{goal}']:.1f}, {row[f'mb_to_{goal}']:.2f}"
+
+
+def _empty(value: Any) -> bool:
+    return value is None or value != value
+
+
+def _cell(text: str) -> str:
+    """Text that stays in one cell of a Markdown table."""
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def _markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
+
+
+def _claims(suite: Suite, sources: list[claims.Source]) -> list[str]:
+    """Claims with a verdict as a table; the others by paper and table."""
+    findings = claims.evaluate(suite, sources)
+    if not findings:
+        return []
+    count = {verdict: [f for f in findings if f.verdict == verdict] for verdict in claims.VERDICTS}
+    parts = ["## Claims", ", ".join(f"{len(found)} {verdict}" for verdict, found in count.items()) + "."]
+    judged = [finding for finding in findings if finding.verdict != "not measured"]
+    if judged:
+        rows = [[_cell(text) for text in (f.id, f.paper, f.table, f.statement, f"{f.claimed} ({f.provenance})",
+                                          f.measured, f.verdict)] for f in judged]  # fmt: skip
+        parts.append(_markdown(["Id", "Paper", "Where", "Statement", "Claimed", "Measured", "Verdict"], rows))
+    waiting: dict[str, int] = {}
+    for finding in count["not measured"]:
+        where = f"{finding.paper}, {finding.table}"
+        waiting[where] = waiting.get(where, 0) + 1
+    if waiting:
+        listed = "; ".join(f"{where} ({number})" for where, number in waiting.items())
+        parts.append(f"Not measured (`fedbench claims` lists them): {listed}.")
+    return parts

@@ -1,0 +1,229 @@
+"""The suite as DVC sees it: small tracked files that cells depend on, and one pipeline file per task.
+
+`python -m benchmark.pipeline STAGE [TASK]` is what the stages of dvc.yaml call, in the root of the repository.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmark import board, catalog, claims, record
+from benchmark.core import task as tasks
+from benchmark.core.data.manifest import manifest
+from benchmark.core.errors import BenchmarkError
+from benchmark.core.files import write_atomic
+from benchmark.core.task import Task
+from benchmark.suite import Suite, datasets
+
+RESULTS = Path("results")
+SPLIT_FIELDS = ("dataset", "split", "clients", "validation", "public", "unlabelled")  # what clients' rows rest on
+TABLE_CODE = ("board", "stats", "suite", "tables")
+NOTE = "# Written by `fedbench commit` from the task files and the records that are here; do not edit.\n"
+
+
+def write_datasets(results: Path) -> None:
+    """results/datasets/<name>.json: what each dataset must be."""
+    made = {name: facts.model_dump(mode="json") for name, facts in manifest().items()}
+    _fill(results / "datasets", made)
+
+
+def write_methods(results: Path) -> None:
+    """results/methods/<name>.json: fingerprint of every method. Imports torch.
+
+    A file that cannot be used is an entry with its fault and the hash that it had last, so that it costs no record.
+    """
+    made = {}
+    for name in catalog.names():
+        facts = catalog.describe(name)
+        if "fault" in facts:
+            path = results / "methods" / f"{name}.json"
+            facts = (json.loads(path.read_bytes()) if path.exists() else {"sha256": ""}) | facts
+        made[name] = facts
+    _fill(results / "methods", made)
+
+
+def _fill(folder: Path, made: dict[str, Any]) -> None:
+    """One JSON file per name and no other."""
+    for name, content in made.items():
+        write_atomic(folder / f"{name}.json", record.canonical(content), sync=False)
+    for path in folder.glob("*.json"):
+        if path.stem not in made:
+            path.unlink()
+
+
+def protocol(results: Path, name: str) -> dict[str, Any]:
+    """results/<task>/protocol.json: what a number of the task depends on, and the values tuned for each method."""
+    task, cells = tasks.load(name), _listed(results, name)
+    methods = sorted({cell["method"] for cell in cells.values()} | task.methods.keys())
+    seeds = sorted({*task.seeds, *(cell["seed"] for cell in cells.values())})
+    rows = [seeds, {field: task.protocol.get(field) for field in SPLIT_FIELDS}]
+    return {
+        "protocol": task.protocol, "sha256": task.sha256, "seeds": seeds, "split_sha256": record.sha256(rows),
+        "settings": {method: task.methods.get(method, {}) for method in methods},
+    }  # fmt: skip
+
+
+def write_protocol(results: Path, name: str) -> None:
+    """Write results/<task>/protocol.json."""
+    write_atomic(results / name / "protocol.json", record.canonical(protocol(results, name)))
+
+
+def write_split(results: Path, name: str) -> None:
+    """results/<task>/split.json: per seed the class counts of every client and their fingerprint. Needs the data."""
+    from benchmark.core.federation import split_tables
+
+    seeds = json.loads((results / name / "protocol.json").read_bytes())["seeds"]
+    made = split_tables(tasks.load(name).model_copy(update={"seeds": tuple(seeds)}))
+    write_atomic(results / name / "split.json", _split_text(made))
+
+
+def _split_text(made: dict[str, Any]) -> str:
+    """JSON with a line per client."""
+    seeds = []
+    for seed, table in made.items():
+        clients = ",\n".join(f"   {json.dumps(client)}" for client in table["clients"])
+        head = "".join(f"  {json.dumps(k)}: {json.dumps(v)},\n" for k, v in table.items() if k != "clients")
+        seeds.append(f' "{seed}": {{\n{head}  "clients": [\n{clients}\n  ]\n }}')
+    return "{\n" + ",\n".join(seeds) + "\n}\n"
+
+
+def sync(results: Path, names: Iterable[str] | None = None) -> None:
+    """Write dvc.yaml and cells.yaml of these tasks, default all: a cell is listed when its record exists."""
+    for name in tasks.names() if names is None else names:
+        for path, text in listing(results, name).items():
+            if not path.exists() or path.read_text() != text:
+                write_atomic(path, text)
+
+
+def listing(results: Path, name: str) -> dict[Path, str]:
+    """cells.yaml and dvc.yaml of a task as its records ask for."""
+    found = [entry.record for entry in record.read_all(results, name) if entry.record]
+    cells = {f"{r.algorithm}-{r.seed}": {"method": r.algorithm, "seed": r.seed} for r in found if not r.departures}
+    texts = {"cells.yaml": {"cells": cells}, "dvc.yaml": _pipeline(tasks.load(name), cells)}
+    return {results / name / file: _yaml(content) for file, content in texts.items()}
+
+
+def _yaml(content: dict[str, Any]) -> str:
+    return NOTE + yaml.safe_dump(content, sort_keys=False, width=120)
+
+
+def _listed(results: Path, name: str) -> dict[str, dict[str, Any]]:
+    path = results / name / "cells.yaml"
+    return dict(yaml.safe_load(path.read_text())["cells"]) if path.exists() else {}
+
+
+def _pipeline(task: Task, cells: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The stages of one task; all paths are relative to the root of the repository.
+
+    Nothing depends on `open`, so that a plain `dvc repro` leaves open cells alone and naming this file runs them. A
+    task without records has no other stage: what only it needs may not be at hand.
+    """
+    name, home = task.name, f"results/{task.name}"
+    data = [f"results/datasets/{dataset}.json" for dataset in datasets(task)]
+    setting = f"benchmark/tasks/{name}.yaml"
+    opening = {
+        "wdir": "../..", "cmd": [f"fedbench campaign --tasks {name}", f"python -m benchmark.pipeline list {name}"],
+        "deps": ["results/methods"], "always_changed": True,
+    }  # fmt: skip
+    if not cells:
+        return {"stages": {"open": opening}}
+    facts, split = f"{home}/protocol.json", f"{home}/split.json"
+    records = [f"{home}/{cell['method']}/{cell['seed']}.json" for cell in cells.values()]
+    code = [f"benchmark/{module}.py" for module in TABLE_CODE]
+    stages = {
+        "protocol": _stage(f"protocol {name}", [setting, f"{home}/cells.yaml"], out=facts),
+        "split": _stage(f"split {name}", data, [{facts: ["split_sha256"]}], split),
+        "cell": {"foreach": "${cells}", "do": {
+            "wdir": "../..",
+            "cmd": f"fedbench run ${{item.method}} --task {name} --seed ${{item.seed}}",
+            "deps": [*data],
+            "params": ["engine", "protocol", {facts: ["sha256", "settings.${item.method}"]},
+                       {split: ["${item.seed}.sha256"]}, {"results/methods/${item.method}.json": ["sha256"]}],
+            "outs": [_out(f"{home}/${{item.method}}/${{item.seed}}.json")],
+        }},
+        "table": _stage(f"table {name}", [*records, *code], out=f"results/tables/{name}.csv"),
+        "open": opening,
+    }  # fmt: skip
+    return {"vars": ["cells.yaml"], "stages": stages}
+
+
+def _stage(command: str, deps: list[str], params: list[Any] | None = None, out: str | None = None) -> dict[str, Any]:
+    stage: dict[str, Any] = {"wdir": "../..", "cmd": f"python -m benchmark.pipeline {command}", "deps": deps}
+    if params:
+        stage["params"] = params
+    if out:
+        stage["outs"] = [_out(out)]
+    return stage
+
+
+def _out(path: str) -> dict[str, Any]:
+    """An output that git tracks and that DVC does not delete before its command has succeeded."""
+    return {path: {"cache": False, "persist": True}}
+
+
+def wanted(shelf: Suite, task: str) -> dict[str, list[int]]:
+    """Open cells of a task: seeds by method. A paper's task asks for the methods that a claim names on it."""
+    if shelf.tasks[task].tier != "paper":
+        return shelf.open(task)
+    return shelf.open(task, claims.methods_on(claims.load(shelf.results / "claims.yaml"), task))
+
+
+def commit(root: Path) -> None:
+    """List every record as a cell and tell DVC that what lies on disk is what its stages make.
+
+    DVC believes whatever is there: run `verify` first.
+    """
+    results = root / "results"
+    sync(results)
+    listed = [name for name in tasks.names() if _listed(results, name)]
+    for name in listed:
+        write_protocol(results, name)
+        if not (results / name / "split.json").exists():
+            write_split(results, name)
+        board.write_table(results, name)
+    dvc(root, "commit", "--force", *(f"results/{name}/dvc.yaml" for name in listed))
+
+
+def dvc(root: Path, *arguments: str) -> str:
+    """Run DVC as a command (importing it costs a second) and return what it printed."""
+    program = Path(sys.executable).with_name("dvc")
+    command = [str(program) if program.exists() else "dvc", *arguments]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
+        raise BenchmarkError(f"`dvc {' '.join(arguments)}` failed: {''.join(last)}", user=False)
+    return done.stdout
+
+
+def main(arguments: list[str]) -> int:
+    """Run a stage: datasets, methods, board, or protocol, split, table, list with a task."""
+    whole: dict[str, Callable[[Path], object]] = {
+        "datasets": write_datasets, "methods": write_methods, "board": board.write,
+    }  # fmt: skip
+    single: dict[str, Callable[[Path, str], object]] = {
+        "protocol": write_protocol, "split": write_split, "table": board.write_table,
+        "list": lambda results, name: sync(results, [name]),
+    }  # fmt: skip
+    try:
+        match arguments:
+            case [stage] if stage in whole:
+                whole[stage](RESULTS)
+            case [stage, name] if stage in single:
+                single[stage](RESULTS, name)
+            case _:
+                raise BenchmarkError(f"no stage {' '.join(arguments)}", hint=f"stages: {', '.join([*whole, *single])}")
+    except BenchmarkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if error.user else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,182 @@
+"""What is on the shelf: tasks, methods and records, and whether each record still stands for its cell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from benchmark import record
+from benchmark.core import task as tasks
+from benchmark.core.data.manifest import manifest
+from benchmark.core.errors import BenchmarkError
+from benchmark.core.task import Task
+from benchmark.core.version import ENGINE, PROTOCOL
+from benchmark.record import Entry, Record
+
+SEEDS = 3  # fewer seeds do not make a row of a board
+
+
+class Method(BaseModel):
+    """Fingerprint of a method, results/methods/<name>.json; fault: why its file cannot be used, "" if it can.
+
+    A broken file keeps the sha256 that it had when it last could be read, so that its records stay.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+    name: str
+    title: str = ""
+    paper: str = ""
+    track: list[str] = []
+    needs: list[str] = []
+    pooled: bool = False
+    fields: dict[str, dict[str, Any]] = {}
+    sha256: str = ""
+    fault: str = ""
+
+
+def unfit(track: Collection[str], needs: Collection[str], task: Task) -> str | None:
+    """None if a method with these tracks and needs can run a task, else the reason why not, in words."""
+    if task.track not in track:
+        return f"its track is {' or '.join(track)}, the task's is {task.track}"
+    public, architectures = task.public, len(task.networks)
+    lacking = {
+        "one architecture": f"it averages one architecture, the task has {architectures}" if architectures > 1 else "",
+        "public": "" if public else "the task has no public data",
+        "labelled public": "" if public and public.labels != "none" else "the task has no labelled public data",
+        "unlabelled": "" if public or task.unlabelled else "the task has no unlabelled data",
+        "validation": "" if task.validation else "the task holds out no validation data",
+    }
+    return next((lacking[need] for need in needs if lacking[need]), None)
+
+
+def datasets(task: Task) -> list[str]:
+    """Names of the datasets that a task reads, sorted."""
+    extras = [extra.dataset for extra in (task.public, task.unlabelled) if extra and extra.dataset]
+    return sorted({task.dataset, *extras})
+
+
+def unseen(task: Task) -> list[str]:
+    """Datasets of a task that nobody here has ever held: their manifests lack a fingerprint."""
+    return [
+        name for name in datasets(task)
+        if name in manifest() and any(part.fingerprint is None for part in manifest()[name].splits.values())
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Everything that boards, claims and campaigns look up; `load` reads it from a folder of results."""
+
+    results: Path
+    tasks: dict[str, Task]
+    methods: dict[str, Method]
+    entries: list[Entry]
+
+    @classmethod
+    def load(cls, results: Path, task: str = "*") -> Suite:
+        """Read all tasks, fingerprints and the records of one task or all; damaged ones are entries with a reason."""
+        known = {name: tasks.load(name) for name in tasks.names()}
+        methods = {path.stem: _method(path) for path in sorted((results / "methods").glob("*.json"))}
+        return cls(results, known, methods, record.read_all(results, task))
+
+    @cached_property
+    def records(self) -> dict[tuple[str, str], dict[int, Record]]:
+        """(task, method) -> seed -> record."""
+        found: dict[tuple[str, str], dict[int, Record]] = {}
+        for entry in self.entries:
+            if entry.record:
+                made = entry.record
+                found.setdefault((made.task, made.algorithm), {})[made.seed] = made
+        return found
+
+    @cached_property
+    def _splits(self) -> dict[str, dict[str, Any]]:
+        paths = {name: self.results / name / "split.json" for name in self.tasks}
+        return {name: _split(path) for name, path in paths.items() if path.exists()}
+
+    def standing(self, task: str, method: str) -> dict[int, Record]:
+        """Finished records of a method on a task that stand for today's suite, by seed."""
+        made = self.records.get((task, method), {})
+        return {seed: one for seed, one in made.items() if one.status == "ok" and not self.marks(one)}
+
+    def unfit(self, task: str, method: str) -> str | None:
+        """Why a method cannot run a task, None if it can."""
+        facts = self.methods[method]
+        return facts.fault or unfit(facts.track, facts.needs, self.tasks[task])
+
+    def open(self, task: str, among: Iterable[str] | None = None) -> dict[str, list[int]]:
+        """Seeds without a record that stands, by method that can run the task.
+
+        among: the methods to consider, default all; unknown ones are left out
+        A diverged record that is up to date closes its cell: running it again would diverge again.
+        """
+        chosen = self.methods if among is None else [name for name in among if name in self.methods]
+        return {
+            method: seeds for method in sorted(chosen)
+            if self.unfit(task, method) is None and (seeds := self._missing(task, method))
+        }  # fmt: skip
+
+    def _missing(self, task: str, method: str) -> list[int]:
+        made = self.records.get((task, method), {})
+        return [seed for seed in self.tasks[task].seeds if seed not in made or self.marks(made[seed])]
+
+    def marks(self, made: Record) -> list[str]:
+        """Why a record no longer stands for its cell, in words; [] if it does."""
+        task, method = self.tasks.get(made.task), self.methods.get(made.algorithm)
+        if task is None:
+            return ["its task is gone"]
+        words = _versions(made)
+        if made.departures:
+            words.append(f"departs from its task: {', '.join(made.departures)}")
+        if made.hashes.task != task.sha256:
+            words.append("its task has changed")
+        if method is None or method.sha256 != made.hashes.algorithm:
+            words.append("its method has changed" if method else "its method is gone")
+        elif made.settings != _settings(method, task):
+            words.append("its tuned values have changed")
+        split = self._splits.get(made.task, {}).get(str(made.seed))
+        if (split and split["sha256"] != made.hashes.split) or _other_data(made):
+            words.append("its data have changed")
+        return words
+
+
+def _method(path: Path) -> Method:
+    try:
+        return Method.model_validate_json(path.read_bytes())
+    except ValidationError:
+        hint = "`dvc repro -f methods` writes it anew"
+        raise BenchmarkError("not a method's fingerprint", where=str(path), hint=hint, user=False) from None
+
+
+def _split(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except ValueError:
+        hint = "restore the file from git"
+        raise BenchmarkError("not a split file", where=str(path), hint=hint, user=False) from None
+
+
+def _versions(made: Record) -> list[str]:
+    current = {"protocol": PROTOCOL, "engine": ENGINE}
+    return [f"{name} {getattr(made, name)}, now {now}" for name, now in current.items() if getattr(made, name) != now]
+
+
+def _settings(method: Method, task: Task) -> dict[str, Any]:
+    """The hyper-parameters that a method has on a task."""
+    defaults = {name: field.get("default") for name, field in method.fields.items()}
+    return defaults | task.methods.get(method.name, {})
+
+
+def _other_data(made: Record) -> bool:
+    known = manifest()
+    return any(
+        name not in known or part not in known[name].splits or known[name].splits[part].fingerprint not in (None, found)
+        for name, parts in made.hashes.data.items()
+        for part, found in parts.items()
+    )

@@ -1,0 +1,115 @@
+"""Records of a task become its table, results/tables/<task>.csv."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from benchmark.core.task import Task
+from benchmark.record import Record, Result
+from benchmark.stats import Estimate, estimate, paired
+from benchmark.suite import SEEDS, Suite
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+REFERENCE = "fedavg"
+SPREADS: dict[str, Callable[[Result], float | None]] = {
+    "accuracy": lambda result: result.accuracy * 100,
+    "last5": lambda result: result.accuracy_last5 * 100,
+    "forgetting": lambda result: result.forgetting * 100,
+    "in_local": lambda result: None if result.in_local is None else result.in_local * 100,
+    "out_local": lambda result: None if result.out_local is None else result.out_local * 100,
+    "mb_up": lambda result: result.bytes.up / 1e6,
+    "mb_down": lambda result: result.bytes.down / 1e6,
+}
+Row = dict[str, Any]
+
+
+def table(suite: Suite, task: Task) -> DataFrame:
+    """One row per method and state of its records: comparable rows first, best accuracy on top.
+
+    Accuracies, forgetting and differences in %, points; MB = 1e6 bytes of payload over the whole run, all clients;
+    <column>_interval is half the 95 % t interval over seeds.
+    """
+    from pandas import DataFrame
+
+    reference = list(suite.standing(task.name, REFERENCE).values())
+    rows = [
+        _row(task, method, list(marks), group, reference)
+        for (name, method), made in sorted(suite.records.items()) if name == task.name
+        for marks, group in _states(suite, made).items()
+    ]  # fmt: skip
+    rows.sort(key=lambda row: (not row["comparable"], -(row["accuracy"] or 0), row["method"], row["marks"]))
+    return DataFrame(rows)
+
+
+def _states(suite: Suite, made: dict[int, Record]) -> dict[tuple[str, ...], list[Record]]:
+    """Records of one method by what speaks against them; those against which nothing speaks have the key ()."""
+    groups: dict[tuple[str, ...], list[Record]] = {}
+    for record in made.values():
+        groups.setdefault(tuple(suite.marks(record)), []).append(record)
+    return groups
+
+
+def _row(task: Task, method: str, marks: list[str], group: list[Record], reference: list[Record]) -> Row:
+    done, stale = [record for record in group if record.result], bool(marks)
+    marks = marks + _shortfall(group, len(done))
+    row: Row = {"method": method, "comparable": not marks, "seeds": len(done), "marks": "; ".join(marks)}
+    for name, pick in SPREADS.items():
+        row |= _spread(name, _estimate([pick(record.result) for record in done if record.result]))
+    row |= _difference(method, done, [] if stale else reference)
+    for target in task.targets:
+        row |= _effort(target, done)
+    return row | {name: getattr(group[0], name) for name in ("judged", "precision", "backend")}
+
+
+def _shortfall(group: Sequence[Record], done: int) -> list[str]:
+    """What keeps a row apart even if its records are up to date."""
+    broken = [f"seed {record.seed} {record.status}: {record.reason}" for record in group if record.status != "ok"]
+    return broken + ([f"{done} of {SEEDS} seeds"] if done < SEEDS else [])
+
+
+def _estimate(values: Sequence[float | None]) -> Estimate | None:
+    known = [value for value in values if value is not None]
+    return estimate(known) if known and len(known) == len(values) else None
+
+
+def _spread(name: str, found: Estimate | None) -> Row:
+    mean, half = (found.mean, found.half) if found else (None, None)
+    return {name: _round(mean), f"{name}_interval": _round(half)}
+
+
+def _difference(method: str, done: Sequence[Record], reference: Sequence[Record]) -> Row:
+    """Points above the reference over common seeds; only models that are judged alike are compared."""
+    judged = {record.judged for record in done}
+    mine, theirs = _accuracies(done), _accuracies([record for record in reference if {record.judged} == judged])
+    found = paired(mine, theirs) if method != REFERENCE else None
+    return _spread("difference", found.difference if found else None) | {"p": _round(found.p if found else None, 6)}
+
+
+def _accuracies(records: Sequence[Record]) -> dict[int, float]:
+    return {record.seed: record.result.accuracy * 100 for record in records if record.result}
+
+
+def _effort(target: float, done: Sequence[Record]) -> Row:
+    """Mean rounds and MB until an accuracy was exceeded if all seeds got there, and how many did."""
+    entries = [t for record in done if record.result for t in record.result.targets if t.accuracy == target]
+    rounds = [entry.round for entry in entries if entry.round is not None]
+    sizes = [entry.bytes / 1e6 for entry in entries if entry.bytes is not None]
+    everyone = bool(rounds) and len(rounds) == len(done)
+    name = f"{target * 100:g}"
+    return {
+        f"rounds_to_{name}": _round(fmean(rounds)) if everyone else None,
+        f"mb_to_{name}": _round(fmean(sizes)) if everyone else None, f"reached_{name}": len(rounds),
+    }  # fmt: skip
+
+
+def _round(value: float | None, digits: int = 3) -> float | None:
+    return None if value is None else round(value, digits) + 0.0  # + 0.0 turns -0.0 into 0.0
+
+
+def csv(frame: DataFrame) -> str:
+    """The file of a table."""
+    return frame.to_csv(index=False, lineterminator="\n")

@@ -1,0 +1,113 @@
+"""Whether every number traces to a record, and every record to what it rests on. Trains nothing, needs no data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmark import board, catalog, pipeline
+from benchmark.core.data.manifest import manifest
+from benchmark.core.version import ENGINE, PROTOCOL
+from benchmark.suite import Suite
+
+Check = Callable[[Path, Suite], Iterator[str]]
+
+
+def verify(root: Path) -> list[str]:
+    """Findings as sentences, [] if all is well. root: the repository."""
+    return _findings(root, (_records, _methods, _datasets, _pipelines, _parameters, _board))
+
+
+def sound(root: Path) -> list[str]:
+    """Findings on records and methods alone: what must be well before DVC is told to believe the records."""
+    return _findings(root, (_records, _methods, _parameters))
+
+
+def _findings(root: Path, checks: Iterable[Check]) -> list[str]:
+    suite = Suite.load(root / "results")
+    return [sentence for check in checks for sentence in check(root, suite)]
+
+
+def _records(root: Path, suite: Suite) -> Iterator[str]:
+    """Schema, hash of the result, path, sibling, and everything a record rests on."""
+    for entry in suite.entries:
+        path = entry.path.relative_to(root).as_posix()
+        if entry.record is None:
+            yield f"{path}: {entry.reason}"
+            continue
+        for mark in suite.marks(entry.record):
+            yield f"{path}: {mark}; `fedbench campaign` runs the cell anew"
+        if not entry.path.with_suffix(".run.json").exists():
+            yield f"{path}: how it was obtained is lost; restore {entry.path.stem}.run.json from git"
+
+
+def _methods(root: Path, suite: Suite) -> Iterator[str]:
+    """Fingerprints against the method files as they are."""
+    files = {path.stem: path for path in (root / "algorithms").glob("*.py") if not path.stem.startswith("_")}
+    for name in sorted(files.keys() | suite.methods.keys()):
+        if name not in files:
+            yield f"results/methods/{name}.json: its method is gone; `dvc repro methods`"
+        elif name not in suite.methods:
+            yield f"algorithms/{name}.py: has no fingerprint; `dvc repro methods`"
+        elif suite.methods[name].fault:
+            yield f"algorithms/{name}.py: {suite.methods[name].fault}"
+        elif _sha256(files[name]) != suite.methods[name].sha256:
+            yield f"algorithms/{name}.py: has changed since its fingerprint was taken; `dvc repro methods`"
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return catalog.method_sha256(path)
+    except SyntaxError:
+        return ""
+
+
+def _datasets(root: Path, _: Suite) -> Iterator[str]:
+    for name, facts in manifest().items():
+        path = root / "results" / "datasets" / f"{name}.json"
+        if _json(path) != facts.model_dump(mode="json"):
+            yield f"results/datasets/{name}.json: is not what the manifest says; `dvc repro datasets`"
+
+
+def _pipelines(root: Path, suite: Suite) -> Iterator[str]:
+    """Listed cells against records, protocols against task files, splits against their records' seeds."""
+    results = root / "results"
+    for name in suite.tasks:
+        for path, text in pipeline.listing(results, name).items():
+            if not path.exists() or path.read_text() != text:
+                yield f"{path.relative_to(root).as_posix()}: does not list the records that are here; `fedbench commit`"
+        seeds = {str(seed) for (task, _), made in suite.records.items() if task == name for seed in made}
+        remedy = f"`dvc repro results/{name}/dvc.yaml:table`"
+        if seeds and _json(results / name / "protocol.json") != pipeline.protocol(results, name):
+            yield f"results/{name}/protocol.json: is not what the task file says; {remedy}"
+        if lacking := sorted(seeds - (_json(results / name / "split.json") or {}).keys()):
+            yield f"results/{name}/split.json: lacks seed {', '.join(lacking)}; {remedy}"
+
+
+def _json(path: Path) -> Any:
+    """Content of a JSON file, None if there is none or it is damaged."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _parameters(root: Path, _: Suite) -> Iterator[str]:
+    expected = {"engine": ENGINE, "protocol": PROTOCOL}
+    path = root / "params.yaml"
+    if not path.exists() or yaml.safe_load(path.read_text()) != expected:
+        yield f"params.yaml: must hold {expected}, as benchmark/core/version.py does"
+
+
+def _board(root: Path, suite: Suite) -> Iterator[str]:
+    """Every table, recomputed from the records, against the bytes on disk."""
+    made: Mapping[Path, str] = board.files(suite)
+    for path, text in made.items():
+        if not path.exists() or path.read_bytes() != text.encode():
+            yield f"{path.relative_to(root).as_posix()}: is not what the records give; `dvc repro` rebuilds it"
+    for path in sorted(set((root / "results" / "tables").glob("*")) - made.keys()):
+        yield f"{path.relative_to(root).as_posix()}: no records give this table; delete it"

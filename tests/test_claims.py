@@ -1,0 +1,110 @@
+"""Claims: the file that is shipped, its faults, and verdicts from hand-made records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from records import TASK, make, result, shelf, write
+
+from benchmark import claims
+from benchmark.claims import Claim, Finding, Source
+from benchmark.core.errors import BenchmarkError
+from benchmark.suite import Suite
+
+SHIPPED = Path(__file__).parents[1] / "results" / "claims.yaml"
+
+
+def verdicts(results: Path, *made: Claim) -> list[Finding]:
+    """Findings on these claims."""
+    source = Source(paper="P", table="T", source="S", seen=True, claims=list(made))
+    return claims.evaluate(Suite.load(results), [source])
+
+
+def number(name: str, method: str, value: float, against: str | None = None) -> Claim:
+    """A claimed accuracy in %."""
+    return Claim(id=name, tasks=[TASK], methods=[method], value=value, against=against)
+
+
+def test_numbers(tmp_path: Path) -> None:
+    # shelf: FedAvg 52 +- 4.97, FedNTD 62 +- 6.57
+    found = verdicts(
+        shelf(tmp_path), number("near", "fedavg", 56.5), number("far", "fedavg", 40.0, "ntd"),
+        number("ntd", "fedntd", 52.0, "near"), number("absent", "moon", 50.0),
+    )  # fmt: skip
+    # `far`: FedAvg claimed 12 points below FedNTD, measured 10 below. `ntd`: claimed below FedAvg, measured above.
+    assert [f.verdict for f in found] == ["reproduced", "same direction", "not reproduced", "not measured"]
+    assert found[0].measured == "52.00 ± 4.97 % (n = 3)" and found[3].measured == ""
+
+
+def test_differences_orders_and_ratios(tmp_path: Path) -> None:
+    results = shelf(tmp_path)
+    pair = {"tasks": [TASK], "methods": ["fedntd", "fedavg"]}
+    found = verdicts(
+        results,
+        Claim(id="a", kind="difference", value=11.5, **pair), Claim(id="b", kind="difference", value=20.0, **pair),
+        Claim(id="c", kind="difference", value=-3.0, **pair), Claim(id="d", kind="order", statement="NTD wins", **pair),
+        Claim(id="e", kind="order", statement="less traffic", metric="bits", **pair),
+        Claim(id="f", kind="ratio", value=1.5, metric="bits", **pair),
+    )  # fmt: skip
+    expected = ["reproduced", "same direction", "not reproduced", "reproduced", "not reproduced", "reproduced"]
+    assert [f.verdict for f in found] == expected  # traffic is equal, so neither sends less
+    assert found[5].measured == "1.0 ± 0.00 times (n = 3)"
+
+
+def test_bits_are_those_of_one_client(tmp_path: Path) -> None:
+    # 3 MB up and 5 MB down over 20 clients: 8e6 * 8 / 20 = 3.2e6 bits
+    exact = Claim(id="a", tasks=[TASK], methods=["fedavg"], metric="bits", value=3.2e6)
+    assert verdicts(shelf(tmp_path), exact)[0].verdict == "reproduced"
+
+
+def test_rounds_that_were_never_reached(tmp_path: Path) -> None:
+    results = shelf(tmp_path)
+    write(results, *(make("fedntd", seed, result=result(0.6, targets={0.5: 10 + seed})) for seed in range(3)))
+    goal = {"metric": "rounds", "target": 0.5, "tasks": [TASK]}
+    found = verdicts(
+        results,
+        Claim(id="a", methods=["fedntd"], value=11.0, **goal), Claim(id="b", methods=["fedavg"], value=40.0, **goal),
+        Claim(id="c", kind="order", statement="faster", methods=["fedntd", "fedavg"], **goal),
+    )  # fmt: skip
+    assert [f.verdict for f in found] == ["reproduced", "not reproduced", "reproduced"]
+    assert found[1].measured == "not reached by 3 of 3 seeds"
+
+
+def test_stale_records_prove_nothing(tmp_path: Path) -> None:
+    results = shelf(tmp_path)
+    write(results, *(make("fedavg", seed, engine=99) for seed in range(3)))
+    assert verdicts(results, number("a", "fedavg", 52.0))[0].verdict == "not measured"
+
+
+def test_the_shipped_file_holds_every_target() -> None:
+    sources = claims.load(SHIPPED)
+    made = {claim.id: claim for source in sources for claim in source.claims}
+    assert len(made) >= 200
+    # Jeong et al., Table 1, last column; Lee et al., Table 1
+    last = {name: made[f"fd-t1-{name}-m10"].value for name in ("fd", "fd-faug", "fl", "fl-faug")}
+    assert last == {"fd": 75.24, "fd-faug": 86.42, "fl": 90.6, "fl-faug": 92.59}
+    assert made["fd-t1-fl-bits"].value == 1_228_439_552
+    assert (made["fedntd-t1-cifar10-s2-fedavg"].value, made["fedntd-t1-cifar10-s2-fedntd"].value) == (40.14, 52.61)
+    assert claims.methods_on(sources, "paper-fd-t1-mnist-m2") == {"fd", "fd_faug", "fedavg", "fedavg_faug"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("sources: [", "line"),
+        ("nothing: 1", "must hold `sources:`"),
+        ("sources: [{paper: P, table: T, source: S, seen: 1, claims: []}]", "seen"),
+        ("{id: a, tasks: [t], methods: [m]}", "every kind but order has a value"),
+        ("{id: a, tasks: [t], methods: [m, n], value: 1.0}", "one task and 1 method"),
+        ("{id: a, tasks: [t], methods: [m], value: 1.0, metric: rounds}", "target"),
+        ("{id: a, tasks: [t], methods: [m], value: 1.0, against: b}", "against b"),
+        ("{id: a, tasks: [t], methods: [m], value: 1.0}, {id: a, tasks: [t], methods: [m], value: 1.0}", "twice: a"),
+    ],
+)
+def test_faults_of_the_file_are_named(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "claims.yaml"
+    whole = text if "ources" in text or "nothing" in text else None
+    path.write_text(whole or f"sources: [{{paper: P, table: T, source: S, seen: true, claims: [{text}]}}]")
+    with pytest.raises(BenchmarkError, match=words):
+        claims.load(path)

@@ -1,0 +1,102 @@
+"""Records: what is accepted, what equal bytes mean, what becomes of damaged files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from records import make, result, shelf, write
+
+from benchmark import record
+from benchmark.core.errors import BenchmarkError
+
+
+def test_a_record_survives_its_file_byte_for_byte(tmp_path: Path) -> None:
+    made = make("fedavg", 0)
+    write(tmp_path, made)
+    path = tmp_path / "digits-shards" / "fedavg" / "0.json"
+    found = record.read(path)
+    assert found == made
+    assert record.canonical(found).encode() == path.read_bytes()
+
+
+def test_canonical_json_knows_no_order_and_no_infinity() -> None:
+    assert record.canonical({"b": [1.5], "a": None}) == record.canonical({"a": None, "b": [1.5]})
+    assert record.canonical({"b": 1, "a": 2}) == '{\n "a": 2,\n "b": 1\n}\n'
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        record.canonical({"a": float("nan")})
+
+
+def test_the_hash_covers_the_result_alone() -> None:
+    base = make("fedavg", 0)
+    assert make("fedntd", 7).result_sha256 == base.result_sha256
+    assert make("fedavg", 0, accuracy=0.51).result_sha256 != base.result_sha256
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("status", "fine", "status"),
+        ("rounds", 2.5, "rounds"),
+        ("seed", "0", "seed"),
+        ("surprise", 1, "surprise"),
+        ("result_sha256", "0" * 64, "hashes to"),
+    ],
+)
+def test_a_wrong_field_is_named(tmp_path: Path, field: str, value: object, words: str) -> None:
+    content = json.loads(record.canonical(make("fedavg", 0))) | {field: value}
+    path = tmp_path / "0.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(BenchmarkError, match=words) as caught:
+        record.read(path)
+    assert not caught.value.user and "restore" in caught.value.hint
+
+
+def test_numbers_must_be_finite_and_parts_must_add_up() -> None:
+    for change in ({"accuracy": float("nan")}, {"accuracy": 1.5}):
+        with pytest.raises(ValueError, match="accuracy"):
+            make("fedavg", 0, result=result(0.5) | change)
+    lost = result(0.5)
+    lost["bytes"]["by_name"].pop()
+    with pytest.raises(ValueError, match="parts of up add up to 0, not to 3000000"):
+        make("fedavg", 0, result=lost)
+
+
+def test_a_record_without_a_result_says_why() -> None:
+    assert make("fedavg", 0, accuracy=None).status == "diverged"
+    with pytest.raises(ValueError, match="needs a reason"):
+        make("fedavg", 0, accuracy=None, reason="")
+    with pytest.raises(ValueError, match="has no result"):
+        make("fedavg", 0, accuracy=None, status="ok")
+
+
+def test_damaged_and_misplaced_files_are_entries_with_a_reason(tmp_path: Path) -> None:
+    results = shelf(tmp_path)
+    home = results / "digits-shards" / "fedavg"
+    (home / "1.json").write_text("{")
+    (home / "7.json").write_bytes((home / "0.json").read_bytes())
+    (home / "notes.json").write_text("{}")  # no seed, no record
+    reasons = {entry.path.name: entry.reason for entry in record.read_all(results) if entry.reason}
+    assert reasons.keys() == {"1.json", "7.json"}
+    assert "JSON" in reasons["1.json"] and "digits-shards/fedavg/0.json" in reasons["7.json"]
+
+
+def test_a_full_disk_leaves_the_old_record(tmp_path: Path) -> None:
+    write(tmp_path, make("fedavg", 0))
+    path = tmp_path / "digits-shards" / "fedavg" / "0.json"
+    before = path.read_bytes()
+    path.with_suffix(".run.json").unlink()
+    path.with_suffix(".run.json").mkdir()  # the system refuses to replace a folder, as it refuses on a full disk
+    with pytest.raises(BenchmarkError, match="cannot be written"):
+        record.write(make("fedavg", 0, accuracy=0.9), {}, path)
+    assert path.read_bytes() == before
+    assert not list(path.parent.glob(".*.tmp"))
+
+
+def test_the_environment_names_versions_and_no_folder() -> None:
+    run = record.environment(workers=2, seconds=1.26)
+    assert run["workers"] == 2 and run["seconds"] == 1.3
+    names = {"python", "torch", "numpy", "cpu", "instructions", "device", "threads", "system"}
+    assert run["environment"].keys() == names
+    assert not run["command"].startswith("/")

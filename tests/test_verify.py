@@ -1,0 +1,103 @@
+"""Verification of a whole repository made of hand-made records: silent when all is well, a sentence for every harm."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from records import TASK, make, write
+
+from benchmark import board, pipeline
+from benchmark.catalog import method_sha256
+from benchmark.verify import sound, verify
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A repository with one method and three cells."""
+    (tmp_path / "algorithms").mkdir()
+    shutil.copy(ROOT / "algorithms" / "fedavg.py", tmp_path / "algorithms")
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    results = tmp_path / "results"
+    sha256 = method_sha256(tmp_path / "algorithms" / "fedavg.py")
+    (results / "methods").mkdir(parents=True)
+    facts = {"name": "fedavg", "track": ["global"], "sha256": sha256}
+    (results / "methods" / "fedavg.json").write_text(json.dumps(facts))
+    for seed in range(3):
+        made = make("fedavg", seed)
+        write(results, made.model_copy(update={"hashes": made.hashes.model_copy(update={"algorithm": sha256})}))
+    splits = {str(seed): {"sha256": made.hashes.split} for seed in range(3)}
+    (results / TASK / "split.json").write_text(json.dumps(splits))
+    pipeline.write_datasets(results)
+    pipeline.sync(results)
+    pipeline.write_protocol(results, TASK)
+    board.write(results)
+    return tmp_path
+
+
+def test_nothing_to_find(root: Path) -> None:
+    assert verify(root) == []
+
+
+def _edit(path: str, old: str, new: str) -> Callable[[Path], None]:
+    def harm(root: Path) -> None:
+        text = (root / path).read_text()
+        assert old in text
+        (root / path).write_text(text.replace(old, new, 1))
+
+    return harm
+
+
+def _delete(path: str) -> Callable[[Path], None]:
+    return lambda root: (root / path).unlink()
+
+
+def _add(path: str) -> Callable[[Path], None]:
+    return lambda root: (root / path).write_text("x")
+
+
+RECORD = f"results/{TASK}/fedavg/1.json"
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (_edit(RECORD, '"accuracy": 0.5', '"accuracy": 0.6'), f"{RECORD}: not a record: .*hashes to"),
+        (_edit(RECORD, '"rounds": 40', '"rounds": 40, "extra": 1'), "extra"),
+        (_edit(RECORD, '"seed": 1', '"seed": 2'), "belongs to"),
+        (_delete(f"results/{TASK}/fedavg/1.run.json"), "how it was obtained is lost"),
+        (_edit("LEADERBOARD.md", "50.00", "60.00"), "LEADERBOARD.md: is not what the records give"),
+        (_edit(f"results/tables/{TASK}.csv", "50.0", "60.0"), "csv: is not what the records give"),
+        (_add("results/tables/other.csv"), "no records give this table"),
+        (_edit("algorithms/fedavg.py", "(Algorithm):", "(Algorithm):\n    more = 1"), "has changed since"),
+        (_edit("algorithms/fedavg.py", "class", "clas"), "has changed since its fingerprint"),
+        (_delete("results/methods/fedavg.json"), "has no fingerprint"),
+        (_delete("results/datasets/digits.json"), "is not what the manifest says"),
+        (_edit(f"results/{TASK}/protocol.json", '"clients": 20', '"clients": 21'), "not what the task file says"),
+        (_edit(f"results/{TASK}/split.json", '"2"', '"3"'), "lacks seed 2"),
+        (_edit(f"results/{TASK}/split.json", "abab", "cdcd"), "its data have changed"),
+        (_edit(f"results/{TASK}/cells.yaml", "seed: 1", "seed: 4"), "does not list the records"),
+        (_edit("params.yaml", "engine: 1", "engine: 0"), "params.yaml: must hold"),
+    ],
+)
+def test_every_harm_has_its_sentence(root: Path, harm: Callable[[Path], None], words: str) -> None:
+    harm(root)
+    assert any(re.search(words, sentence) for sentence in verify(root)), verify(root)
+
+
+def test_a_remark_in_a_method_harms_nothing(root: Path) -> None:
+    _edit("algorithms/fedavg.py", "from __future__", "# a remark\nfrom __future__")(root)
+    assert verify(root) == []
+
+
+def test_new_records_are_sound_before_the_tables_know_them(root: Path) -> None:
+    sha256 = method_sha256(root / "algorithms" / "fedavg.py")
+    made = make("fedavg", 7)
+    write(root / "results", made.model_copy(update={"hashes": made.hashes.model_copy(update={"algorithm": sha256})}))
+    assert sound(root) == [] and verify(root) != []
