@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import os
 import platform
 import shutil
@@ -56,6 +57,16 @@ class Cell:
         if self.precision is not None and self.precision != task.precision:
             words.append(f"precision {self.precision} instead of {task.precision}")
         return words
+
+    @property
+    def command(self) -> str:
+        """The command line of this cell; files of one's own go by their names alone."""
+        words = ["fedbench", "run", Path(self.algorithm).name, "--task", Path(self.task).name, "--seed", str(self.seed)]
+        for name, value in sorted(self.settings.items()):
+            words += ["--set", f"{name}={value}"]
+        for option, value in (("--rounds", self.rounds), ("--precision", self.precision)):
+            words += [option, str(value)] if value is not None else []
+        return shlex.join(words)
 
     def prepare(self) -> Prepared:
         """Check everything that can be checked without data; raises BenchmarkError."""
@@ -119,11 +130,15 @@ def run(cell: Cell, results: Path, *, workers: int = 1, observer: Observer = lam
                 started = monotonic()
                 outcome = _execute(ready, federation, folder, workers, observer)
                 made = _record(cell, ready, federation, **outcome)
-                record.write(made, record.environment(workers=workers, seconds=monotonic() - started), target)
+                record.write(made, _environment(cell, workers, monotonic() - started), target)
             shutil.rmtree(folder, ignore_errors=True)
     found = record.read(target)
     _same(found, ready, target)
     return found
+
+
+def _environment(cell: Cell, workers: int, seconds: float) -> dict[str, Any]:
+    return record.environment(command=cell.command, workers=workers, seconds=seconds)
 
 
 def _execute(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -219,9 +218,10 @@ def _entry(path: Path, results: Path) -> Entry:
     return Entry(path, record)
 
 
-def environment(*, workers: int, seconds: float, device: str = "cpu") -> dict[str, Any]:
+def environment(*, command: str, workers: int, seconds: float, device: str = "cpu") -> dict[str, Any]:
     """How a record was obtained; never hashed.
 
+    command: what obtains it again
     seconds: wall time of this process's share of the work
     threads: intra-op threads of each worker, which the engine sets to one
     """
@@ -232,14 +232,9 @@ def environment(*, workers: int, seconds: float, device: str = "cpu") -> dict[st
             "cpu": cpu.get("model name", platform.processor()), "instructions": _instructions(cpu.get("flags", "")),
             "device": device, "threads": 1, "system": platform.system(),
         },
-        "workers": workers, "seconds": round(seconds, 1), "command": _command(),
+        "workers": workers, "seconds": round(seconds, 1), "command": command,
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }  # fmt: skip
-
-
-def _command() -> str:
-    """The command line without the folder that the program lies in."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def _cpuinfo() -> dict[str, str]:

@@ -49,7 +49,7 @@ def make(algorithm: str, seed: int, accuracy: float | None = 0.5, task: str = TA
 def write(results: Path, *made: record.Record) -> None:
     """Put records where they belong."""
     for one in made:
-        record.write(one, record.environment(workers=1, seconds=1.0), results / one.path)
+        record.write(one, record.environment(command="fedbench run", workers=1, seconds=1.0), results / one.path)
 
 
 def fingerprint(results: Path, name: str, **changes: Any) -> None:

@@ -95,7 +95,7 @@ def test_a_full_disk_leaves_the_old_record(tmp_path: Path) -> None:
 
 
 def test_the_environment_names_versions_and_no_folder() -> None:
-    run = record.environment(workers=2, seconds=1.26)
+    run = record.environment(command="fedbench run", workers=2, seconds=1.26)
     assert run["workers"] == 2 and run["seconds"] == 1.3
     names = {"python", "torch", "numpy", "cpu", "instructions", "device", "threads", "system"}
     assert run["environment"].keys() == names
