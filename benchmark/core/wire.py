@@ -48,7 +48,8 @@ def encode(message: Tree | None, where: str) -> Parcel:
 def decode(data: bytes) -> Tree | None:
     """The message again, on fresh memory."""
     try:
-        return trees.nest(load(data)) if data else None
+        # sorted: safetensors hands tensors over in another order each time, and sums over a tree follow its order
+        return trees.nest(dict(sorted(load(data).items()))) if data else None
     except Exception as error:  # each layer of the format has its own
         raise BenchmarkError(f"not an encoded message ({error})", user=False) from error
 
