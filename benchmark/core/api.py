@@ -33,7 +33,8 @@ class Phase:
 class Pass:
     """A sweep of a client over a stream; None means the task's value.
 
-    stream: "private", "public" (the task's public images), or "views" (two views and a random batch, no labels)
+    stream: "private", "public" (the task's public images), "views" (two views and a random batch, no labels), or
+        "joined" (private and the context's "images" (m, height, width, channels), uint8, and "labels" (m,), int64)
     epochs, steps: how long; steps counts batches and wins over epochs
     loss, step: names of the algorithm's methods to use
     update: False only looks: the loss runs without gradient in evaluation mode and only its extras count

@@ -103,6 +103,8 @@ class Sweep:
         if source is None:
             raise BenchmarkError("the task has no public data", where=self.where, hint="choose a task with `public:`")
         assert isinstance(source, Stream)
+        if self.run_.stream == "joined":
+            source = source.joined(local.context["images"], local.context["labels"])
         if self.run_.rows is None:
             return source
         return source.restricted(local.context[self.run_.rows])

@@ -45,8 +45,15 @@ class Stream:
 
     def restricted(self, rows: Tensor) -> Stream:
         """The stream of some rows of this one, positions counted anew."""
+        return self._like(self.pixels[rows], self.labels[rows])
+
+    def joined(self, images: Tensor, labels: Tensor) -> Stream:
+        """This stream followed by further images (m, h, w, c) with labels (m,)."""
+        return self._like(torch.cat([self.pixels, images]), torch.cat([self.labels, labels]))
+
+    def _like(self, pixels: Tensor, labels: Tensor) -> Stream:
         return Stream(
-            self.pixels[rows], self.labels[rows], classes=self.classes, augment=self.augment, order=self.order,
+            pixels, labels, classes=self.classes, augment=self.augment, order=self.order,
             mean=tuple(self.mean.flatten().tolist()), std=tuple(self.std.flatten().tolist()),
         )  # fmt: skip
 

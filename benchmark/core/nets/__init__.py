@@ -7,7 +7,7 @@ import difflib
 from torch import nn
 
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.nets import cnn, fedmd, mlp, resnet, vgg
+from benchmark.core.nets import cnn, fedmd, gan, mlp, resnet, vgg
 from benchmark.core.nets.heads import Contrastive
 from benchmark.core.nets.net import Builder, Shape, plain_batchnorm
 from benchmark.core.nets.output import Output
@@ -19,7 +19,7 @@ _HEADS = ("heads", "projection")
 
 
 def names() -> list[str]:
-    """All names that `build` knows by heart, sorted; every timm model and the head suffixes come on top."""
+    """All classifiers that `build` knows by heart, sorted; every timm model and the head suffixes come on top."""
     return sorted(_NETS)
 
 
@@ -27,10 +27,13 @@ def build(name: str, shape: Shape, classes: int) -> nn.Module:
     """A fresh network whose forward takes images (n, *shape) and answers an Output, drawn from torch's generator.
 
     name: one of `names()` or `timm:<model>`; with `+projection` or `+heads` (projection and prediction) appended it
-    loses its classifier and gains the heads of unsupervised methods.
+    loses its classifier and gains the heads of unsupervised methods. The parts of FAug's GAN, `faug_generator` and
+    `faug_discriminator`, have inputs and answers of their own.
     shape: (channels, height, width) of one image
     Errors: BenchmarkError for an unknown name, with the nearest one, and for images that the network cannot take.
     """
+    if name in gan.PARTS:
+        return gan.PARTS[name](shape, classes)
     base, plus, heads = name.partition("+")
     if plus and heads not in _HEADS:
         raise BenchmarkError(f"unknown heads {heads!r} in network {name!r}", hint=f"use one of {', '.join(_HEADS)}")

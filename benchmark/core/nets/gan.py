@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 
 import torch
@@ -49,3 +50,6 @@ class Discriminator(nn.Module):
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         logits: Tensor = self.layers(torch.cat([x.flatten(1), self.label(y)], 1))
         return logits.squeeze(1)
+
+
+PARTS: dict[str, Callable[[Shape, int], nn.Module]] = {"faug_generator": Generator, "faug_discriminator": Discriminator}
