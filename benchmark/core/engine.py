@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,8 @@ class Run:
         return uploads
 
     def _judged(self, number: int) -> bool:
+        if self.judge.after_phases and number in accumulate(phase.rounds for phase in self.phases):
+            return True
         return number % self.federation.task.evaluate_every == 0 or number == self.total
 
     def _evaluate(self, number: int) -> None:
@@ -156,6 +159,7 @@ class Run:
         for place, name in enumerate(("in_local", "out_local")):
             values = [pair[place] for pair in self.locals]
             result[name] = round(sum(values) / len(values), 6) if values else None
+        result |= self.judge.extras(self.server, self.evaluations, self.phases)
         account = self.ledger.to_json()
         wires = {way: sum(size for _, w, size in account["wire"] if w == way) for way in ("up", "down")}
         result["bytes"] = {

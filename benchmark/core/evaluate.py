@@ -63,6 +63,15 @@ def local_accuracies(hits: Sequence[int], counts: Sequence[int], share: Sequence
     return float(p @ scores), float((1 - p) @ scores / max(len(p) - 1, 1))
 
 
+def gains(before: Sequence[float], after: Sequence[float]) -> dict[str, float]:
+    """Mean gain over clients, and the share of clients that gain at all."""
+    differences = [new - old for old, new in zip(before, after, strict=True)]
+    gaining = sum(difference > 0 for difference in differences)
+    return {
+        "gain": round(sum(differences) / len(differences), 6), "share_gaining": round(gaining / len(differences), 6)
+    }  # fmt: skip
+
+
 def summary(evaluations: list[dict[str, Any]], targets: Sequence[float]) -> dict[str, Any]:
     """Final accuracy, mean of the last five, forgetting and its course, rounds and bytes to each target.
 

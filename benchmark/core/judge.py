@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, ClassVar
 
 from benchmark.core import checkpoint, evaluate, wire
 from benchmark.core import tree as trees
-from benchmark.core.api import Algorithm, Who
+from benchmark.core.api import Algorithm, Phase, Who
 from benchmark.core.backends.worker import Backend, Judge, Probe
 from benchmark.core.checkpoint import Memories
 from benchmark.core.federation import Federation
@@ -21,9 +22,11 @@ class Common:
     """Track global: the common model on the test set; the mean over all clients' models where a method has none.
 
     after_work: clients' models are judged once more right after their last local work (in- and out-local accuracy)
+    after_phases: models are judged at the end of every phase, besides the task's rounds
     """
 
     after_work: ClassVar[bool] = True
+    after_phases: ClassVar[bool] = False
 
     def __init__(self, federation: Federation, algorithm: Algorithm, backend: Backend) -> None:
         self.federation, self.algorithm, self.backend = federation, algorithm, backend
@@ -37,12 +40,11 @@ class Common:
         counts = self.federation.test.counts.tolist()
         models = self._common(server) if self.whose(server) == "common" else self._clients(server, memories)
         hits = self._judged([(who.arch, model) for who, model in models])
-        shares = [evaluate.accuracy(one, counts) for one in hits]
-        classes = [evaluate.per_class(one, counts) for one in hits]
-        return {
-            "accuracy": round(sum(shares) / len(shares), 6),
-            "per_class": [round(sum(column) / len(column), 6) for column in zip(*classes, strict=True)],
-        }
+        return _means([evaluate.accuracy(one, counts) for one in hits], hits, counts)
+
+    def extras(self, server: Tree, evaluations: list[dict[str, Any]], phases: Sequence[Phase]) -> dict[str, Any]:
+        """What the track adds to a result."""
+        return {}
 
     def _common(self, server: Tree) -> list[tuple[Who, Tree]]:
         who = self.federation.who(0)
@@ -91,6 +93,38 @@ class Clients(Common):
         return "clients"
 
 
+class Personal(Clients):
+    """Track personal: every client's model on the test set, its classes weighted as in the client's own data.
+
+    Judges also at the end of every phase, so that what a model was before its adaptation can be told from after.
+    Source: Yu, Bagdasaryan & Shmatikov 2020, accuracy of a participant on images.
+    """
+
+    after_work = False
+    after_phases = True
+
+    def scores(self, server: Tree, memories: Memories) -> dict[str, Any]:
+        """As for other tracks, but accuracy is the mean over clients of sum_c p_i(c) A_c, and `clients` lists them."""
+        counts = self.federation.test.counts.tolist()
+        models = self._clients(server, memories)
+        hits = self._judged([(who.arch, model) for who, model in models])
+        own = [evaluate.local_accuracies(one, counts, self._share(who.id))[0]
+               for one, (who, _) in zip(hits, models, strict=True)]  # fmt: skip
+        return {**_means(own, hits, counts), "clients": [round(value, 6) for value in own]}
+
+    def extras(self, server: Tree, evaluations: list[dict[str, Any]], phases: Sequence[Phase]) -> dict[str, Any]:
+        """Gain of the clients' models over the common one that the last phase began with."""
+        if len(phases) == 1 or self.algorithm.global_model(server, self.federation.who(0).arch) is None:
+            return {}
+        start = sum(phase.rounds for phase in phases[:-1])
+        before = next(entry["clients"] for entry in evaluations if entry["round"] == start)
+        return {"personal": evaluate.gains(before, evaluations[-1]["clients"])}
+
+    def _share(self, client: int) -> list[float]:
+        data = self.federation.private(client)
+        return (data.counts / data.size).tolist()
+
+
 class Probed(Common):
     """Track unsupervised: a linear probe on the frozen backbone, trained with all clients' labels."""
 
@@ -101,6 +135,15 @@ class Probed(Common):
         return list(self.backend.map("probe", jobs))
 
 
+def _means(shares: Sequence[float], hits: Sequence[Sequence[int]], counts: Sequence[int]) -> dict[str, Any]:
+    """Means over models of their accuracies and of their accuracies per class."""
+    classes = [evaluate.per_class(one, counts) for one in hits]
+    return {
+        "accuracy": round(sum(shares) / len(shares), 6),
+        "per_class": [round(sum(column) / len(column), 6) for column in zip(*classes, strict=True)],
+    }
+
+
 JUDGES: dict[str, type[Common]] = {
-    "global": Common, "heterogeneous": Clients, "personal": Common, "unsupervised": Probed,
+    "global": Common, "heterogeneous": Clients, "personal": Personal, "unsupervised": Probed,
 }  # fmt: skip
