@@ -16,8 +16,8 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	@echo "installing the pinned packages into .venv: about 6 GB, one to three minutes"
 	@$(PYTHON) -m venv .venv
-	@.venv/bin/pip install -qq --disable-pip-version-check -r requirements.lock
-	@.venv/bin/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@.venv/bin/pip install -qq --no-compile --disable-pip-version-check -r requirements.lock
+	@.venv/bin/pip install -qq --no-compile --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 clean:

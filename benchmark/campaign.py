@@ -229,11 +229,11 @@ def make_way(cell: Cell, results: Path) -> None:
     """Remove what older versions of the method, the task or the engine left of a cell: its record, its checkpoint."""
     from benchmark.core import checkpoint  # imports torch
 
-    home = results / cell.task / cell.algorithm
+    task, method = tasks.load(cell.task), Method.model_validate(catalog.describe(cell.algorithm))
+    home = results / task.name / method.name
     target, unfinished = home / f"{cell.seed}.json", home / f".{cell.seed}.run" / "checkpoint.safetensors"
     if target.exists():
-        method = Method.model_validate(catalog.describe(cell.algorithm))
-        shelf = Suite(results, {cell.task: tasks.load(cell.task)}, {cell.algorithm: method}, [])
+        shelf = Suite(results, {task.name: task}, {method.name: method}, [])
         if shelf.marks(record.read(target)):
             target.unlink()
     if unfinished.exists() and checkpoint.load(unfinished)[1]["identity"] != cell.prepare().identity:

@@ -1,4 +1,4 @@
-"""The command line: `fedbench COMMAND`. A failure is one line on stderr, exit code 2 for the user's and 1 for a run's."""
+"""The command line: `fedbench COMMAND`. A failure is one line on stderr; exit code 2: a user's mistake, 1: a run's."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from benchmark.cli.shared import RESULTS, ROOT, Json, Results, names, show
+from benchmark.core.errors import BenchmarkError
 
 if TYPE_CHECKING:
     from benchmark.suite import Suite
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    for command in (board, claims, commit, split):
+    for command in (board, claims, verify, commit, split):
         app.command()(command)
 
 
@@ -84,10 +85,28 @@ def claims(results: Results = RESULTS, as_json: Json = False) -> None:
     print(f"{len(found)} claims" + "".join(f", {number} {verdict}" for verdict, number in sorted(verdicts.items())))
 
 
-def commit() -> None:
-    """List every record as a cell of its task's pipeline and tell DVC that it is up to date. Verify first."""
-    from benchmark import pipeline
+def verify() -> None:
+    """Check that every number traces to a record, and every record to what it rests on. Trains nothing."""
+    from benchmark.verify import verify as findings
 
+    found = findings(ROOT)
+    for sentence in found:
+        print(sentence)
+    if found:
+        raise BenchmarkError(f"{len(found)} findings", hint="each line says what to do", user=False)
+    print("every table, record and fingerprint fits")
+
+
+def commit() -> None:
+    """List every record as a cell of its task's pipeline and tell DVC that it is up to date."""
+    from benchmark import pipeline
+    from benchmark.suite import Suite
+
+    suite = Suite.load(RESULTS)
+    fallen = [entry.path for entry in suite.entries if entry.record is None or suite.marks(entry.record)]
+    if fallen:
+        message = f"{len(fallen)} records do not stand, {fallen[0].relative_to(ROOT)} for one"
+        raise BenchmarkError(message, hint="`fedbench verify` names them all and what to do", user=False)
     pipeline.commit(ROOT)
     print("DVC holds the records as they are; `dvc repro` rebuilds the tables")
 

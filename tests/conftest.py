@@ -1,0 +1,27 @@
+"""One thread, no mirror, a cache of its own: tests see the same on every machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, and inherited by worker processes
+
+import torch
+from hypothesis import settings
+
+torch.set_num_threads(1)
+settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing of the user's cache or archives is read or written."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEDBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("FEDBENCH_DATA", str(tmp_path_factory.mktemp("archives")))
+        patch.delenv("FEDBENCH_MIRROR", raising=False)
+        yield

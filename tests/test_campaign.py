@@ -1,0 +1,143 @@
+"""Which cells run, in what order, at what cost, and what happens when one of them fails or somebody interrupts."""
+
+from __future__ import annotations
+
+import io
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from benchmark import campaign, cell
+from benchmark.cell import Cell
+from benchmark.core import task as tasks
+from benchmark.progress import Lines, label
+from benchmark.suite import Method, Suite
+
+TASK = "digits-shards"
+
+
+def view(cells: list[Cell]) -> Lines:
+    """A view that nobody sees."""
+    return Lines(Console(file=io.StringIO()), {label(one): 1.0 for one in cells})
+
+
+def shelf(results: Path, *names: str) -> Suite:
+    """A suite of these tasks with two methods and no records."""
+    methods = {name: Method(name=name, track=["global"]) for name in ("fedavg", "fedntd")}
+    return Suite(results, {name: tasks.load(name) for name in names}, methods, [])
+
+
+def test_quick_cells_come_first_then_first_seeds_of_the_lite_tier(tmp_path: Path) -> None:
+    suite = shelf(tmp_path, "fmnist-shards", TASK)
+    order = [(one.task, one.algorithm, one.seed) for one in campaign.plan(suite)]
+    quick = [(TASK, method, seed) for seed in (0, 1, 2) for method in ("fedavg", "fedntd")]
+    lite = [("fmnist-shards", method, seed) for seed in (0, 1, 2) for method in ("fedavg", "fedntd")]
+    assert order == quick + lite
+
+
+def test_filters_leave_what_they_name(tmp_path: Path) -> None:
+    suite = shelf(tmp_path, "fmnist-shards", TASK)
+    chosen = campaign.plan(suite, tiers=["quick"], methods=["fedntd"], seeds=[1, 2])
+    assert [(one.task, one.algorithm, one.seed) for one in chosen] == [(TASK, "fedntd", 1), (TASK, "fedntd", 2)]
+    assert campaign.plan(suite, tiers=["lite"], tasks=[TASK]) == []
+
+
+def test_costs_come_from_measured_seconds(tmp_path: Path) -> None:
+    runs = {"a/fedavg/0": (10, 2), "a/fedavg/1": (30, 1), "a/fedntd/0": (60, 1), "b/fedavg/0": (5, 1)}
+    for place, (seconds, workers) in runs.items():
+        path = tmp_path / f"{place}.run.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"seconds": seconds, "workers": workers}))
+    (tmp_path / "a/fedntd/1.run.json").write_text("{")
+    known = campaign.measured(tmp_path)
+    # a: fedavg (10 * 2 + 30) / 2 = 25, fedntd 60; b: fedavg 5
+    assert known == {("a", "fedavg"): 25, ("a", "fedntd"): 60, ("b", "fedavg"): 5}
+    cells = [Cell("a", "fedavg", 7), Cell("a", "moon"), Cell("c", "fedavg")]
+    # moon on a takes the mean of a, (25 + 60) / 2; everything on c the mean of all, 90 / 3.
+    assert list(campaign.costs(cells, known).values()) == [25, 42.5, 30]
+    assert list(campaign.costs(cells, {}).values()) == [1, 1, 1]
+
+
+def test_a_cell_that_fails_or_kills_its_process_costs_only_itself(tmp_path: Path) -> None:
+    """Workers come to the same bits as this process, and every failure is a sentence."""
+    deadly = tmp_path / "deadly.py"
+    deadly.write_text(
+        "import os\nfrom dataclasses import dataclass\nfrom benchmark.core.api import Algorithm\n"
+        "@dataclass(frozen=True)\nclass Deadly(Algorithm):\n    def phases(self, rounds):\n        os._exit(7)\n"
+    )
+    good = [Cell(TASK, "fedavg", seed, rounds=1) for seed in (0, 1)]
+    cells = [Cell(TASK, str(deadly)), Cell(TASK, "fedavgg"), *good]
+    outcomes = campaign.run(cells, tmp_path / "out", 2, view(cells))
+    assert {label(one.cell) for one in outcomes} == {label(one) for one in cells}
+    errors = {one.cell.algorithm: one.error for one in outcomes if one.record is None}
+    assert "ended unexpectedly (exit code 7" in errors[str(deadly)]
+    assert errors["fedavgg"] == "unknown method fedavgg; did you mean fedavg?"
+    here = cell.run(good[0], tmp_path / "here")
+    assert next(one.record for one in outcomes if one.cell == good[0]) == here
+    assert multiprocessing.active_children() == []
+
+
+def test_after_the_deadline_no_cell_begins(tmp_path: Path) -> None:
+    cells = [Cell(TASK, "fedavg", seed, rounds=1) for seed in range(3)]
+    outcomes = campaign.run(cells, tmp_path, 1, view(cells), seconds=0)
+    assert [one.cell for one in outcomes] == cells[:1]
+
+
+def test_an_outdated_record_or_checkpoint_makes_way_and_a_standing_one_stays(tmp_path: Path) -> None:
+    one = Cell(TASK, "fedavg", rounds=1)
+    cell.run(one, tmp_path)
+    home = tmp_path / TASK / "fedavg"
+    standing = home / "0.json"
+    content = json.loads(standing.read_text())
+    content |= {"departures": []}
+    standing.write_text(json.dumps(content))
+    campaign.make_way(one, tmp_path)
+    assert standing.exists()
+    standing.write_text(json.dumps(content | {"engine": 0}))
+    campaign.make_way(one, tmp_path)
+    assert not standing.exists()
+
+
+def test_two_folders_of_records_are_compared_cell_by_cell(tmp_path: Path) -> None:
+    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
+    cell.run(Cell(TASK, "fedavg", rounds=1), mine)
+    assert campaign.agreement(mine, theirs).startswith("none of these 1 cells")
+    shutil.copytree(mine, theirs)
+    assert campaign.agreement(mine, theirs) == "1 of 1 cells equal the committed records bit for bit"
+
+
+def test_an_interruption_leaves_no_process_and_no_record(tmp_path: Path) -> None:
+    script = f"""
+import multiprocessing
+from pathlib import Path
+from benchmark import campaign
+from benchmark.cell import Cell
+from benchmark.progress import Lines, label
+class Loud(Lines):
+    def round(self, cell, event):
+        print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+from rich.console import Console
+cells = [Cell({TASK!r}, "fedavg", seed, rounds=5000) for seed in (0, 1, 2)]
+campaign.run(cells, Path({str(tmp_path)!r}), 2, Loud(Console(), {{label(one): 1.0 for one in cells}}))
+"""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, "-c", script], **pipes, text=True, start_new_session=True)
+    assert process.stdout is not None
+    workers = [int(pid) for pid in process.stdout.readline().split()]
+    assert len(workers) == 2
+    os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does: the whole group gets it
+    _, stderr = process.communicate()
+    assert stderr.count("Traceback") == 1  # the parent's, and of no worker
+    assert stderr.rstrip().endswith("KeyboardInterrupt")
+    for pid in workers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    assert not list(tmp_path.rglob("*.json"))
