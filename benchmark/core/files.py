@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from benchmark.core.errors import BenchmarkError
@@ -29,4 +30,5 @@ def write_atomic(path: Path, data: bytes | str, sync: bool = True) -> None:
         hint = "free some space or choose another folder, then repeat the command"
         raise BenchmarkError(f"cannot be written ({error.strerror})", where=str(path), hint=hint, user=False) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # of what refused already
+            temporary.unlink(missing_ok=True)
