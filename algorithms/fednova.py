@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
 from benchmark.core import ops
 from benchmark.core import tree as trees
-from benchmark.core.api import (
-    Algorithm, Batch, Gradient, Hub, Key, Local, Phase, Site, Training, Tree, Update, Upload, Who, average, hyper,
-    torch,
-)  # fmt: skip
+from benchmark.core.api import Algorithm, Batch, Gradient, Hub, Local, Phase, Site, Update, Upload, Who, average, hyper
+from benchmark.core.keys import Key
+from benchmark.core.tree import Tree
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class FedNova(Algorithm):
 
     def aggregate(self, server: Tree, uploads: Sequence[Upload], phase: Phase, hub: Hub, key: Key) -> Tree:
         arch, total = uploads[0].who.arch, sum(upload.who.size for upload in uploads)
-        progress = [_progress(upload.who.size, hub.train) for upload in uploads]
+        progress = [_progress(upload.who.size, hub) for upload in uploads]
         portions = [upload.who.size / total for upload in uploads]
         effective = sum(p * a for p, a in zip(portions, progress, strict=True))
         shares = [effective * p / a for p, a in zip(portions, progress, strict=True)]
@@ -85,6 +86,6 @@ class FedNova(Algorithm):
         return server
 
 
-def _progress(size: int, train: Training) -> float:
-    steps = train.steps or train.epochs * math.ceil(size / train.batch)
-    return ops.effective_steps(steps, train.optim.momentum)
+def _progress(size: int, hub: Hub) -> float:
+    steps = hub.train.steps or hub.train.epochs * math.ceil(size / hub.train.batch)
+    return ops.effective_steps(steps, hub.train.optim.momentum)

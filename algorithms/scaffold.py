@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from benchmark.core import ops
 from benchmark.core import tree as trees
-from benchmark.core.api import (
-    Algorithm, Batch, Gradient, Hub, Key, Local, Phase, Site, Tree, Update, Upload, Who, average, hyper,
-)  # fmt: skip
+from benchmark.core.api import Algorithm, Batch, Gradient, Hub, Local, Phase, Site, Update, Upload, Who, average, hyper
+from benchmark.core.keys import Key
+from benchmark.core.tree import Tree
 
 
 @dataclass(frozen=True)

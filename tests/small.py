@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,7 +52,7 @@ def small_federation(
     edges = np.cumsum([0, *sizes])
     given = Ingredients(
         private=rows(int(edges[-1]), classes, "private", shape),
-        parts=[np.arange(a, b) for a, b in zip(edges, edges[1:], strict=False)],
+        parts=[np.arange(a, b) for a, b in pairwise(edges)],
         test=rows(30, classes, "test", shape), shape=shape, classes=classes,
         mean=(0.0,) * shape[0], std=(1.0,) * shape[0], order=order,
         public=rows(public, classes, "public", shape) if public else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def _federation(arrays: dict[str, np.ndarray], config: dict[str, Any]) -> Federa
     channels, height, width = arrays["x_test"].shape[1:]
     return Federation(task, 0, Ingredients(
         private=_rows(np.concatenate(xs), np.concatenate(ys)),
-        parts=[np.arange(a, b) for a, b in zip(edges, edges[1:], strict=False)],
+        parts=[np.arange(a, b) for a, b in pairwise(edges)],
         test=_rows(arrays["x_test"], arrays["y_test"]), shape=(channels, height, width), classes=config["num_classes"],
         mean=(0.0,) * channels, std=(1.0,) * channels, cohorts=arrays["cohorts"],
         initial={NETWORK: _model(arrays, "init.")}, order="stored",
