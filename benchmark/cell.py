@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 import os
 import platform
+import shlex
 import shutil
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from benchmark import catalog, record
 from benchmark.core import task as tasks
@@ -38,6 +38,7 @@ class Cell:
     task, algorithm: names, or paths of a .yaml and a .py file
     settings: hyper-parameters that replace the task's and the method's own
     rounds, precision: departures from the task; None keeps its values
+    backend, device, graphs: "loop" on the CPU, or "stacked" clients on a torch device, there also as CUDA graphs
     """
 
     task: str
@@ -46,6 +47,9 @@ class Cell:
     settings: dict[str, Any] = field(default_factory=dict)
     rounds: int | None = None
     precision: str | None = None
+    backend: Literal["loop", "stacked"] = "loop"
+    device: str = "cpu"
+    graphs: bool = False
 
     @property
     def departures(self) -> list[str]:
@@ -66,6 +70,8 @@ class Cell:
             words += ["--set", f"{name}={value}"]
         for option, value in (("--rounds", self.rounds), ("--precision", self.precision)):
             words += [option, str(value)] if value is not None else []
+        if self.backend != "loop":
+            words += ["--backend", self.backend, "--device", self.device, *["--graphs"] * self.graphs]
         return shlex.join(words)
 
     def prepare(self) -> Prepared:
@@ -80,13 +86,17 @@ class Cell:
             raise BenchmarkError(f"--rounds {self.rounds}", hint="choose at least 1")
         if self.precision not in (None, "fp32", "bf16"):
             raise BenchmarkError(f"--precision {self.precision}", hint="choose fp32 or bf16")
+        if self.backend not in ("loop", "stacked"):
+            raise BenchmarkError(f"--backend {self.backend}", hint="choose loop or stacked")
+        if self.backend == "loop" and (self.device != "cpu" or self.graphs):
+            raise BenchmarkError("the loop works on the CPU", hint="add --backend stacked")
         if reason := catalog.applies(self.algorithm, task):
             fits = [name for name in tasks.names() if not catalog.applies(self.algorithm, tasks.load(name))]
             raise BenchmarkError(f"{path.stem} does not apply to {task.name}: {reason}",
                                  hint=f"tasks that fit: {', '.join(fits) or 'none'}")  # fmt: skip
         changes: dict[str, Any] = {"rounds": self.rounds, "precision": self.precision}
         changed = task.model_copy(update={name: value for name, value in changes.items() if value is not None})
-        return Prepared(changed, task.sha256, path, algorithm, self.seed)
+        return Prepared(changed, task.sha256, path, algorithm, self.seed, self.backend)
 
 
 @dataclass(frozen=True)
@@ -98,6 +108,7 @@ class Prepared:
     path: Path
     algorithm: Algorithm
     seed: int
+    backend: Literal["loop", "stacked"] = "loop"
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -107,12 +118,13 @@ class Prepared:
     @property
     def identity(self) -> str:
         """Hash of everything but the data that the result depends on."""
-        parts = [self.task.protocol, catalog.method_sha256(self.path), self.settings, self.seed, ENGINE, PROTOCOL]
+        code = catalog.method_sha256(self.path)
+        parts = [self.task.protocol, code, self.settings, self.seed, ENGINE, PROTOCOL, self.backend]
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def run(cell: Cell, results: Path, *, workers: int = 1, observer: Observer = lambda event: None) -> record.Record:
-    """Run a cell, resume it, or return the record that is already there.
+    """Run a cell, resume it, or return the record that is already there, whichever backend it comes from.
 
     results: folder of records; the cell's is <task>/<algorithm>/<seed>.json in it
     workers: 1 works in this process, more are worker processes; the result is the same
@@ -128,9 +140,9 @@ def run(cell: Cell, results: Path, *, workers: int = 1, observer: Observer = lam
         with _owned(folder):
             if not target.exists():  # else another process has finished it meanwhile
                 started = monotonic()
-                outcome = _execute(ready, federation, folder, workers, observer)
+                outcome, facts = _execute(cell, ready, federation, folder, workers, observer)
                 made = _record(cell, ready, federation, **outcome)
-                record.write(made, _environment(cell, workers, monotonic() - started), target)
+                record.write(made, {**_environment(cell, workers, monotonic() - started), **facts}, target)
             shutil.rmtree(folder, ignore_errors=True)
     found = record.read(target)
     _same(found, ready, target)
@@ -138,32 +150,37 @@ def run(cell: Cell, results: Path, *, workers: int = 1, observer: Observer = lam
 
 
 def _environment(cell: Cell, workers: int, seconds: float) -> dict[str, Any]:
-    return record.environment(command=cell.command, workers=workers, seconds=seconds)
+    return record.environment(command=cell.command, workers=workers, seconds=seconds, device=cell.device)
 
 
 def _execute(
-    ready: Prepared, federation: Federation, folder: Path, workers: int, observer: Observer
-) -> dict[str, Any]:
+    cell: Cell, ready: Prepared, federation: Federation, folder: Path, workers: int, observer: Observer
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The measured part of a record, and what the backend says of how it worked."""
     from benchmark.core.backends import Setting
     from benchmark.core.engine import Run
     from benchmark.core.federation import Federation
 
     rebuild = partial(Federation.open, ready.task, ready.seed, verify=False)
     setting = Setting(rebuild, partial(catalog.make, str(ready.path), ready.settings), ready.task.precision)
-    backend = _backend(setting, federation, workers)
+    backend = _backend(cell, setting, federation, workers)
     try:
         run_ = Run(federation, ready.algorithm, backend, folder, ready.identity, observer)
         result = run_.execute()
-        return {"status": "ok", "reason": "", "result": result, "judged": run_.judged}
+        return {"status": "ok", "reason": "", "result": result, "judged": run_.judged}, backend.facts
     except Diverged as error:
-        return {"status": "diverged", "reason": str(error), "result": None, "judged": run_.judged}
+        return {"status": "diverged", "reason": str(error), "result": None, "judged": run_.judged}, backend.facts
     finally:
         backend.close()
 
 
-def _backend(setting: Any, federation: Federation, workers: int) -> Backend:
+def _backend(cell: Cell, setting: Any, federation: Federation, workers: int) -> Backend:
     from benchmark.core.backends import Pool, Serial
 
+    if cell.backend == "stacked":
+        from benchmark.core.backends.stacked import Stacked
+
+        return Stacked(setting, cell.device, cell.graphs)
     if workers == 1:
         return Serial(setting)
     return Pool(setting, workers, lambda client: federation.who(client).size)
@@ -180,15 +197,15 @@ def _record(cell: Cell, ready: Prepared, federation: Federation, **parts: Any) -
     return record.Record(
         schema=record.SCHEMA, protocol=PROTOCOL, engine=ENGINE, task=ready.task.name, algorithm=ready.path.stem,
         seed=ready.seed, track=ready.task.track, settings=ready.settings, departures=cell.departures, hashes=hashes,
-        backend="loop", precision=ready.task.precision, rounds=ready.task.rounds, **parts,
+        backend=ready.backend, precision=ready.task.precision, rounds=ready.task.rounds, **parts,
     )  # fmt: skip
 
 
 def _same(found: record.Record, ready: Prepared, target: Path) -> None:
     expected = {
-        "task": ready.task_sha256, "algorithm": catalog.method_sha256(ready.path), "engine": ENGINE, "protocol": PROTOCOL,
-        "settings": json.loads(json.dumps(ready.settings, default=str)), "rounds": ready.task.rounds,
-        "precision": ready.task.precision,
+        "task": ready.task_sha256, "algorithm": catalog.method_sha256(ready.path), "engine": ENGINE,
+        "protocol": PROTOCOL, "settings": json.loads(json.dumps(ready.settings, default=str)),
+        "rounds": ready.task.rounds, "precision": ready.task.precision,
     }  # fmt: skip
     facts = {**found.model_dump(), **found.hashes.model_dump(include={"task", "algorithm"})}
     if different := [name for name, value in expected.items() if facts[name] != value]:

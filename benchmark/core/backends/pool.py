@@ -53,6 +53,7 @@ class Pool:
 
     def __init__(self, setting: Setting, workers: int, size: Callable[[int], int]) -> None:
         self.workers, self.size = workers, size
+        self.facts: dict[str, Any] = {}
         context = multiprocessing.get_context("spawn")
         self.executor = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(setting,))
 

@@ -15,6 +15,7 @@ class Serial:
 
     def __init__(self, setting: Setting, reverse: bool = False) -> None:
         self.worker, self.reverse = Worker(setting), reverse
+        self.facts: dict[str, Any] = {}
 
     def map(self, what: str, jobs: Sequence[Any]) -> list[Any]:
         """Results of the worker's method `what`, in the order of the jobs."""

@@ -83,6 +83,10 @@ class Backend(Protocol):
 
     workers: int
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What there is to say of how they ran, for the file beside a record."""
+
     def map(self, what: str, jobs: Any) -> list[Any]:
         """Results of the worker's method `what`."""
 
