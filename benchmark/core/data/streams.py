@@ -107,4 +107,5 @@ class Stream:
             return self.inputs(rows)
         planes = self.augment.geometry(self.pixels[rows], draw).permute(0, 3, 1, 2).float().div_(255)
         planes = self.augment.colour(planes, draw)
-        return self.augment.erase(planes.sub_(self.mean).div_(self.std), draw)
+        planes = self.augment.erase(planes.sub_(self.mean).div_(self.std), draw)
+        return planes.contiguous(memory_format=torch.channels_last)  # which broadcasting may have lost
