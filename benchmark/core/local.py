@@ -142,7 +142,7 @@ class Sweep:
         with autocast(self.precision):
             value, extras = self.loss({**local.params, **leaves}, local, batch, tape)
         if not torch.isfinite(value):
-            raise Diverged(f"the loss is {float(value)} at step {local.steps + 1}", where=self.where)
+            raise Diverged(f"the loss is {value.item()} at step {local.steps + 1}", where=self.where)
         gradients = torch.autograd.grad(value, list(leaves.values()), allow_unused=True)
         for name, moved in tape.moved.items():
             local.params[name].copy_(moved)
