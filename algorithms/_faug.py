@@ -82,7 +82,7 @@ class FAug(Algorithm):
         redundant = others[torch.from_numpy(key("redundant").permutation(len(others)))][: self.redundant]
         chosen = torch.cat([torch.nonzero(targets).flatten(), redundant])
         order = torch.from_numpy(key("images").permutation(len(labels)))
-        return torch.cat([order[labels[order] == label][: self.seeds] for label in chosen])
+        return torch.cat([order[:0], *(order[labels[order] == label][: self.seeds] for label in chosen)])
 
     def missing(self, counts: Tensor, known: Tensor) -> Tensor:
         """Labels (m,) to generate: target labels that the generator knows, up to the mean of the other labels."""
