@@ -14,8 +14,8 @@ class FedX(Views):
     """FedX on a method X: L = X(z, z~) + X(p, Z~) + JS(z, z~; z_r) + JS(p, p~; Z_r).
 
     z are local projections, p predictions, Z projections of the frozen received model; r marks an independent batch,
-    and a tilde the second view. JS compares how two views relate to that batch, see `ops.relational`: as published it is
-    KL(M || r) with gradients through M. X(p, Z~) is X's own comparison, in this one direction.
+    and a tilde the second view. JS compares how two views relate to that batch, see `ops.relational`: as published it
+    is KL(M || r) with gradients through M. X(p, Z~) is X's own comparison, in this one direction.
     relational, distil, head: False takes away the terms JS, those with Z, and the prediction head (then p = z)
     target_local, target_global: temperatures of M in the two terms JS; the official defaults equal tau
     textbook: the Jensen-Shannon divergence proper, KL(r || M)

@@ -11,9 +11,9 @@ from benchmark.core.api import Batch, Local, Tensor, Tree, torch
 
 @dataclass(frozen=True)
 class FedBYOL(SlowViews):
-    """FedBYOL: 2 - 2 cos(p, z') between one view's prediction and the slow copy's projection of the other; no negatives.
+    """FedBYOL: 2 - 2 cos(p, z') between a view's prediction and the slow copy's projection of the other view.
 
-    The mean of both directions; the slow copy starts anew from the received model in every round.
+    No negatives; the mean of both directions. The slow copy starts anew from the received model in every round.
     Source: Grill et al., NeurIPS 2020; as FedX's baseline, online networks averaged.
     """
 

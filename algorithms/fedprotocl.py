@@ -14,10 +14,10 @@ SMOOTH = 10.0  # alpha of the concentration
 
 @dataclass(frozen=True)
 class FedProtoCL(FedMoCo):
-    """FedProtoCL: FedMoCo's InfoNCE plus ProtoNCE, cross-entropy of (v . c_j / phi_j)_j with the sample's own prototype.
+    """FedProtoCL: FedMoCo's InfoNCE plus ProtoNCE, cross-entropy of (v . c_j / phi_j)_j with the sample's prototype.
 
     The prototypes c are the centres of the client's images under the received model, found by k-means once a round.
-    phi_j = (sum of |v - c_j| in cluster j) / (n_j log(n_j + 10)) is cut to its 10 to 90 % quantiles and scaled to mean tau.
+    phi_j = (sum of |v - c_j| in cluster j) / (n_j log(n_j + 10)), cut to its 10 to 90 % quantiles, scaled to mean tau.
     Source: Li et al., ICLR 2021; as FedX's baseline, query networks averaged.
     """
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -33,17 +32,17 @@ class Recorded:
         return Output(None, x, params[f"proj2_{ROLES[int(x)]}"])
 
 
-def replay(arrays: dict[str, np.ndarray], make: Make) -> dict[str, Any]:
+def replay(arrays: dict[str, np.ndarray], config: dict[str, Any], make: Make) -> dict[str, Any]:
     """Losses and gradients of one file of FedX; the four terms are told apart by the method's ablations.
 
     Returns algorithm, rounds and max_abs_diff over all losses and gradients.
     """
-    config = json.loads(str(arrays["config"]))
     settings = {
         "tau": config["temperature"], "target_global": config["temperature_target_global"],
         "target_local": config["temperature_target_local"],
     }  # fmt: skip
-    vectors = {name: torch.from_numpy(value.astype(np.float64)) for name, value in arrays.items() if name[:4] in ("proj", "pred")}
+    names = [name for name in arrays if name.startswith(("proj", "pred"))]
+    vectors = {name: torch.from_numpy(arrays[name].astype(np.float64)) for name in names}
     values: dict[tuple[bool, bool], Tensor] = {}
     leaves = {name: vector.requires_grad_() for name, vector in vectors.items() if f"grad.{name}" in arrays}
     for relational, distil in itertools.product((False, True), repeat=2):

@@ -91,7 +91,7 @@ class Stream:
     def _schedule(
         self, key: Key, batch: int, steps: int, whole: bool = False
     ) -> Iterator[tuple[Tensor, np.random.Generator]]:
-        """Rows and augmentation draw of every step; whole drops an epoch's short last batch unless it is the only one."""
+        """Rows and augmentation draw of every step; whole drops an epoch's short last batch, unless it is alone."""
         per_epoch = max(1, self.size // batch) if whole else -(-self.size // batch)
         for step in range(steps):
             epoch, position = divmod(step, per_epoch)

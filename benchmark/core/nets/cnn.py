@@ -55,6 +55,25 @@ def golden(shape: Shape, classes: int) -> Net:
     return Net(body, shape, classes)
 
 
+def cnn_bn(shape: Shape, classes: int) -> Net:
+    """Four convolutions with BatchNorm, max-pooling between them, the mean over the image at the end.
+
+    For learning without labels on one core: BYOL needs BatchNorm, and pooled features are what its papers probe.
+    """
+    body: Body = {}
+    before = shape[0]
+    for number, after in enumerate((16, 32, 64, 128), start=1):
+        if number > 1:
+            body[f"pool_{number}"] = nn.MaxPool2d(2)
+        body[f"conv_{number}"] = nn.Conv2d(before, after, 3, padding=1, bias=False)
+        body[f"norm_{number}"] = nn.BatchNorm2d(after)
+        body[f"relu_{number}"] = nn.ReLU()
+        before = after
+    body["pool"] = nn.AdaptiveAvgPool2d(1)
+    body["flatten"] = nn.Flatten()
+    return Net(body, shape, classes)
+
+
 NETS: dict[str, Builder] = {
     # FedAvg's CNN as in FedNTD (arXiv 2106.03097)
     "cnn_fedntd": partial(_stacked, channels=(32, 64), kernel=5, hidden=512),
@@ -62,5 +81,6 @@ NETS: dict[str, Builder] = {
     "cnn_lite_wide": partial(_stacked, channels=(32, 64), kernel=3, hidden=128),
     "cnn_lite_deep": partial(_stacked, channels=(16, 32, 64), kernel=3, hidden=128),
     "cnn_fd": cnn_fd,
+    "cnn_bn": cnn_bn,
     "golden": golden,
 }

@@ -7,7 +7,7 @@ from math import prod
 
 from torch import nn
 
-from benchmark.core.nets.net import Builder, Net, Shape
+from benchmark.core.nets.net import Body, Builder, Net, Shape
 
 
 def _mlp(shape: Shape, classes: int, *, hidden: int) -> Net:
@@ -15,4 +15,23 @@ def _mlp(shape: Shape, classes: int, *, hidden: int) -> Net:
     return Net({"flatten": nn.Flatten(), "linear_1": nn.Linear(prod(shape), hidden), "relu": nn.ReLU()}, shape, classes)
 
 
-NETS: dict[str, Builder] = {"mlp": partial(_mlp, hidden=64), "mlp_wide": partial(_mlp, hidden=256)}
+def mlp_bn(shape: Shape, classes: int) -> Net:
+    """Two hidden layers with BatchNorm, the second narrow: what random features do not solve, and BYOL does not collapse.
+
+    Without labels it is trained in seconds; without BatchNorm methods that have no negatives fall below random features.
+    """
+    body: Body = {"flatten": nn.Flatten()}
+    before = prod(shape)
+    for number, hidden in enumerate((128, 32), start=1):
+        body[f"linear_{number}"] = nn.Linear(before, hidden)
+        body[f"norm_{number}"] = nn.BatchNorm1d(hidden)
+        body[f"relu_{number}"] = nn.ReLU()
+        before = hidden
+    return Net(body, shape, classes)
+
+
+NETS: dict[str, Builder] = {
+    "mlp": partial(_mlp, hidden=64),
+    "mlp_wide": partial(_mlp, hidden=256),
+    "mlp_bn": mlp_bn,
+}
