@@ -29,6 +29,9 @@ def run(
     rounds: Annotated[int | None, typer.Option(min=1, help="Other rounds than the task's.")] = None,
     workers: Workers = None,
     precision: Annotated[Literal["fp32", "bf16"] | None, typer.Option(help="Other precision than the task's.")] = None,
+    backend: Annotated[Literal["loop", "stacked"], typer.Option(help="Clients one by one, or stacked.")] = "loop",
+    device: Annotated[str, typer.Option(help="Torch device of the stacked backend.")] = "cpu",
+    graphs: Annotated[bool, typer.Option("--graphs", help="CUDA graphs in the stacked backend.")] = False,
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write here, not into results/.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON per round, then the record.")] = False,
 ) -> None:
@@ -39,7 +42,7 @@ def run(
     from benchmark.campaign import make_way
     from benchmark.cell import Cell
 
-    cell = Cell(task, method, seed, settings(set_ or []), rounds, precision)
+    cell = Cell(task, method, seed, settings(set_ or []), rounds, precision, backend, device, graphs)
     changed = cell.departures + [f"{name} is a file of your own" for name in (task, method) if Path(name).suffix]
     if changed and out is None:
         hint = "add --out FOLDER; results/ holds unchanged cells only"
