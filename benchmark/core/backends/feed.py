@@ -178,6 +178,7 @@ class Feed:
 
 def _name(sweep: Sweep) -> str:
     """Which images a pass reads."""
-    if sweep.run_.rows is not None:
-        return f"{PASSING} {sweep.site.who.id}"
-    return "public" if sweep.run_.stream == "public" else f"client {sweep.site.who.id}"
+    kind, client = sweep.run_.stream, sweep.site.who.id
+    if sweep.run_.rows is not None or kind not in ("private", "views", "public"):
+        return f"{PASSING} {client}"
+    return "public" if kind == "public" else f"client {client}"
