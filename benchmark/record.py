@@ -21,6 +21,7 @@ from benchmark.core.task import Track
 SCHEMA = 1
 Share = Annotated[float, Field(ge=0, le=1)]
 Change = Annotated[float, Field(ge=-1, le=1)]  # forgetting is negative where a class ends at its best
+Angle = Annotated[float, Field(ge=0, le=180)]
 Count = Annotated[int, Field(ge=0)]
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -86,10 +87,22 @@ class Adapted(Strict):
     share_gaining: Share
 
 
+class Representation(Strict):
+    """What the common model's features are like: mean angles in degrees between test samples of one and of two classes.
+
+    fine_tuned: [share of the labels, accuracy after fine-tuning with them]
+    """
+
+    angle_within: Angle
+    angle_between: Angle
+    fine_tuned: list[Annotated[tuple[Share, Share], Field(strict=False)]]
+
+
 class Result(Strict):
     """What was measured; accuracy is of the last evaluation, accuracy_last5 the mean of the last five.
 
     personal: track personal alone, for methods that adapt a common model
+    representation: track unsupervised alone, for methods with a common model
     """
 
     accuracy: Share
@@ -101,6 +114,7 @@ class Result(Strict):
     bytes: Traffic
     targets: list[Target]
     personal: Adapted | None = Field(default=None, exclude_if=_absent)
+    representation: Representation | None = Field(default=None, exclude_if=_absent)
 
 
 class Hashes(Strict):

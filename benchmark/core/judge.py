@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, ClassVar
 
+import numpy as np
+
 from benchmark.core import checkpoint, evaluate, wire
 from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm, Phase, Who
@@ -106,10 +108,10 @@ class Personal(Clients):
     def scores(self, server: Tree, memories: Memories) -> dict[str, Any]:
         """As for other tracks, but accuracy is the mean over clients of sum_c p_i(c) A_c, and `clients` lists them."""
         counts = self.federation.test.counts.tolist()
-        models = self._clients(server, memories)
-        hits = self._judged([(who.arch, model) for who, model in models])
-        own = [evaluate.local_accuracies(one, counts, self._share(who.id))[0]
-               for one, (who, _) in zip(hits, models, strict=True)]  # fmt: skip
+        shares = self._shares()
+        models = [(who.arch, model) for who, model in self._clients(server, memories)]
+        hits = self._judged(models * len(shares) if self.federation.pooled else models)
+        own = [evaluate.local_accuracies(one, counts, share)[0] for one, share in zip(hits, shares, strict=True)]
         return {**_means(own, hits, counts), "clients": [round(value, 6) for value in own]}
 
     def extras(self, server: Tree, evaluations: list[dict[str, Any]], phases: Sequence[Phase]) -> dict[str, Any]:
@@ -120,15 +122,25 @@ class Personal(Clients):
         before = next(entry["clients"] for entry in evaluations if entry["round"] == start)
         return {"personal": evaluate.gains(before, evaluations[-1]["clients"])}
 
-    def _share(self, client: int) -> list[float]:
-        data = self.federation.private(client)
-        return (data.counts / data.size).tolist()
+    def _shares(self) -> list[list[float]]:
+        """Label distribution of every client, also where one model is trained on all their data."""
+        given = self.federation.given
+        labels = [given.private.labels[rows] for rows in given.parts]
+        return [(np.bincount(own, minlength=given.classes) / len(own)).tolist() for own in labels]
 
 
 class Probed(Common):
     """Track unsupervised: a linear probe on the frozen backbone, trained with all clients' labels."""
 
     after_work = False
+
+    def extras(self, server: Tree, evaluations: list[dict[str, Any]], phases: Sequence[Phase]) -> dict[str, Any]:
+        """Angles within and between classes and fine-tuning with few labels, of the common model."""
+        if self.whose(server) == "clients":
+            return {}
+        ((who, model),) = self._common(server)
+        job = Probe(who.arch, wire.encode(model, f"model {who.arch}").data)
+        return {"representation": self.backend.map("represent", [job])[0]}
 
     def _hits(self, models: list[Model]) -> list[list[int]]:
         jobs = [Probe(arch, wire.encode(model, f"model {arch}").data) for arch, model in models]

@@ -143,6 +143,7 @@ class ProbeSpec(Strict):
     epochs: Positive = 100
     batch: Positive = 64
     lr: Annotated[float, Field(gt=0)] = 1e-3
+    labelled: tuple[float, ...] = Field(default=(0.01, 0.05, 0.1), strict=False)  # shares for fine-tuning at the end
 
 
 class Task(Strict):

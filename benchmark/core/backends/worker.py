@@ -72,7 +72,7 @@ class Judge:
 
 @dataclass(frozen=True)
 class Probe:
-    """The whole test set under a linear layer on a model's features."""
+    """The whole test set in the light of a model's features."""
 
     arch: str
     model: bytes
@@ -165,6 +165,20 @@ class Worker:
         assert spec is not None
         layer = probe.fit(self.features(model, params, union), union.labels, union.classes, key, spec)
         return probe.correct(layer, self.features(model, params, test), test.labels, test.classes)
+
+    def represent(self, job: Probe) -> dict[str, Any]:
+        """Angles between test samples' features, and accuracies after fine-tuning with few labels."""
+        federation, params = self.federation, wire.decode(job.model)
+        assert params is not None
+        model, union, test = federation.model(job.arch), federation.union, federation.test
+        spec, key = federation.task.probe, federation.key("fine-tuning")
+        assert spec is not None
+        within, between = probe.angles(self.features(model, params, test), test.labels)
+        tuned = {s: probe.fine_tuned(model, params, union, test, s, key("share", str(s)), spec) for s in spec.labelled}
+        return {
+            "angle_within": round(within, 4), "angle_between": round(between, 4),
+            "fine_tuned": [[share, round(accuracy, 6)] for share, accuracy in tuned.items()],
+        }  # fmt: skip
 
     def correct(self, model: Model, params: Tree, start: int, stop: int) -> list[int]:
         """Correct samples per class among rows of the test set."""

@@ -16,9 +16,10 @@ def _mlp(shape: Shape, classes: int, *, hidden: int) -> Net:
 
 
 def mlp_bn(shape: Shape, classes: int) -> Net:
-    """Two hidden layers with BatchNorm, the second narrow: what random features do not solve, and BYOL does not collapse.
+    """Two hidden layers with BatchNorm, the second narrow, to learn without labels.
 
-    Without labels it is trained in seconds; without BatchNorm methods that have no negatives fall below random features.
+    Narrow, for else random features leave nothing to learn; BatchNorm, for without it methods that have no negatives
+    fall below random features.
     """
     body: Body = {"flatten": nn.Flatten()}
     before = prod(shape)
