@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from algorithms._personal import Personalised
 from algorithms.adapt_kd import AdaptKD
+from algorithms.central import Central
 from algorithms.ewc import EWC, information, moved
 from algorithms.fedavg import FedAvg
 from algorithms.feddp import FedDP, projected
@@ -63,7 +64,7 @@ class Own(Algorithm):
         return ({"model": constant(local.params, site.who.id)}, None) if phase.name == "adapt" else (client, None)
 
     def local_model(self, server: Tree, client: Tree, who: Who) -> Tree:
-        return client.get("model", server["models"][who.arch])  # type: ignore[no-any-return]
+        return client.get("model", server["models"][who.arch])
 
 
 def test_clients_are_judged_on_their_own_labels() -> None:
@@ -76,6 +77,14 @@ def test_clients_are_judged_on_their_own_labels() -> None:
     assert (after["clients"], after["accuracy"], after["per_class"]) == ([0.5, 0.5], 0.5, [0.5, 0.5, 0.0])
     assert result["personal"] == {"gain": 0.25, "share_gaining": 0.5}
     assert [entry["round"] for entry in result["evaluations"]] == [2, 3, 4]  # round 3 ends the phase
+
+
+def test_a_pooled_model_is_judged_on_every_client_s_labels() -> None:
+    federation = personal(sizes=(4, 2), algorithm=Central())
+    outcome = run(Central(), federation)
+    hits = torch.tensor(outcome.result["evaluations"][-1]["per_class"])  # clients hold (2, 1, 1) / 4 and (0, 1, 1) / 2
+    expected = [float(hits @ torch.tensor(p)) for p in ([0.5, 0.25, 0.25], [0.0, 0.5, 0.5])]
+    assert outcome.result["evaluations"][-1]["clients"] == pytest.approx(expected, abs=2e-6)
 
 
 def test_without_adaptation_there_is_no_gain_to_report() -> None:
