@@ -32,6 +32,7 @@ class Model:
             self.module = build(arch, shape, classes)
         self.module.requires_grad_(False)
         stored = self.module.state_dict()  # constants that a module keeps to itself are no part of its parameters
+        self.names = frozenset(stored)
         self.buffers = frozenset(name for name, _ in self.module.named_buffers() if name in stored)
         self.random = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in self.module.modules())
 
@@ -61,7 +62,17 @@ class Model:
         """Evaluation mode without gradient."""
         self.module.eval()
         with torch.no_grad():
-            return functional_call(self.module, params, _arguments(x))
+            return self.call(params, x)
+
+    def call(self, params: Tree, x: Input) -> Output:
+        """The module with these parameters, which may have others beside them.
+
+        Raises ValueError if one is missing, for which the module's own would stand in.
+        """
+        if lacking := self.names - params.keys():
+            raise ValueError(f"parameters of {self.arch} are missing: {', '.join(sorted(lacking)[:3])}")
+        output: Output = functional_call(self.module, params, _arguments(x))
+        return output
 
 
 class Tape:
@@ -77,10 +88,11 @@ class Tape:
         """Training mode; a second call continues from the buffers of the first."""
         if not self.buffers:
             self.model.module.train()
-            return functional_call(self.model.module, params, _arguments(x))
-        current = {name: self.moved.get(name, params[name]).clone() for name in self.buffers}
+            return self.model.call(params, x)
+        now = {**params, **self.moved}
+        current = {name: now[name].clone() for name in self.buffers if name in now}
         self.model.module.train()
-        output = functional_call(self.model.module, {**params, **current}, _arguments(x))
+        output = self.model.call({**params, **current}, x)
         self.moved = current
         return output
 
