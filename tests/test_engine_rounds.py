@@ -1,0 +1,142 @@
+"""Rounds: who takes part, what is averaged, what is remembered, what is counted, and when models are judged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from busy import setting, start
+from small import run, small_federation
+
+from algorithms.fedavg import FedAvg
+from algorithms.local import LocalOnly
+from benchmark.core.api import Algorithm, Hub, Key, Local, Phase, Site, Tree, Upload, Who, torch
+from benchmark.core.backends import Serial
+
+
+@dataclass(frozen=True)
+class Diary(Algorithm):
+    """FedAvg whose server writes down who took part."""
+
+    opening: int = 0
+
+    def phases(self, rounds: int) -> tuple[Phase, ...]:
+        return Phase("open", self.opening, everyone=True), Phase("train", rounds)
+
+    def aggregate(self, server: Tree, uploads: Sequence[Upload], phase: Phase, hub: Hub, key: Key) -> Tree:
+        page = {f"{phase.name} {len(server)}": torch.tensor([upload.who.id for upload in uploads])}
+        return {**super().aggregate(server, uploads, phase, hub, key), **page}
+
+
+def test_cohorts_are_the_same_for_every_method_and_in_client_order() -> None:
+    federation = small_federation(sizes=(4,) * 8, cohort=3, rounds=4)
+    expected = [federation.cohort(round_) for round_ in range(4)]
+    for opening in (0, 1, 2):
+        for reverse in (False, True):
+            diary = run(Diary(opening), federation, reverse=reverse).server
+            pages = [diary[name].tolist() for name in diary if name != "models"]
+            assert pages == [list(range(8))] * opening + expected
+    assert len({tuple(cohort) for cohort in expected}) > 1
+
+
+def test_the_new_model_is_the_mean_by_size() -> None:
+    federation = small_federation(sizes=(4, 12), rounds=1)
+    left = run(Keeper(), federation)
+    models = [left.memories[client]["model"] for client in (0, 1)]
+    for name, leaf in left.server["models"]["mlp"].items():
+        exact = (models[0][name].double() * 4 + models[1][name].double() * 12) / 16
+        assert (leaf.double() - exact).abs().max() <= exact.abs().max() * 2**-24  # rounded once
+
+
+@dataclass(frozen=True)
+class Keeper(Algorithm):
+    """FedAvg whose clients remember what they sent; `moody` ones forget it every second time."""
+
+    moody: bool = False
+
+    def init_client(self, site: Site, key: Key) -> Tree:
+        return {"new": torch.tensor(1)}
+
+    def finish(
+        self, client: Tree, local: Local, message: Tree | None, phase: Phase, site: Site
+    ) -> tuple[Tree, Tree | None]:
+        memory: Tree = {} if self.moody and client else {"model": local.params}
+        return memory, {"model": local.params}
+
+
+def test_a_client_may_empty_its_memory_and_is_not_born_again() -> None:
+    federation = small_federation(sizes=(4,), cohort=1, rounds=1)
+    assert run(Keeper(moody=True), federation).memories == {0: {}}
+    again = run(Keeper(moody=True), small_federation(sizes=(4,), cohort=1, rounds=2)).memories
+    assert set(again[0]) == {"model"}  # round 2 began with {}, not with the memory of a newcomer
+
+
+def test_bytes_by_hand() -> None:
+    # mlp on 4 x 4 pixels and 3 classes: 16 * 64 + 64 + 64 * 3 + 3 = 1283 parameters of 4 bytes; 3 rounds of 2 clients
+    result = run(FedAvg(), small_federation()).result
+    assert result["bytes"]["up"] == result["bytes"]["down"] == 1283 * 4 * 2 * 3
+    assert result["bytes"]["by_name"] == [["train", "down", "model", 30792], ["train", "up", "model", 30792]]
+    assert 30792 < result["bytes"]["up_wire"] < 30792 + 6 * 500
+    assert [entry["bytes"] for entry in result["evaluations"]] == [2 * 10264, 4 * 10264, 6 * 10264]
+
+
+def test_silence_costs_nothing() -> None:
+    result = run(LocalOnly(), small_federation()).result
+    assert result["bytes"] == {"up": 0, "down": 0, "up_wire": 0, "down_wire": 0, "by_name": []}
+
+
+@dataclass(frozen=True)
+class Whisper(Algorithm):
+    """Says nothing to client 0, an empty message to client 1, a number to the others."""
+
+    def download(self, server: Tree, who: Who, phase: Phase, key: Key) -> Tree | None:
+        number = {"number": torch.tensor(1)}
+        return number if who.id > 1 else {} if who.id else None
+
+    def begin(self, client: Tree, message: Tree | None, phase: Phase, site: Site) -> Local:
+        expected = [None, [], ["number"], ["number"]][site.who.id]
+        assert message is None if expected is None else message is not None and list(message) == expected
+        return Local(site.model.init(Key(0)))
+
+    def finish(
+        self, client: Tree, local: Local, message: Tree | None, phase: Phase, site: Site
+    ) -> tuple[Tree, Tree | None]:
+        return {}, None if site.who.id == 3 else {}
+
+    def aggregate(self, server: Tree, uploads: Sequence[Upload], phase: Phase, hub: Hub, key: Key) -> Tree:
+        assert [upload.who.id for upload in uploads] == [0, 1, 2]
+        return server
+
+
+def test_nothing_and_an_empty_message_are_told_apart() -> None:
+    result = run(Whisper(), small_federation(cohort=4, rounds=1)).result
+    assert (result["bytes"]["down"], result["bytes"]["up"]) == (16, 0)
+
+
+@pytest.mark.parametrize(("every", "rounds"), [(1, [1, 2, 3, 4, 5]), (2, [2, 4, 5]), (3, [3, 5]), (9, [5])])
+def test_models_are_judged_every_so_often_and_at_the_end(every: int, rounds: list[int]) -> None:
+    result = run(FedAvg(), small_federation(rounds=5, evaluate_every=every)).result
+    assert [entry["round"] for entry in result["evaluations"]] == rounds
+
+
+def test_the_observer_hears_of_every_round(tmp_path: Path) -> None:
+    events: list[dict[str, Any]] = []
+    start(Serial(setting()), tmp_path, events.append).execute()
+    assert [event["round"] for event in events] == [1, 2, 3, 4]
+    assert [event["phase"] for event in events] == ["meet", "train", "train", "train"]
+    assert ["accuracy" in event for event in events] == [False, True, False, True]
+    assert all(event["rounds"] == 4 for event in events)
+    # cohorts are half of the clients that meet: 4 + 2 + 2 + 2 messages of equal size
+    assert [event["bytes_down"] * 4 // events[0]["bytes_down"] for event in events] == [4, 6, 8, 10]
+    assert json.dumps(events)
+
+
+def test_in_and_out_local_accuracy_are_means_over_the_last_cohort() -> None:
+    result = run(FedAvg(), small_federation()).result
+    assert 0 <= result["in_local"] <= 1 and 0 <= result["out_local"] <= 1
+    later = run(FedAvg(), small_federation(evaluate_every=3)).result
+    assert (later["in_local"], later["out_local"]) == (result["in_local"], result["out_local"])
