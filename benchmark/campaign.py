@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from benchmark import catalog, record
 from benchmark import cell as cells_
+from benchmark.board import TRACKS
 from benchmark.cell import Cell
 from benchmark.core import task as tasks
 from benchmark.core.data.dataset import load
@@ -54,17 +55,25 @@ def plan(
     suite: Suite, *, tiers: Collection[str] = (), tasks: Collection[str] = (), methods: Collection[str] = (),
     seeds: Collection[int] = (),
 ) -> list[Cell]:  # fmt: skip
-    """Cells without a standing record, worth most first; an empty filter lets everything through."""
-    found = [
-        (_worth(task, seed), task.seeds.index(seed), task.name, method, seed)
-        for task in suite.tasks.values()
-        if (not tasks or task.name in tasks) and (not tiers or task.tier in tiers)
-        for method, missing in wanted(suite, task.name).items()
-        if not methods or method in methods
-        for seed in missing
-        if not seeds or seed in seeds
-    ]
-    return [Cell(task, method, seed) for *_, task, method, seed in sorted(found)]
+    """Cells without a standing record, worth most first; an empty filter lets everything through.
+
+    Among cells of equal worth every method has its turn before any has its second.
+    """
+    found, turns = [], Counter[tuple[str, str]]()
+    for task in sorted(suite.tasks.values(), key=lambda task: (TRACKS.index(task.track), task.name)):
+        if (tasks and task.name not in tasks) or (tiers and task.tier not in tiers):
+            continue
+        for method, missing in wanted(suite, task.name).items():
+            if methods and method not in methods:
+                continue
+            turn = turns[task.tier, method]
+            turns[task.tier, method] += 1
+            for seed in missing:
+                if not seeds or seed in seeds:
+                    found.append(
+                        (_worth(task, seed), task.seeds.index(seed), turn, method, Cell(task.name, method, seed))
+                    )
+    return [cell for *_, cell in sorted(found, key=lambda entry: entry[:4])]
 
 
 def _worth(task: Task, seed: int) -> int:

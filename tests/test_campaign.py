@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,18 @@ def test_quick_cells_come_first_then_first_seeds_of_the_lite_tier(tmp_path: Path
     quick = [(TASK, method, seed) for seed in (0, 1, 2) for method in ("fedavg", "fedntd")]
     lite = [("fmnist-shards", method, seed) for seed in (0, 1, 2) for method in ("fedavg", "fedntd")]
     assert order == quick + lite
+
+
+def test_every_method_has_its_turn_before_any_has_its_second(tmp_path: Path) -> None:
+    suite = shelf(tmp_path, "digits-personal", TASK)
+    methods = {
+        "fedavg": Method(name="fedavg", track=["global", "personal"]),
+        "fedntd": Method(name="fedntd", track=["global"]),
+        "local": Method(name="local", track=["personal"]),
+    }
+    order = [(one.algorithm, one.task) for one in campaign.plan(replace(suite, methods=methods), seeds=[0])]
+    first = [("fedavg", TASK), ("fedntd", TASK), ("local", "digits-personal")]
+    assert order == [*first, ("fedavg", "digits-personal")]
 
 
 def test_filters_leave_what_they_name(tmp_path: Path) -> None:
