@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from algorithms._views import Views
 from benchmark.core import ops
-from benchmark.core.api import Batch, Local, Net, Phase, Site, Tensor, Tree, hyper
+from benchmark.core.api import Batch, Local, Net, Output, Phase, Site, Tensor, Tree, hyper
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class FedX(Views):
             value = value + self._distilled(first, second, local, batch, model)
         return value, extras
 
-    def _distilled(self, first: Tree, second: Tree, local: Local, batch: Batch, model: Net) -> Tensor:
+    def _distilled(self, first: Output, second: Output, local: Local, batch: Batch, model: Net) -> Tensor:
         p, other = (view.prediction if self.head else view.projection for view in (first, second))
         teacher = local.context["global"]
         value = self.agree(p, model.frozen(teacher, batch.other).projection, local, batch)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from benchmark.core import ops
 from benchmark.core import tree as trees
-from benchmark.core.api import Algorithm, Batch, Local, Net, Pass, Phase, Site, Tensor, Tree, hyper, torch
+from benchmark.core.api import Algorithm, Batch, Local, Net, Output, Pass, Phase, Site, Tensor, Tree, hyper, torch
 
 CHUNK = 500  # images per forward pass outside of training
 
@@ -27,7 +27,7 @@ class Views(Algorithm):
     def loss(self, params: Tree, local: Local, batch: Batch, model: Net) -> tuple[Tensor, Tree]:
         return self.contrast(model(params, batch.x), model(params, batch.other), local, batch, model)
 
-    def contrast(self, first: Tree, second: Tree, local: Local, batch: Batch, model: Net) -> tuple[Tensor, Tree]:
+    def contrast(self, first: Output, second: Output, local: Local, batch: Batch, model: Net) -> tuple[Tensor, Tree]:
         """Loss and extras from the network's answers to both views."""
         raise NotImplementedError
 
@@ -46,14 +46,14 @@ class SlowViews(Views):
         local = super().begin(client, message, phase, site)
         return local.having(carry={"slow": trees.copy(local.params)})
 
-    def contrast(self, first: Tree, second: Tree, local: Local, batch: Batch, model: Net) -> tuple[Tensor, Tree]:
+    def contrast(self, first: Output, second: Output, local: Local, batch: Batch, model: Net) -> tuple[Tensor, Tree]:
         slow = local.carry["slow"]
         targets = model.frozen(slow, batch.x).projection, model.frozen(slow, batch.other).projection
         forth = self.agree(self.query(first), targets[1], local, batch)
         back = self.agree(self.query(second), targets[0], local, batch)
         return (forth + back) / 2, {"keys": targets[1]}
 
-    def query(self, output: Tree) -> Tensor:
+    def query(self, output: Output) -> Tensor:
         """The vector of an answer that is compared with the slow copy's projection."""
         raise NotImplementedError
 

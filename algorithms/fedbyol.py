@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from algorithms._views import SlowViews
 from benchmark.core import ops
-from benchmark.core.api import Batch, Local, Tensor, Tree, torch
+from benchmark.core.api import Batch, Local, Output, Tensor, torch
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class FedBYOL(SlowViews):
     def network(self, arch: str) -> str:
         return f"{arch}+heads"
 
-    def query(self, output: Tree) -> Tensor:
+    def query(self, output: Output) -> Tensor:
         return output.prediction
 
     def agree(self, query: Tensor, target: Tensor, local: Local, batch: Batch) -> Tensor:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from algorithms._views import SlowViews, projections
 from benchmark.core import ops
-from benchmark.core.api import Batch, Local, Phase, Site, Tensor, Tree, hyper, torch
+from benchmark.core.api import Batch, Local, Output, Phase, Site, Tensor, Tree, hyper, torch
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class FedMoCo(SlowViews):
         local = super().begin(client, message, phase, site)
         return local.having(carry={**local.carry, "queue": projections(site, local.params, self.queue)})
 
-    def query(self, output: Tree) -> Tensor:
+    def query(self, output: Output) -> Tensor:
         return output.projection
 
     def agree(self, query: Tensor, target: Tensor, local: Local, batch: Batch) -> Tensor:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from algorithms._views import Views
 from benchmark.core import ops
-from benchmark.core.api import Batch, Local, Net, Tensor, Tree, hyper
+from benchmark.core.api import Batch, Local, Net, Output, Tensor, Tree, hyper
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class FedSimCLR(Views):
     paper = "Chen et al. 2020, arXiv 2002.05709"
     tau: float = hyper(0.1, "τ", low=1e-3)
 
-    def contrast(self, first: Tree, second: Tree, local: Local, batch: Batch, model: Net) -> tuple[Tensor, Tree]:
+    def contrast(self, first: Output, second: Output, local: Local, batch: Batch, model: Net) -> tuple[Tensor, Tree]:
         return self.agree(first.projection, second.projection, local, batch), {}
 
     def agree(self, query: Tensor, target: Tensor, local: Local, batch: Batch) -> Tensor:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from benchmark import suite
 from benchmark.core.errors import BenchmarkError
 
 if TYPE_CHECKING:
@@ -136,17 +137,7 @@ def _check_range(where: str, value: Any, limits: Any) -> None:
 def applies(name: str, task: Task) -> str | None:
     """None if a method can run a task, else the reason why not, in words."""
     kind = load(find(name))
-    if task.track not in kind.track:
-        return f"its track is {' or '.join(kind.track)}, the task's is {task.track}"
-    lacking = {
-        "one architecture": len(task.networks) > 1 and f"it averages one architecture, the task has {len(task.networks)}",
-        "public": task.public is None and "the task has no public data",
-        "labelled public": (task.public is None or task.public.labels == "none") and "the task has no labelled public data",
-        "unlabelled": task.public is None and task.unlabelled is None and "the task has no unlabelled data",
-        "validation": not task.validation and "the task holds out no validation data",
-    }
-    reasons = [lacking[need] for need in kind.needs if lacking[need]]
-    return str(reasons[0]) if reasons else None
+    return suite.unfit(kind.track, kind.needs, task)
 
 
 def method_sha256(path: Path) -> str:

@@ -20,12 +20,13 @@ from benchmark import catalog, record
 from benchmark.core import task as tasks
 from benchmark.core.errors import BenchmarkError, Diverged
 from benchmark.core.version import ENGINE, PROTOCOL
+from benchmark.suite import datasets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from benchmark.core.api import Algorithm
-    from benchmark.core.engine import Backend
+    from benchmark.core.backends.worker import Backend
     from benchmark.core.federation import Federation
 
 Observer = Callable[[dict[str, Any]], None]
@@ -190,10 +191,10 @@ def _record(cell: Cell, ready: Prepared, federation: Federation, **parts: Any) -
     from benchmark.core.data.dataset import load
     from benchmark.core.data.partition import fingerprint
 
-    extras = [extra.dataset for extra in (ready.task.public, ready.task.unlabelled) if extra and extra.dataset]
-    data = {name: load(name, verify=False).fingerprints for name in sorted({ready.task.dataset, *extras})}
+    data = {name: load(name, verify=False).fingerprints for name in datasets(ready.task)}
     split = fingerprint(federation.given.parts)
-    hashes = {"task": ready.task_sha256, "algorithm": catalog.method_sha256(ready.path), "data": data, "split": split}
+    method = catalog.method_sha256(ready.path)
+    hashes = record.Hashes(task=ready.task_sha256, algorithm=method, data=data, split=split)
     return record.Record(
         schema=record.SCHEMA, protocol=PROTOCOL, engine=ENGINE, task=ready.task.name, algorithm=ready.path.stem,
         seed=ready.seed, track=ready.task.track, settings=ready.settings, departures=cell.departures, hashes=hashes,

@@ -18,7 +18,7 @@ from benchmark.core.errors import BenchmarkError
 from benchmark.core.files import write_atomic
 from benchmark.core.task import Track
 
-SCHEMA = 1
+SCHEMA: Literal[1] = 1
 Share = Annotated[float, Field(ge=0, le=1)]
 Change = Annotated[float, Field(ge=-1, le=1)]  # forgetting is negative where a class ends at its best
 Angle = Annotated[float, Field(ge=0, le=180)]

@@ -16,6 +16,7 @@ from torch import Tensor
 from benchmark.core import ops
 from benchmark.core import tree as trees
 from benchmark.core.keys import Key
+from benchmark.core.nets.output import Output
 from benchmark.core.optim import Optim
 from benchmark.core.tree import Tree
 
@@ -79,8 +80,8 @@ class Batch(NamedTuple):
     y: Tensor
     rows: Tensor
     mask: Tensor | None = None
-    other: Tensor | None = None
-    random: Tensor | None = None
+    other: Any = None
+    random: Any = None
 
 
 class Net(Protocol):
@@ -209,7 +210,8 @@ class Algorithm:
     paper: ClassVar[str] = ""
     version: ClassVar[int] = 1
     track: ClassVar[tuple[str, ...]] = ("global", "heterogeneous", "personal")
-    needs: ClassVar[tuple[str, ...]] = ()  # of "public", "labelled public", "unlabelled", "validation", "one architecture"
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Of "public", "labelled public", "unlabelled", "validation", "one architecture"."""
     pooled: ClassVar[bool] = False  # one client owns all private data: the ceiling, not a federated method
 
     def network(self, arch: str) -> str:
@@ -284,6 +286,6 @@ def average(models: Tree, uploads: Sequence[Upload], name: str = "model") -> Tre
 
 
 __all__ = [
-    "Algorithm", "Batch", "Data", "Gradient", "Hub", "Key", "Local", "Net", "Optim", "Pass", "Phase", "Site",
+    "Algorithm", "Batch", "Data", "Gradient", "Hub", "Key", "Local", "Net", "Optim", "Output", "Pass", "Phase", "Site",
     "Tensor", "Training", "Tree", "Update", "Upload", "Who", "average", "hyper", "torch",
 ]  # fmt: skip

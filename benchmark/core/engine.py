@@ -73,7 +73,7 @@ class Run:
                     yield number, phase, round_
 
     def _round(self, number: int, phase: Phase, round_: int) -> None:
-        clients = list(range(self.federation.clients)) if phase.everyone else self.federation.cohort(self._sampled(number))
+        clients = self._participants(number, phase)
         key = self.federation.key("phase", phase.name, "round", round_)
         self.ledger.open_round()
         jobs = self._visits(clients, phase, round_, number)
@@ -83,6 +83,11 @@ class Run:
         with blamed(where):
             server = self.algorithm.aggregate(self.server, uploads, phase, self.federation.hub, key("aggregate"))
         self.server = _memory(server, where)
+
+    def _participants(self, number: int, phase: Phase) -> list[int]:
+        if phase.everyone:
+            return list(range(self.federation.clients))
+        return self.federation.cohort(self._sampled(number))
 
     def _sampled(self, number: int) -> int:
         """Sampled rounds before this one: cohorts are the same for methods with and without opening phases."""
@@ -208,4 +213,4 @@ def _memory(server: Any, where: str) -> Tree:
     wire.check(server, f"server memory after {where}")
     if path := trees.finite(server):
         raise Diverged(f"server memory {path} is not finite", where=where)
-    return server  # type: ignore[no-any-return]
+    return server

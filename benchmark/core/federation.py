@@ -105,8 +105,9 @@ class Federation:
         who = self.who(client)
         share = self.task.cohort / self.task.clients
         return Site(
-            who=who, model=self.model(who.arch), data=self.private(client), public=self.public, classes=self.given.classes,
-            train=self.train, share=share, lr=self.train.optim.rate(round_), network=self._networks,
+            who=who, model=self.model(who.arch), data=self.private(client), public=self.public,
+            classes=self.given.classes, train=self.train, share=share, lr=self.train.optim.rate(round_),
+            network=self._networks,
         )  # fmt: skip
 
     def private(self, client: int) -> Stream:
@@ -220,7 +221,8 @@ def gather(task: Task, seed: int, verify: bool = True) -> Ingredients:
         private=private, parts=split(task, data, rest, key("clients")),
         test=Rows(data.test.images, data.test.labels, np.arange(len(data.test.labels))),
         shape=data.shape, classes=classes, mean=data.mean, std=data.std,
-        validation=Rows(data.train.images, labels, held) if task.validation else None, **extras,
+        validation=Rows(data.train.images, labels, held) if task.validation else None,
+        public=extras["public"], unlabelled=extras["unlabelled"],
     )  # fmt: skip
 
 

@@ -95,7 +95,7 @@ def relational(
     """
     anchors = F.normalize(anchors, dim=-1)
     cosines = [F.normalize(view, dim=-1) @ anchors.T for view in (u, v)]
-    middle = sum(F.softmax(cosine / target_tau, -1) for cosine in cosines) / 2
+    middle = (F.softmax(cosines[0] / target_tau, -1) + F.softmax(cosines[1] / target_tau, -1)) / 2
     logs = [F.log_softmax(cosine / tau, -1) for cosine in cosines]
     if textbook:
         gaps = [(log.exp() * (log - middle.log())).sum(-1) for log in logs]

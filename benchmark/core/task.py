@@ -228,7 +228,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Refuse aliases."""
         if self.check_event(yaml.AliasEvent):
-            raise ComposerError(None, None, "aliases have no place in a task", self.peek_event().start_mark)
+            raise ComposerError(None, None, "aliases have no place in a task", self.peek_event().start_mark)  # type: ignore[no-untyped-call]
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
@@ -285,5 +285,6 @@ def _shown(value: Any) -> str:
 
 
 def _field_names(model: type[BaseModel]) -> list[str]:
-    nested = (Train, Optimiser, AugmentSpec, Extra, ProbeSpec, Shards, Dirichlet, LabelsRemoved, Superclass, FewPerClass, Drawn)
+    splits = (Shards, Dirichlet, LabelsRemoved, Superclass, FewPerClass, Drawn)
+    nested = (Train, Optimiser, AugmentSpec, Extra, ProbeSpec, *splits)
     return sorted({name for kind in (model, *nested) for name in kind.model_fields})

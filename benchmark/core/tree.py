@@ -35,10 +35,10 @@ def nest(leaves: Mapping[str, Tensor]) -> Tree:
     return tree
 
 
-def map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:  # noqa: A001 - tree.map reads well
+def map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
     """Apply function to every leaf (and the leaves at the same path of the others); the structure stays."""
     return {
-        name: map(function, node, *(other[name] for other in others))
+        name: map(function, dict(node), *(other[name] for other in others))
         if isinstance(node, Mapping)
         else function(node, *(other[name] for other in others))
         for name, node in tree.items()

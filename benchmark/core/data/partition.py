@@ -193,7 +193,7 @@ def sizes(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def fingerprint(parts: Sequence[np.ndarray]) -> str:
-    """sha256 over sizes and row numbers (int64, little-endian) of all clients; of a lazy split, over what defines it."""
+    """sha256 over sizes and rows (int64, little-endian) of all clients; of a lazy split, over what defines it."""
     digest = hashlib.sha256()
     if isinstance(parts, Drawn):
         digest.update(np.array([parts.clients, parts.per_client, parts.key.seed, *parts.rows], "<i8").tobytes())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -16,7 +16,7 @@ class Output(NamedTuple):
     prediction: (n, 256), the prediction head's answer to the projection
     """
 
-    logits: Tensor | None
+    logits: Any  # Tensor or None
     features: Tensor
-    projection: Tensor | None = None
-    prediction: Tensor | None = None
+    projection: Any = None
+    prediction: Any = None

@@ -1,0 +1,139 @@
+"""Where a round's time goes, and how near local training comes to a bare PyTorch loop on the same network."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from benchmark.cell import Cell
+from benchmark.core import local, wire
+from benchmark.core.backends import Serial, Setting, Worker
+from benchmark.core.data.streams import Stream
+from benchmark.core.engine import Run
+from benchmark.core.federation import Federation
+from benchmark.core.nets import build
+from benchmark.core.optim import Optim
+
+WATCHED: tuple[tuple[Any, str, str], ...] = (
+    (Stream, "inputs", "data"),
+    (Stream, "_views", "data"),
+    (local.Sweep, "_gradient", "forward"),  # what is left of it after data and backward
+    (torch.autograd, "grad", "backward"),
+    (Optim, "apply", "optimiser"),
+    (wire, "encode", "messages"),
+    (wire, "decode", "messages"),
+    (Worker, "judge", "evaluation"),
+    (Worker, "probe", "evaluation"),
+    (Worker, "_probe", "evaluation"),
+)
+"""Functions whose own time, without that of watched functions inside them, counts as a part."""
+
+BARE_STEPS = 40
+
+
+class Stopwatch:
+    """Exclusive CPU seconds by part: a part inside another is taken off the outer one."""
+
+    def __init__(self) -> None:
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self.stack: list[float] = []
+        self.images = 0
+
+    def timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, entering its own time under a part."""
+
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            self.stack.append(0.0)
+            started = time.process_time()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                spent = time.process_time() - started
+                self.seconds[part] += spent - self.stack.pop()
+                if self.stack:
+                    self.stack[-1] += spent
+                if part == "forward":
+                    self.images += len(args[2].rows)
+
+        return wrapper
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch the engine's own functions while the block runs."""
+        originals = [(owner, name, getattr(owner, name)) for owner, name, _ in WATCHED]
+        for owner, name, part in WATCHED:
+            setattr(owner, name, self.timed(part, getattr(owner, name)))
+        try:
+            yield
+        finally:
+            for owner, name, function in originals:
+                setattr(owner, name, function)
+
+
+def profile(cell: Cell) -> dict[str, Any]:
+    """Run a cell in this process and account for its CPU seconds.
+
+    Returns rounds, seconds by part ("engine" is what no part claims), images per second of local training, the same of
+    a bare loop in the same minutes, and their ratio. Idle time does not occur in one process: see `tests/benchmarks`.
+    """
+    ready = cell.prepare()
+    federation = Federation.open(ready.task, ready.seed, ready.algorithm)
+    setting = Setting(
+        partial(Federation.open, ready.task, ready.seed, verify=False), lambda: ready.algorithm, ready.task.precision
+    )
+    backend, watch = Serial(setting), Stopwatch()
+    before = bare(federation, ready.task.precision)
+    with tempfile.TemporaryDirectory() as folder, watch.watching():
+        run = Run(federation, ready.algorithm, backend, Path(folder), "profile")
+        started = time.process_time()
+        run.execute()
+        total = time.process_time() - started
+    after = bare(federation, ready.task.precision)
+    parts = {part: round(watch.seconds[part], 3) for part in dict.fromkeys(part for _, _, part in WATCHED)}
+    parts["engine"] = round(total - sum(parts.values()), 3)
+    training = sum(parts[part] for part in ("data", "forward", "backward", "optimiser"))
+    ours, limit = watch.images / training, (before + after) / 2
+    return {
+        "task": ready.task.name, "method": ready.path.stem, "rounds": run.total, "seconds": parts,
+        "images_per_second": round(ours), "bare_images_per_second": round(limit), "share": round(ours / limit, 3),
+    }  # fmt: skip
+
+
+def bare(federation: Federation, precision: str) -> float:
+    """Training images per CPU second of a plain loop: same network, batch and optimiser, no data work."""
+    task, arch = federation.task, federation.task.networks[0]
+    net = build(arch, federation.given.shape, federation.given.classes).to(memory_format=torch.channels_last)
+    settings = task.train.optimiser
+    optimiser = torch.optim.SGD(
+        net.parameters(), settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
+    )
+    stream, batch = federation.private(0), min(task.train.batch, federation.private(0).size)
+    rows = torch.arange(batch)
+    x, y = stream.inputs(rows), stream.labels[rows]
+
+    def step() -> None:
+        optimiser.zero_grad()
+        with local.autocast(precision):
+            loss = F.cross_entropy(net(x).logits, y)
+        loss.backward()
+        optimiser.step()
+
+    for _ in range(5):
+        step()
+    started = time.process_time()
+    for _ in range(BARE_STEPS):
+        step()
+    return BARE_STEPS * batch / (time.process_time() - started)
+
+
