@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from benchmark.core.api import Batch, Local
+from benchmark.core.data.augment import sent
 from benchmark.core.data.streams import Stream
 from benchmark.core.local import Sweep
 from benchmark.core.tree import Tree
@@ -172,8 +173,8 @@ class Feed:
         return views.reshape(self.size, length, *views.shape[1:])
 
     def move(self, tensor: Tensor) -> Tensor:
-        """To the device, without waiting for it."""
-        return tensor.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else tensor
+        """To the device."""
+        return sent(tensor, self.device)
 
 
 def _name(sweep: Sweep) -> str:

@@ -167,10 +167,10 @@ class Captured:
                 places[number].copy_(leaf, non_blocking=True)
                 last[number] = leaf
         graph.replay()
-        return pytree.tree_unflatten(places, spec)[0]  # type: ignore[no-any-return]
+        return pytree.tree_unflatten(places, spec)[0]
 
     def _record(self, arguments: Any) -> torch.cuda.CUDAGraph:
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(3):  # libraries choose their kernels and allocate before anything is recorded

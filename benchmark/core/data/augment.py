@@ -50,19 +50,19 @@ class Augment:
             mirrored = draw.random(count) < 0.5
             cols = np.where(mirrored[:, None], cols[:, ::-1], cols)
         batch = torch.arange(count, device=images.device)[:, None, None]
-        down, along = (torch.from_numpy(places.copy()).to(images.device) for places in (rows, cols))
+        down, along = (sent(torch.from_numpy(places.copy()), images.device) for places in (rows, cols))
         return images[batch, down[:, :, None], along[:, None, :]]
 
     def colour(self, x: Tensor, draw: np.random.Generator) -> Tensor:
         """Brightness, contrast and grey of images in [0, 1], (B, c, h, w)."""
         count = len(x)
         if self.brightness:
-            x = (x * _factors(draw, count, self.brightness).to(x.device)).clamp(0, 1)
+            x = (x * sent(_factors(draw, count, self.brightness), x.device)).clamp(0, 1)
         if self.contrast:
             middle = x.mean((1, 2, 3), keepdim=True)
-            x = (middle + (x - middle) * _factors(draw, count, self.contrast).to(x.device)).clamp(0, 1)
+            x = (middle + (x - middle) * sent(_factors(draw, count, self.contrast), x.device)).clamp(0, 1)
         if self.grey:
-            chosen = torch.from_numpy(draw.random(count) < self.grey).to(x.device)[:, None, None, None]
+            chosen = sent(torch.from_numpy(draw.random(count) < self.grey), x.device)[:, None, None, None]
             x = torch.where(chosen, x.mean(1, keepdim=True).expand_as(x), x)
         return x
 
@@ -76,7 +76,12 @@ class Augment:
         hidden_rows = np.abs(2 * (np.arange(height) - centre[0][:, None]) + 1) <= 2 * half
         hidden_cols = np.abs(2 * (np.arange(width) - centre[1][:, None]) + 1) <= 2 * half
         hidden = torch.from_numpy(hidden_rows[:, None, :, None] & hidden_cols[:, None, None, :])
-        return x.masked_fill(hidden.to(x.device), 0.0)
+        return x.masked_fill(sent(hidden, x.device), 0.0)
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on a device; on its way to a GPU nobody waits for it."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def _pad(images: Tensor, width: int, kind: str) -> Tensor:
