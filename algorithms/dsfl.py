@@ -17,8 +17,8 @@ from benchmark.core.api import Batch, Hub, Key, Local, Net, Pass, Phase, Site, T
 class DSFL(Consensus):
     """DS-FL with entropy reduction: p^ = softmax(mean_k softmax(f_k(x)) / T) over a draw of the open set.
 
-    Clients and server take p^ as soft labels with the optimiser of local training. The server's model, which sees
-    nothing else, is the common one; labels of public images are never used.
+    Clients and server take p^ as soft labels with the optimiser, batch and epochs of local training. The server's
+    model, which sees nothing else, is the common one; labels of public images are never used.
     Source: Itahara et al., IEEE TMC 2021, algorithm 1; defaults from memory of the text.
     """
 
@@ -26,8 +26,6 @@ class DSFL(Consensus):
     needs = ("public",)
     draw: int = hyper(1000, "|o_r|", low=1)
     temperature: float = hyper(0.1, "T", low=1e-3)
-    digest_epochs: int = hyper(5, low=1)
-    digest_batch: int = hyper(100, low=1)
 
     def answer(self, logits: Tensor) -> Tensor:
         return logits.softmax(-1)
@@ -36,9 +34,7 @@ class DSFL(Consensus):
         return ops.sharpen(super().agree(answers), self.temperature)
 
     def passes(self, phase: Phase, site: Site) -> tuple[Pass, ...]:
-        digest = Pass(
-            "public", self.digest_epochs, batch=self.digest_batch, loss="digest", rows="digested", augment=False
-        )
+        digest = Pass("public", loss="digest", rows="digested", augment=False)
         return digest, *super().passes(phase, site)
 
     def init_server(self, hub: Hub, key: Key) -> Tree:
@@ -60,17 +56,17 @@ class DSFL(Consensus):
 
     def _learn(self, start: Tree, model: Net, server: Tree, hub: Hub, key: Key) -> Tree:
         assert hub.public is not None
-        x, optim, rows = tree.copy(start), hub.train.optim, self.rows(server["draw"], hub.public.size)
-        moments = optim.start()
-        for epoch in range(self.digest_epochs):
+        x, train, rows = tree.copy(start), hub.train, self.rows(server["draw"], hub.public.size)
+        moments = train.optim.start()
+        for epoch in range(train.epochs):
             order = torch.from_numpy(key("epoch", epoch).permutation(len(rows)))
-            for part in torch.split(order, self.digest_batch):
+            for part in torch.split(order, train.batch):
                 weights = {name: leaf.detach().requires_grad_() for name, leaf in model.weights(x).items()}
                 output, moved = model.train({**x, **weights}, hub.public.inputs(rows[part]))
                 loss = ops.soft_cross_entropy(output.logits, server["consensus"][part])
                 gradients = torch.autograd.grad(loss, list(weights.values()))
                 pairs = dict(zip(weights, gradients, strict=True))
-                moments = optim.apply(model.weights(x), pairs, moments, optim.lr)
+                moments = train.optim.apply(model.weights(x), pairs, moments, train.optim.lr)
                 x |= moved
         return x
 
