@@ -24,7 +24,7 @@ class FedGen(FedAvg):
     per round and sample. G is two linear layers, noise and one-hot label -> hidden -> features, without BatchNorm.
 
     Source: Zhu et al., ICML 2021, algorithm 1. The defaults are ours, the code's fading weights were not at hand: alpha
-    and beta are one of six pairs tried on an earlier digits-shards, seed 0, by accuracy on its test set.
+    and beta are one of five pairs tried on an earlier digits-shards, seed 0, by accuracy on its test set.
     """
 
     paper = "Zhu et al. 2021, arXiv 2105.10056"
