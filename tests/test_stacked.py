@@ -13,15 +13,16 @@ import numpy as np
 import pytest
 import torch
 from small import small_federation
+from torch.utils._pytree import tree_map
 
 from benchmark import catalog
 from benchmark.cell import Cell, run
 from benchmark.core import checkpoint, evaluate, ops, wire
 from benchmark.core import tree as trees
-from benchmark.core.api import Algorithm, Batch, Gradient, Local, Net, Optim, Pass, Phase, Site, Tensor, Update
+from benchmark.core.api import Algorithm, Batch, Gradient, Local, Net, Pass, Phase, Site, Tensor, Update
 from benchmark.core.backends import Backend, Judge, Serial, Setting
 from benchmark.core.backends.feed import Feed, Shelf
-from benchmark.core.backends.lockstep import Stride
+from benchmark.core.backends.lockstep import Step, Stride
 from benchmark.core.backends.stacked import Stacked
 from benchmark.core.data.augment import Augment
 from benchmark.core.data.streams import Stream
@@ -30,7 +31,6 @@ from benchmark.core.errors import BenchmarkError, Diverged
 from benchmark.core.federation import Federation
 from benchmark.core.keys import Key
 from benchmark.core.local import Sweep
-from benchmark.core.model import Model
 from benchmark.core.task import Optimiser, ProbeSpec, Train, load
 from benchmark.core.tree import Tree
 
@@ -59,10 +59,34 @@ def gap(a: Tree, b: Tree) -> float:
     return max(float((x.double() - two[path].double()).abs().max()) for path, x in one.items() if x.numel())
 
 
-def compare(algorithm: Algorithm, federation: Federation, folder: Path) -> tuple[float, Stacked]:
+class Elsewhere(Stride):
+    """Takes its first step on the device `meta` as well, which refuses tensors of the CPU as a GPU does."""
+
+    been = False
+
+    def __call__(self, *arguments: Any) -> Tree:
+        if not self.been:
+            self.been = True
+            moved = super().__call__(*tree_map(lambda leaf: leaf.to("meta"), arguments))
+            assert {leaf.device.type for _, leaf in trees.walk(moved)} == {"meta"}
+        return super().__call__(*arguments)
+
+
+class Travelling(Stacked):
+    """Stacked, with such steps."""
+
+    def _stride(self, *arguments: Any) -> tuple[Stride, Step]:
+        stride, _ = super()._stride(*arguments)
+        stride.__class__ = Elsewhere
+        return stride, stride
+
+
+def compare(
+    algorithm: Algorithm, federation: Federation, folder: Path, make: Make = Stacked
+) -> tuple[float, Stacked]:
     """Difference between loop and stack after a run; ledgers must be equal in any case."""
     loop, expected, _ = course(algorithm, federation, folder, Serial)
-    stack, found, backend = course(algorithm, federation, folder, Stacked)
+    stack, found, backend = course(algorithm, federation, folder, make)
     assert stack.ledger.to_json() == loop.ledger.to_json()
     return gap(expected, found), backend
 
@@ -88,7 +112,7 @@ def test_a_method_gives_what_it_gives_in_the_loop(name: str, tmp_path: Path) -> 
     fields = {entry.name for entry in dataclasses.fields(catalog.load(catalog.find(name)))}
     algorithm = catalog.make(name, {field: value for field, value in SHORT.items() if field in fields})
     federation = federation_for(algorithm, rounds=1 if "unsupervised" in algorithm.track else 2)
-    difference, backend = compare(algorithm, federation, tmp_path)
+    difference, backend = compare(algorithm, federation, tmp_path, Travelling)
     assert difference < ADAM_ON_SERVER.get(name, TOLERANCE)
     assert looped(backend) == []  # a method that cannot be stacked is welcome, but belongs into an exception here
 
@@ -229,30 +253,6 @@ def test_batches_are_those_of_the_loop_to_the_bit(how: str, padded: bool, augmen
         for name in ("x", "y", "rows", "other", "random"):
             a, b = getattr(one, name), getattr(two, name)
             assert (a is None and b is None) or torch.equal(a, b)
-
-
-@pytest.mark.parametrize("optim", [Optim(), Optim(momentum=0.9, weight_decay=0.1), Optim("adam", weight_decay=0.1)])
-def test_the_optimiser_moves_active_clients_as_optim_does_and_others_not_at_all(optim: Optim) -> None:
-    """Both clients have the loss <x, w>, whose gradient x is the batch: 1 for the first, 3 for the second client."""
-
-    class Linear(Algorithm):
-        def loss(self, params: Tree, local: Local, batch: Batch, model: Net) -> tuple[Tensor, Tree]:
-            return (params["classifier.bias"] * batch.x).sum(), {}
-
-    stride = Stride(Linear(), Model("mlp", (1, 2, 2), 3), Pass(only="classifier.bias"), optim, "fp32", CPU)
-    weights = {"classifier.bias": torch.tensor([0.5, -1.0, 2.0])}
-    state = stride.start(trees.stack([weights, weights]), {}, torch.zeros(2, dtype=torch.int64))
-    batch = {"x": torch.tensor([1.0, 3.0]).view(2, 1).expand(2, 3), "y": torch.zeros(2, 1), "rows": torch.zeros(2, 1)}
-    rates = {"optim": torch.tensor(0.1), "local": torch.tensor(0.1)}
-    own, moments = [trees.copy(weights), trees.copy(weights)], [optim.start(), optim.start()]
-    for number in range(4):
-        active = torch.tensor([True, number < 2])
-        state = stride(state, {}, batch, rates, active)
-        for client in (0, 1) if number < 2 else (0,):
-            gradient = {"classifier.bias": torch.full((3,), [1.0, 3.0][client])}
-            moments[client] = optim.apply(own[client], gradient, moments[client], 0.1)
-    assert gap(trees.stack(own), state["params"]) < 1e-6
-    assert state["steps"].tolist() == [4, 2]
 
 
 def test_a_client_s_bits_do_not_depend_on_who_shares_its_chunk(tmp_path: Path) -> None:
