@@ -10,7 +10,7 @@ import signal
 import time
 from collections import Counter, deque
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -25,7 +25,7 @@ from benchmark.core.data.dataset import load
 from benchmark.core.errors import BenchmarkError
 from benchmark.failures import explain
 from benchmark.pipeline import wanted
-from benchmark.progress import Lines, label
+from benchmark.progress import Lines, Outcome, label
 from benchmark.record import Record
 from benchmark.suite import Method, Suite, datasets
 
@@ -33,16 +33,6 @@ if TYPE_CHECKING:
     from benchmark.core.task import Task
 
 Tier = Literal["quick", "lite", "paper"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a cell ended: its record, or why there is none; seconds it took here."""
-
-    cell: Cell
-    record: Record | None
-    seconds: float
-    error: str = ""
 
 
 def current(results: Path) -> Suite:

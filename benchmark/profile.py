@@ -34,7 +34,8 @@ WATCHED: tuple[tuple[Any, str, str], ...] = (
     (wire, "decode", "messages"),
     (Worker, "judge", "evaluation"),
     (Worker, "probe", "evaluation"),
-    (Worker, "_probe", "evaluation"),
+    (Worker, "represent", "evaluation"),
+    (Worker, "_accuracies", "evaluation"),
 )
 """Functions whose own time, without that of watched functions inside them, counts as a part."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -11,10 +12,20 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from benchmark.campaign import Outcome
     from benchmark.cell import Cell
+    from benchmark.record import Record
 
 MEGABYTE = 1e6
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a cell ended: its record, or why there is none; seconds it took here."""
+
+    cell: Cell
+    record: Record | None
+    seconds: float
+    error: str = ""
 
 
 def label(cell: Cell) -> str:

@@ -25,7 +25,7 @@ LAYERS = (
     ("core.federation", "core.checkpoint", "core.ledger"),
     ("core.task", "core.model", "core.nets", "core.data", "core.wire"),
     ("core.api", "core.ops"),
-    ("core.tree", "core.keys", "core.errors", "core.optim", "core.version", "core.files"),
+    ("core.tree", "core.keys", "core.errors", "core.optim", "core.version", "core.files", "core.output"),
 )
 FOR_METHODS = {f"benchmark.core.{name}" for name in ("api", "ops", "tree", "keys", "optim")}
 LIBRARIES = {"__future__", "collections", "dataclasses", "functools", "itertools", "math", "torch", "typing"}

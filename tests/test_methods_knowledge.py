@@ -19,7 +19,7 @@ from algorithms.fedproto import FedProto, packed, unpacked
 from algorithms.local import LocalOnly
 from benchmark.core.api import Algorithm, Batch, Local, Phase, Upload, Who
 from benchmark.core.keys import Key
-from benchmark.core.nets.output import Output
+from benchmark.core.output import Output
 from benchmark.core.tree import Tree
 from tests.small import Outcome, run, small_federation
 

@@ -20,7 +20,7 @@ from benchmark.core.api import Batch, Local, Phase
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.federation import Federation
 from benchmark.core.keys import Key
-from benchmark.core.nets.output import Output
+from benchmark.core.output import Output
 from benchmark.core.task import AugmentSpec, ProbeSpec, load
 from benchmark.core.tree import Tree
 

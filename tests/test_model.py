@@ -10,7 +10,7 @@ from benchmark.core import model as models
 from benchmark.core import tree
 from benchmark.core.keys import Key
 from benchmark.core.model import Model, Still, Tape
-from benchmark.core.nets.output import Output
+from benchmark.core.output import Output
 
 SHAPE = (1, 8, 8)
 X = torch.randn(6, *SHAPE, generator=Key(0)("x").torch())

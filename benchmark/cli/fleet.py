@@ -14,8 +14,8 @@ from benchmark.cli.tables import show_board
 from benchmark.core.errors import BenchmarkError
 
 if TYPE_CHECKING:
-    from benchmark.campaign import Outcome
     from benchmark.cell import Cell
+    from benchmark.progress import Outcome
     from benchmark.suite import Suite
 
 BENCH = ROOT / "bench"

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from benchmark.cli.shared import RESULTS, Workers, cores
+from benchmark.cli.shared import RESULTS, Json, Workers, cores, show
 from benchmark.core.errors import BenchmarkError
 
 
@@ -17,6 +17,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command()(run)
     app.command()(golden)
+    app.command()(profile)
 
 
 def run(
@@ -71,9 +72,8 @@ def _lines(cell: Any, results: Path, workers: int) -> Any:
 
 
 def _watched(cell: Any, results: Path, workers: int) -> Any:
-    from benchmark.campaign import Outcome
     from benchmark.cell import run as run_cell
-    from benchmark.progress import label, watch
+    from benchmark.progress import Outcome, label, watch
 
     started = time.monotonic()
     with watch({label(cell): 1.0}) as view:
@@ -94,3 +94,30 @@ def golden(
     from benchmark.core.golden import replay
 
     print(json.dumps(replay(file, catalog.make)))
+
+
+def profile(
+    method: Annotated[str, typer.Argument(help="Name of a method.", metavar="METHOD")],
+    task: Annotated[str, typer.Option(help="Name of a task.")],
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds to run.")] = 2,
+    precision: Annotated[Literal["fp32", "bf16"] | None, typer.Option(help="Other precision than the task's.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show where a round's time goes, and the share of a bare training loop's throughput that is reached.
+
+    Runs in this process and writes nothing.
+    """
+    from benchmark.cell import Cell
+    from benchmark.profile import profile as measure
+
+    facts = measure(Cell(task, method, rounds=rounds, precision=precision))
+    if as_json:
+        print(json.dumps(facts))
+        return
+    total = sum(facts["seconds"].values())
+    rows = [{"part": p, "CPU s": s, "share": f"{s / total:.1%}"} for p, s in facts["seconds"].items()]
+    show(rows, False)
+    print(
+        f"{facts['images_per_second']} training images per CPU second, {facts['share']:.0%} of a bare loop's "
+        f"{facts['bare_images_per_second']}"
+    )

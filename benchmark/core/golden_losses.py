@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmark.core.api import Algorithm, Batch, Local
-from benchmark.core.nets.output import Output
+from benchmark.core.output import Output
 from benchmark.core.tree import Tree
 
 METHOD = "fedsimclr_x"

@@ -8,7 +8,7 @@ from torch.func import functional_call
 
 from benchmark.core.keys import Key
 from benchmark.core.nets import build
-from benchmark.core.nets.output import Output
+from benchmark.core.output import Output
 from benchmark.core.tree import Tree
 
 Input = Tensor | tuple[Tensor, ...]

@@ -10,7 +10,7 @@ from benchmark.core.errors import BenchmarkError
 from benchmark.core.nets import cnn, fedmd, gan, mlp, resnet, vgg
 from benchmark.core.nets.heads import Contrastive
 from benchmark.core.nets.net import Builder, Shape, plain_batchnorm
-from benchmark.core.nets.output import Output
+from benchmark.core.output import Output
 
 __all__ = ["Output", "build", "names"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from benchmark.core.nets.net import Net
-from benchmark.core.nets.output import Output
+from benchmark.core.output import Output
 
 WIDTH = 256
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from benchmark.core.nets.output import Output
+from benchmark.core.output import Output
 
 Shape = tuple[int, int, int]
 Body = dict[str, nn.Module]
