@@ -12,12 +12,14 @@ from benchmark.core.api import Pass, Phase, Site
 class Central(LocalOnly):
     """Pooled training on as many samples per round as a cohort sees: E n K / N of n private samples.
 
-    The task's first architecture is trained. A task that counts steps instead of epochs gives it the steps of a client.
+    The task's first architecture is trained. Where a task counts steps, it takes K times a client's.
     """
 
     pooled = True
 
     def passes(self, phase: Phase, site: Site) -> tuple[Pass, ...]:
         train = site.train
+        if train.steps:
+            return (Pass(steps=train.steps * site.cohort),)
         samples = train.epochs * site.data.size * site.share
-        return (Pass(steps=train.steps or max(1, round(samples / train.batch))),)
+        return (Pass(steps=max(1, round(samples / train.batch))),)

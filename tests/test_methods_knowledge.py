@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from small import Outcome, run, small_federation
 
 from algorithms._consensus import following
 from algorithms.central import Central
@@ -21,7 +22,6 @@ from benchmark.core.api import Algorithm, Batch, Local, Phase, Upload, Who
 from benchmark.core.keys import Key
 from benchmark.core.output import Output
 from benchmark.core.tree import Tree
-from tests.small import Outcome, run, small_federation
 
 TRAIN = Phase("train", 1)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from small import run, small_federation
 
 from algorithms._faug import leakage
 from algorithms.fd_faug import FDFAug
@@ -16,7 +17,6 @@ from benchmark.core.api import Upload, Who
 from benchmark.core.data.streams import Stream
 from benchmark.core.federation import Federation, Rows
 from benchmark.core.keys import Key
-from tests.small import run, small_federation
 
 # FedDF
 

@@ -147,6 +147,7 @@ class Site:
     classes: int
     train: Training
     share: float  # cohort / clients
+    cohort: int = 1  # K
     lr: float = 0.0  # eta of this round
     network: Callable[[str], Net] = _no_network  # any other network by its name, e.g. a generator
 

@@ -106,8 +106,8 @@ class Federation:
         share = self.task.cohort / self.task.clients
         return Site(
             who=who, model=self.model(who.arch), data=self.private(client), public=self.public,
-            classes=self.given.classes, train=self.train, share=share, lr=self.train.optim.rate(round_),
-            network=self._networks,
+            classes=self.given.classes, train=self.train, share=share,
+            cohort=self.task.cohort, lr=self.train.optim.rate(round_), network=self._networks,
         )  # fmt: skip
 
     def private(self, client: int) -> Stream:
