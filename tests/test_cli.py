@@ -65,9 +65,9 @@ def test_a_mistake_is_one_line_that_says_what_to_do(
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (("rounds: 40", "rounds: [40"), "broken YAML line "),
-        (("rounds: 40", "rounds: forty"), "rounds: "),
-        (("rounds: 40", "roundz: 40"), "unknown field roundz, did you mean rounds?"),
+        (("rounds: 30", "rounds: [40"), "broken YAML line "),
+        (("rounds: 30", "rounds: forty"), "rounds: "),
+        (("rounds: 30", "roundz: 40"), "unknown field roundz, did you mean rounds?"),
         (("clients: 20", "clients: 0"), "clients: "),
         (("dataset: digits", "dataset: digit"), "unknown dataset 'digit'; did you mean digits?"),
         (("clients: 20", "clients: 2000"), "sample"),
@@ -109,7 +109,7 @@ def test_json_is_a_line_per_round_and_the_record_last(capsys: pytest.CaptureFixt
     # Five clients send the mlp of 8 x 8 digits: each round moves the same bytes, and both ways alike.
     ups = [line["bytes_up"] for line in rounds]
     assert ups == [ups[0] * i for i in (1, 2, 3)] and ups == [line["bytes_down"] for line in rounds]  # type: ignore[operator]
-    assert record["departures"] == ["beta set to 0.5", "rounds 3 instead of 40"]
+    assert record["departures"] == ["beta set to 0.5", "rounds 3 instead of 30"]
     assert record == json.loads((tmp_path / TASK / "fedntd" / "0.json").read_text())
     assert record["result_sha256"]
     # Again: nothing is run, the same record is printed.
@@ -195,7 +195,7 @@ def test_board_and_claims_are_json_on_request(capsys: pytest.CaptureFixture[str]
     capsys.readouterr()
     assert invoke(["board", "--results", str(tmp_path), "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)[TASK]
-    assert row["method"] == "fedavg" and not row["comparable"] and "rounds 1 instead of 40" in row["marks"]
+    assert row["method"] == "fedavg" and not row["comparable"] and "rounds 1 instead of 30" in row["marks"]
     assert invoke(["claims", "--results", str(tmp_path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
 

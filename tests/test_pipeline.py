@@ -105,7 +105,9 @@ def test_prose_reruns_no_cell_and_code_only_its_own(clone: Path) -> None:
 
 def test_tuned_values_rerun_one_method_and_open_cells_stay_open(clone: Path) -> None:
     path = clone / "benchmark" / "tasks" / f"{TASK}.yaml"
-    path.write_text(path.read_text() + "methods: {fedavg: {}, fedntd: {tau: 2.0}}\nnote: prose\n")
+    content = yaml.safe_load(path.read_text())
+    content["methods"] = content.get("methods", {}) | {"fedavg": {}, "fedntd": {"tau": 2.0}}
+    path.write_text(yaml.safe_dump(content | {"note": "prose"}, sort_keys=False))
     ran = _repro(clone)
     assert {name for name in ran if name.startswith("cell")} == {"cell@fedntd-0"}
     assert "split" not in ran

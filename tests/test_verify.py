@@ -69,7 +69,7 @@ RECORD = f"results/{TASK}/fedavg/1.json"
     ("harm", "words"),
     [
         (_edit(RECORD, '"accuracy": 0.5', '"accuracy": 0.6'), f"{RECORD}: not a record: .*hashes to"),
-        (_edit(RECORD, '"rounds": 40', '"rounds": 40, "extra": 1'), "extra"),
+        (_edit(RECORD, '"rounds": 30', '"rounds": 30, "extra": 1'), "extra"),
         (_edit(RECORD, '"seed": 1', '"seed": 2'), "belongs to"),
         (_delete(f"results/{TASK}/fedavg/1.run.json"), "how it was obtained is lost"),
         (_edit("LEADERBOARD.md", "50.00", "60.00"), "LEADERBOARD.md: is not what the records give"),
