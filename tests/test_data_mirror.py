@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmark.core.data import mirror
-from benchmark.core.data.dataset import Dataset, Split
+from benchmark.core.data.decoded import Dataset, Split
 from benchmark.core.data.manifest import Arrays, canonical, fingerprint
 from benchmark.core.errors import BenchmarkError
 

@@ -13,7 +13,8 @@ import torch
 from benchmark.core.api import Algorithm, Hub, Optim, Phase, Site, Training, Who
 from benchmark.core.data import partition
 from benchmark.core.data.augment import Augment
-from benchmark.core.data.dataset import Dataset, load
+from benchmark.core.data.dataset import load
+from benchmark.core.data.decoded import Dataset
 from benchmark.core.data.streams import Stream
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.keys import Key

@@ -19,7 +19,7 @@ from benchmark.core.data.manifest import Arrays
 from benchmark.core.errors import BenchmarkError
 
 if TYPE_CHECKING:
-    from benchmark.core.data.dataset import Dataset, Split
+    from benchmark.core.data.decoded import Dataset, Split
 
 SHEET = 100
 """Images side by side in one sheet; WebP allows 16,383 pixels, so images up to 163 pixels wide can be packed."""
