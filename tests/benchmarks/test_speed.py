@@ -50,7 +50,8 @@ def stored() -> Stream:
     images = np.random.default_rng(0).integers(0, 256, (IMAGES, 32, 32, 3), dtype=np.uint8)
     augment = Augment(crop=4, flip=True, cutout=16)
     rows = np.arange(IMAGES)
-    return Stream(images, rows % 10, classes=10, mean=(0.5,) * 3, std=(0.25,) * 3, augment=augment)
+    pixels, labels = torch.from_numpy(images), torch.from_numpy(rows % 10)
+    return Stream(pixels, labels, classes=10, mean=(0.5,) * 3, std=(0.25,) * 3, augment=augment)
 
 
 @pytest.mark.parametrize("method", METHODS)
