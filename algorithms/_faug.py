@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from benchmark.core.api import Algorithm, Hub, Key, Local, Net, Optim, Pass, Phase, Site, Tree, Upload, Who, hyper
+from algorithms._gan import Gan, imagine
+from benchmark.core.api import Hub, Key, Local, Net, Pass, Phase, Site, Tree, Upload, Who, hyper
 
 
 @dataclass(frozen=True)
-class FAug(Algorithm):
+class FAug(Gan):
     """Federated augmentation, a mixin in front of the method that trains afterwards.
 
     Seeds: a client with counts n_l wants its target labels L_t, those with n_l < rare * n / L; it uploads a few images
@@ -28,9 +28,6 @@ class FAug(Algorithm):
     seeds: int = hyper(5, low=1)
     redundant: int = hyper(0, "|L_r|", low=0)
     rare: float = hyper(0.5, low=0, high=1)
-    gan_steps: int = hyper(2000, low=1)
-    gan_batch: int = hyper(64, low=2)
-    gan_lr: float = hyper(2e-4, low=0)
 
     def phases(self, rounds: int) -> tuple[Phase, ...]:
         opening = Phase("seeds", 1, everyone=True), Phase("generator", 1, everyone=True)
@@ -102,26 +99,6 @@ class FAug(Algorithm):
         generator = self.learn(pixels.permute(0, 3, 1, 2).float() / 127.5 - 1, labels, hub, key)
         return {**server, "generator": generator, "known": known.to(torch.uint8)}
 
-    def learn(self, images: Tensor, labels: Tensor, hub: Hub, key: Key) -> Tree:
-        """A generator trained on images (n, c, h, w) in [-1, 1], labels drawn evenly; untrained without any image."""
-        generator, critic = hub.network("faug_generator"), hub.network("faug_discriminator")
-        g, d = generator.init(key("generator")), critic.init(key("discriminator"))
-        adam, draw = Optim("adam", lr=self.gan_lr, betas=(0.5, 0.999)), key("draws").torch()
-        g_moments, d_moments = adam.start(), adam.start()
-        evenly = 1 / torch.bincount(labels)[labels].float()
-        for _ in range(self.gan_steps if len(labels) else 0):
-            rows = torch.multinomial(evenly, self.gan_batch, replacement=True, generator=draw)
-            y, z = labels[rows], torch.randn(self.gan_batch, g["label.weight"].shape[1], generator=draw)
-            g_leaves, d_leaves = leaves(generator, g), leaves(critic, d)
-            fake, moved = generator.train({**g, **g_leaves}, (z, y))
-            real_risk = F.softplus(-critic(d_leaves, (images[rows], y))).mean()
-            fake_risk = F.softplus(critic(d_leaves, (fake.detach(), y))).mean()
-            d_moments = adam.apply(critic.weights(d), slopes(real_risk + fake_risk, d_leaves), d_moments, adam.lr)
-            risk = F.softplus(-critic(d, (fake, y))).mean()
-            g_moments = adam.apply(generator.weights(g), slopes(risk, g_leaves), g_moments, adam.lr)
-            g |= moved
-        return g
-
 
 def leakage(targets: Sequence[set[int]], redundant: Sequence[set[int]]) -> list[tuple[float, float]]:
     """What uploaded seeds give away of each device's target labels: to the server, and to the other devices.
@@ -137,19 +114,7 @@ def leakage(targets: Sequence[set[int]], redundant: Sequence[set[int]]) -> list[
 
 def picture(net: Net, generator: Tree, labels: Tensor, key: Key) -> Tensor:
     """Generated images of labels (m,), uint8 (m, height, width, channels)."""
-    z = torch.randn(len(labels), generator["label.weight"].shape[1], generator=key("noise").torch())
-    images: Tensor = net.frozen(generator, (z, labels))
-    return ((images + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-
-
-def leaves(net: Net, params: Tree) -> Tree:
-    """The weights as differentiable leaves that share memory with params."""
-    return {name: leaf.detach().requires_grad_() for name, leaf in net.weights(params).items()}
-
-
-def slopes(loss: Tensor, params: Tree) -> Tree:
-    """Gradient of a loss by name."""
-    return dict(zip(params, torch.autograd.grad(loss, list(params.values())), strict=True))
+    return ((imagine(net, generator, labels, key) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
 def split(generator: Tree) -> Tree:
