@@ -21,6 +21,7 @@ class FAug(Gan):
     labels, trains a conditional GAN on them and sends down the generator and which labels it knows. Each client fills
     its target labels up to the mean of its other labels, and trains as many steps as it would have without.
     The paper lets the server enlarge the seeds by an image search; here it only repeats them.
+    Each client adds in one byte of how many target labels it sent seeds, so that both leakages can be reported.
 
     Source: Jeong et al. 2018, section 3; five seeds a label, three target labels and none redundant in table 1.
     """
@@ -63,7 +64,9 @@ class FAug(Gan):
         key = Key(int(message["draw"]))("client", site.who.id)
         if phase.name == "seeds":
             rows = self.seed_rows(site.data.labels, site.data.counts, key)
-            return client, {"pixels": site.data.pixels[rows], "labels": site.data.labels[rows].to(torch.int16)}
+            labels = site.data.labels[rows]
+            targets = self.targets(site.data.counts)[labels.unique()].sum().to(torch.uint8)
+            return client, {"pixels": site.data.pixels[rows], "labels": labels.to(torch.int16), "targets": targets}
         labels = self.missing(site.data.counts, message["known"])
         net = site.network("faug_generator")
         return {**client, "images": picture(net, joined(message), labels, key), "labels": labels}, None
@@ -73,13 +76,13 @@ class FAug(Gan):
         return counts < self.rare * counts.sum() / len(counts)
 
     def seed_rows(self, labels: Tensor, counts: Tensor, key: Key) -> Tensor:
-        """Rows of the images to upload: up to `seeds` of each target and redundant label."""
+        """Rows of the images to upload, up to `seeds` of each target and redundant label, in no telling order."""
         targets = self.targets(counts)
         others = torch.nonzero(~targets).flatten()
         redundant = others[torch.from_numpy(key("redundant").permutation(len(others)))][: self.redundant]
         chosen = torch.cat([torch.nonzero(targets).flatten(), redundant])
         order = torch.from_numpy(key("images").permutation(len(labels)))
-        return torch.cat([order[:0], *(order[labels[order] == label][: self.seeds] for label in chosen)])
+        return torch.cat([order[:0], *(order[labels[order] == label][: self.seeds] for label in chosen)]).sort().values
 
     def missing(self, counts: Tensor, known: Tensor) -> Tensor:
         """Labels (m,) to generate: target labels that the generator knows, up to the mean of the other labels."""
@@ -92,23 +95,31 @@ class FAug(Gan):
         if phase.name == "generator":
             return {name: part for name, part in server.items() if name not in ("generator", "known")}
         if phase.name != "seeds":
-            return super().aggregate(server, uploads, phase, hub, key)
+            return {"leakage": server["leakage"], **super().aggregate(server, uploads, phase, hub, key)}
         pixels = torch.cat([upload.message["pixels"] for upload in uploads])
         labels = torch.cat([upload.message["labels"] for upload in uploads]).long()
         known = torch.bincount(labels, minlength=hub.classes) > 0
         generator = self.learn(pixels.permute(0, 3, 1, 2).float() / 127.5 - 1, labels, hub, key)
-        return {**server, "generator": generator, "known": known.to(torch.uint8)}
+        sent = [set(upload.message["labels"].tolist()) for upload in uploads]
+        leaks = leakage([int(upload.message["targets"]) for upload in uploads], sent)
+        means = torch.tensor(leaks, dtype=torch.float64).mean(0)
+        return {**server, "generator": generator, "known": known.to(torch.uint8), "leakage": means}
+
+    def report(self, server: Tree) -> dict[str, float]:
+        to_server, to_others = server["leakage"].tolist()
+        return {"leakage_device_server": to_server, "leakage_inter_device": to_others}
 
 
-def leakage(targets: Sequence[set[int]], redundant: Sequence[set[int]]) -> list[tuple[float, float]]:
+def leakage(targets: Sequence[int], sent: Sequence[set[int]]) -> list[tuple[float, float]]:
     """What uploaded seeds give away of each device's target labels: to the server, and to the other devices.
 
+    targets: |L_t| of each device among the labels that it sent, L_t and L_r together
     |L_t| / (|L_t| + |L_r|) and |L_t| / |union over devices of L_t and L_r|; 0 for a device without target labels.
     """
-    union = set[int]().union(*targets, *redundant)
+    union = set[int]().union(*sent)
     return [
-        (len(own) / (len(own) + len(more)), len(own) / len(union)) if own else (0.0, 0.0)
-        for own, more in zip(targets, redundant, strict=True)
+        (count / len(own), count / len(union)) if count else (0.0, 0.0)
+        for count, own in zip(targets, sent, strict=True)
     ]
 
 

@@ -27,7 +27,7 @@ Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 def _absent(value: Any) -> bool:
-    """What only some tracks measure is left out of the records of the others."""
+    """What only some tracks measure, or only some methods tell, is left out of the records of the others."""
     return value is None
 
 
@@ -103,6 +103,7 @@ class Result(Strict):
 
     personal: track personal alone, for methods that adapt a common model
     representation: track unsupervised alone, for methods with a common model
+    reported: what a method tells of its run, by the names that it chose
     """
 
     accuracy: Share
@@ -115,6 +116,7 @@ class Result(Strict):
     targets: list[Target]
     personal: Adapted | None = Field(default=None, exclude_if=_absent)
     representation: Representation | None = Field(default=None, exclude_if=_absent)
+    reported: dict[str, float] | None = Field(default=None, exclude_if=_absent)
 
 
 class Hashes(Strict):

@@ -13,6 +13,7 @@ from algorithms._faug import leakage
 from algorithms.fd_faug import FDFAug
 from algorithms.fedavg import FedAvg
 from algorithms.feddf import FedDF, better, judge
+from algorithms.fl_faug import FLFAug
 from benchmark.core.api import Upload, Who
 from benchmark.core.data.streams import Stream
 from benchmark.core.federation import Federation, Rows
@@ -76,7 +77,22 @@ def test_feddf_distils_every_architecture_at_no_extra_bytes() -> None:
 
 def test_leakages() -> None:
     # device 0: {1} of {1, 2}: 1/2 to the server; devices: union {1, 2, 3}: 1/3. Device 1: 2/2 and 2/3. Device 2: none
-    assert leakage([{1}, {2, 3}, set()], [{2}, set(), set()]) == [(1 / 2, 1 / 3), (1.0, 2 / 3), (0.0, 0.0)]
+    assert leakage([1, 2, 0], [{1, 2}, {2, 3}, set()]) == [(1 / 2, 1 / 3), (1.0, 2 / 3), (0.0, 0.0)]
+
+
+def test_faug_reports_the_mean_leakages() -> None:
+    # rare * n / L = 0.5 * 12 / 3 = 2: client 0 has 1, 1, 10, targets 0 and 1, hidden behind 2: 2/3 of what it sends.
+    # Client 1 has 1, 5, 6: target 0 and one of the others: 1/2. Client 2 has 4 of each: no target, so 0.
+    # All three labels are out: 2/3, 1/3 and 0 between the devices.
+    labels = np.repeat([0, 1, 2] * 3, [1, 1, 10, 1, 5, 6, 4, 4, 4])
+    federation = small_federation(sizes=(12, 12, 12), cohort=1, rounds=2)
+    federation.given = replace(federation.given, private=replace(federation.given.private, labels=labels))
+    for method in (FDFAug(redundant=1, gan_steps=1), FLFAug(redundant=1, gan_steps=1)):
+        assert run(method, federation).result["reported"] == {
+            "leakage_device_server": round((2 / 3 + 1 / 2) / 3, 6),
+            "leakage_inter_device": round((2 / 3 + 1 / 3) / 3, 6),
+        }
+    assert "reported" not in run(FedAvg(), federation).result
 
 
 def test_faug_targets_and_what_is_missing() -> None:
@@ -97,7 +113,8 @@ def test_faug_hides_targets_among_redundant_labels() -> None:
 
 def test_faug_costs_what_the_paper_says_and_fills_the_gaps() -> None:
     # table 1: 47,989,120 bits = 16 rounds of FD, 15 seeds of 784 bytes, a generator of 1,493,520 floats;
-    # labels (2 bytes a seed), the label table, the mask of known labels and the seeds of draws come on top
+    # labels (2 bytes a seed), the number of targets, the label table, the mask of known labels and the seeds of draws
+    # come on top
     labels = np.repeat(np.arange(10), [5] * 3 + [20] * 7)
     images = Key(0)("pixels").numpy().integers(0, 256, (len(labels), 28, 28, 1), dtype=np.uint8)
     federation = small_federation(sizes=(len(labels),), cohort=1, rounds=16, classes=10, shape=(1, 28, 28), batch=50,
@@ -109,7 +126,7 @@ def test_faug_costs_what_the_paper_says_and_fills_the_gaps() -> None:
     assert 8 * sum(size for row, size in outcome.ledger.payload.items() if row in paper) == 47_989_120
     extras = {row: size for row, size in outcome.ledger.payload.items() if row not in paper}
     assert extras == {
-        ("seeds", "down", "draw"): 8, ("seeds", "up", "labels"): 30,
+        ("seeds", "down", "draw"): 8, ("seeds", "up", "labels"): 30, ("seeds", "up", "targets"): 1,
         ("generator", "down", "draw"): 8, ("generator", "down", "known"): 10, ("generator", "down", "label"): 4000,
     }  # fmt: skip
     # three targets of 5 samples filled up to the others' 20

@@ -21,6 +21,15 @@ def test_a_record_survives_its_file_byte_for_byte(tmp_path: Path) -> None:
     assert record.canonical(found).encode() == path.read_bytes()
 
 
+def test_what_a_method_reports_is_kept_and_leaves_no_trace_elsewhere() -> None:
+    assert '"reported"' not in record.canonical(make("fedavg", 0))
+    told = make("fl_faug", 0, result={**result(0.5), "reported": {"leakage": 0.25}})
+    assert told.result is not None and told.result.reported == {"leakage": 0.25}
+    assert record.Record.model_validate_json(record.canonical(told)) == told
+    with pytest.raises(ValueError, match="finite number"):
+        make("fl_faug", 0, result={**result(0.5), "reported": {"leakage": float("inf")}})
+
+
 def test_canonical_json_knows_no_order_and_no_infinity() -> None:
     assert record.canonical({"b": [1.5], "a": None}) == record.canonical({"a": None, "b": [1.5]})
     assert record.canonical({"b": 1, "a": 2}) == '{\n "a": 2,\n "b": 1\n}\n'

@@ -275,6 +275,10 @@ class Algorithm:
         """What this client would deploy."""
         return server["models"][who.arch]
 
+    def report(self, server: Tree) -> dict[str, float]:
+        """Finite numbers that the method tells of its run, from the server's last memory; its record keeps them."""
+        return {}
+
 
 def average(models: Tree, uploads: Sequence[Upload], name: str = "model") -> Tree:
     """Mean of the uploaded models weighted by n_k, within each architecture; one without uploads stays as it was."""

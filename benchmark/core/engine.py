@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +165,7 @@ class Run:
         for place, name in enumerate(("in_local", "out_local")):
             values = [pair[place] for pair in self.locals]
             result[name] = round(sum(values) / len(values), 6) if values else None
-        result |= self.judge.extras(self.server, self.evaluations, self.phases)
+        result |= self.judge.extras(self.server, self.evaluations, self.phases) | self._told()
         account = self.ledger.to_json()
         wires = {way: sum(size for _, w, size in account["wire"] if w == way) for way in ("up", "down")}
         result["bytes"] = {
@@ -172,6 +173,14 @@ class Run:
             "up_wire": wires["up"], "down_wire": wires["down"], "by_name": account["payload"],
         }  # fmt: skip
         return result
+
+    def _told(self) -> dict[str, Any]:
+        """What the method reports, if anything."""
+        with blamed("report"):
+            told = {name: round(float(value), 6) for name, value in self.algorithm.report(self.server).items()}
+        if wild := [name for name, value in told.items() if not isfinite(value)]:
+            raise Diverged(f"{wild[0]} is not finite", where="report")
+        return {"reported": told} if told else {}
 
     def _save(self) -> None:
         facts = {
