@@ -18,7 +18,7 @@ LAYERS = (
     ("cli",),
     ("campaign", "progress", "pipeline", "verify", "profile"),
     ("board", "tables", "claims", "cell"),
-    ("suite", "stats", "catalog", "record", "conformance", "failures"),
+    ("suite", "stats", "catalog", "record", "conformance", "watch", "failures"),
     ("core.engine", "core.judge", "core.golden", "core.golden_losses"),
     ("core.backends",),
     ("core.evaluate", "core.probe", "core.local"),

@@ -1,0 +1,38 @@
+"""The command for whoever writes a method: does it keep the rules of the interface?"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import Annotated
+
+import typer
+
+from benchmark.cli.shared import Json, show
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command()(check)
+
+
+def check(
+    method: Annotated[str, typer.Argument(help="Name of a method, or a .py file of your own.", metavar="METHOD")],
+    as_json: Json = False,
+) -> None:
+    """Try a method on noise for some seconds; every fault is one line that says where and what to do.
+
+    Messages, purity, state, files and network, randomness, order of clients, resuming, and the stacked backend.
+    """
+    from benchmark.conformance import check as examine
+
+    findings = examine(method)
+    if as_json:
+        show([dataclasses.asdict(finding) for finding in findings], as_json)
+    else:
+        show([{"check": f.check, "track": f.track, "verdict": f.verdict, "note": f.note} for f in findings], as_json)
+    faults = list(dict.fromkeys(fault for finding in findings for fault in finding.faults))
+    for fault in faults:
+        print(f"fedbench: {fault}", file=sys.stderr)
+    if faults:
+        raise typer.Exit(2)
