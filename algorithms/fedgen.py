@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from algorithms.fedavg import FedAvg
-from benchmark.core import ops
+from benchmark.core import ops, tree
 from benchmark.core.api import Batch, Hub, Key, Local, Net, Optim, Phase, Site, Tree, Upload, Who, hyper
 
 
@@ -80,7 +80,7 @@ class FedGen(FedAvg):
         counts = torch.stack([upload.message["counts"] for upload in uploads]).float()
         known = counts.sum(0).nonzero().flatten()
         shares = counts / counts.sum(0).clamp(min=1)
-        adam, generator, draw = Optim("adam", lr=self.lr), dict(server["generator"]), key("generator").torch()
+        adam, generator, draw = Optim("adam", lr=self.lr), tree.copy(server["generator"]), key("generator").torch()
         moments = adam.start()
         for _ in range(self.steps):
             z = torch.randn(self.batch, self.noise, generator=draw)
