@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from algorithms.local import LocalOnly
 from benchmark.core import engine
 from benchmark.core.api import Algorithm
 from benchmark.core.backends import Pool, Serial
+from benchmark.core.backends.worker import Results
 from benchmark.core.errors import BenchmarkError
 
 ROOT = Path(__file__).parents[1]
@@ -65,6 +66,24 @@ def test_the_reverse_order_leaves_the_same_bits(undisturbed: Remains, tmp_path: 
     assert remains(start(Serial(setting(), reverse=True), tmp_path)) == undisturbed
 
 
+class Late(Serial):
+    """Judges only when the scores are asked for, which is rounds after the judgement was begun."""
+
+    def submit(self, what: str, jobs: Sequence[Any]) -> Results:
+        work = super().submit
+        return work(what, jobs) if what == "visit" else lambda: work(what, jobs)()
+
+
+def test_when_a_judgement_is_made_does_not_matter(
+    undisturbed: Remains, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", 60.0)
+    rounds: list[tuple[int, bool]] = []
+    late = start(Late(setting()), tmp_path, lambda event: rounds.append((event["round"], "accuracy" in event)))
+    assert remains(late) == undisturbed
+    assert rounds == [(1, False), (2, True), (3, False), (4, True)]
+
+
 @pytest.mark.parametrize("after", [1, 2, 3])
 def test_an_interrupted_run_goes_on_to_the_same_bits(after: int, undisturbed: Remains, tmp_path: Path) -> None:
     with pytest.raises(Stop):
@@ -72,7 +91,8 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(after: int, undisturbed: Re
     numbers: list[int] = []
     resumed = start(Serial(setting()), tmp_path, lambda event: numbers.append(event["round"]))
     assert remains(resumed) == undisturbed
-    assert numbers == list(range(after, 5))  # the observer stopped round `after` before it was saved
+    # the observer stopped round `after` before it was saved; round 2 was saved while it was being judged
+    assert numbers == list(range(2 if after == 3 else after, 5))
 
 
 def test_workers_may_take_over_and_hand_back(pool: Pool, undisturbed: Remains, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from benchmark.core.backends.worker import Backend, Visit, Visited
 from benchmark.core.checkpoint import Memories
 from benchmark.core.errors import BenchmarkError, Diverged, blamed
 from benchmark.core.federation import Federation
-from benchmark.core.judge import JUDGES
+from benchmark.core.judge import JUDGES, Judgement
 from benchmark.core.ledger import Ledger
 from benchmark.core.tree import Tree
 
@@ -48,29 +48,30 @@ class Run:
         self.ledger, self.memories = Ledger(), Memories(folder)
         self.evaluations: list[dict[str, Any]] = []
         self.locals: list[tuple[float, float]] = []
+        self.judgements: dict[int, Judgement] = {}  # by round, on their way
+        self.held: list[dict[str, Any]] = []  # reports of the first round that is being judged and of those after it
 
     def execute(self) -> dict[str, Any]:
         """Run (or resume) to the end; the result part of a record."""
         torch.set_num_threads(1)  # as workers do: aggregation must have the same bits whoever visits the clients
         self._restore()
         started, saved = time.monotonic() - self.seconds, time.monotonic()
-        for number, phase, round_ in self._rounds():
+        for number, phase, round_ in self._rounds(self.done):
             self._round(number, phase, round_)
-            if self._judged(number):
-                self._evaluate(number)
             self.done, self.seconds = number, time.monotonic() - started
             self._report(number, phase)
             if time.monotonic() - saved > CHECKPOINT_SECONDS and number < self.total:
                 self._save()
                 saved = time.monotonic()
+        self._settle(list(self.judgements))
         return self._result()
 
-    def _rounds(self) -> Iterator[tuple[int, Phase, int]]:
+    def _rounds(self, after: int) -> Iterator[tuple[int, Phase, int]]:
         number = 0
         for phase in self.phases:
             for round_ in range(phase.rounds):
                 number += 1
-                if number > self.done:
+                if number > after:
                     yield number, phase, round_
 
     def _round(self, number: int, phase: Phase, round_: int) -> None:
@@ -78,12 +79,18 @@ class Run:
         key = self.federation.key("phase", phase.name, "round", round_)
         self.ledger.open_round()
         jobs = self._visits(clients, phase, round_, number)
-        uploads = self._collect(phase, jobs, self.backend.map("visit", jobs))
+        visits = self.backend.submit("visit", jobs)
+        overtaken = [judged for judged, judgement in self.judgements.items() if not judgement.waiting]
+        for judged, judgement in self.judgements.items():
+            with blamed(f"judging after round {judged}"):
+                judgement.advance(self.backend, rest=self._judged(number))
+        uploads = self._collect(phase, jobs, visits())
         where = f"aggregate in phase {phase.name}, round {number}"
         torch.manual_seed(key("aggregate", "dropout").seed)  # for networks that the server trains
         with blamed(where):
             server = self.algorithm.aggregate(self.server, uploads, phase, self.federation.hub, key("aggregate"))
         self.server = _memory(server, where)
+        self._settle(overtaken)
 
     def _participants(self, number: int, phase: Phase) -> list[int]:
         if phase.everyone:
@@ -139,11 +146,21 @@ class Run:
             return True
         return number % self.federation.task.evaluate_every == 0 or number == self.total
 
-    def _evaluate(self, number: int) -> None:
-        with blamed(f"judging after round {number}"):
-            scores = self.judge.scores(self.server, self.memories)
-        total = self.ledger.total("down") + self.ledger.total("up")
-        self.evaluations.append({"round": number, **scores, "bytes": total})
+    def _settle(self, rounds: list[int]) -> None:
+        """Wait for the judgements of the first judged rounds, and report what waited for them."""
+        for number in rounds:
+            with blamed(f"judging after round {number}"):
+                scores = self.judgements.pop(number).settle(self.backend)
+            event = self.held[0]
+            self.evaluations.append({"round": number, **scores, "bytes": event["bytes_up"] + event["bytes_down"]})
+            event["accuracy"] = scores["accuracy"]
+            event["forgetting"] = evaluate.forgetting([entry["per_class"] for entry in self.evaluations])
+            self._publish()
+
+    def _publish(self) -> None:
+        """Reports come in the order of the rounds; those that wait for a judgement hold up the later ones."""
+        while self.held and self.held[0]["round"] not in self.judgements:
+            self.observer(self.held.pop(0))
 
     @property
     def judged(self) -> str:
@@ -151,14 +168,14 @@ class Run:
         return self.judge.whose(self.server)
 
     def _report(self, number: int, phase: Phase) -> None:
-        event: dict[str, Any] = {
+        self.held.append({
             "round": number, "rounds": self.total, "phase": phase.name, "seconds": round(self.seconds, 3),
             "bytes_up": self.ledger.total("up"), "bytes_down": self.ledger.total("down"),
-        }  # fmt: skip
+        })  # fmt: skip
         if self._judged(number):
-            event["accuracy"] = self.evaluations[-1]["accuracy"]
-            event["forgetting"] = evaluate.forgetting([entry["per_class"] for entry in self.evaluations])
-        self.observer(event)
+            with blamed(f"judging after round {number}"):
+                self.judgements[number] = self.judge.judgement(self.server, self.memories)
+        self._publish()
 
     def _result(self) -> dict[str, Any]:
         result = evaluate.summary(self.evaluations, self.federation.task.targets)
@@ -183,6 +200,8 @@ class Run:
         return {"reported": told} if told else {}
 
     def _save(self) -> None:
+        """Judgements on their way are waited for, but not the last round's, which can be repeated."""
+        self._settle([number for number in self.judgements if number < self.done])
         facts = {
             "identity": self.identity, "done": self.done, "seconds": self.seconds, "ledger": self.ledger.to_json(),
             "versions": sorted(self.memories.versions.items()), "evaluations": self.evaluations,
@@ -205,6 +224,9 @@ class Run:
         self.server, self.done, self.seconds = tree or {}, facts["done"], facts["seconds"]
         self.ledger, self.evaluations = Ledger.from_json(facts["ledger"]), facts["evaluations"]
         self.memories = Memories(self.folder, dict(facts["versions"]))
+        if self._judged(self.done) and self.done not in [entry["round"] for entry in self.evaluations]:
+            number, phase, _ = next(self._rounds(self.done - 1))
+            self._report(number, phase)
 
 
 def _checked(phases: Sequence[Phase]) -> Sequence[Phase]:

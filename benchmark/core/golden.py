@@ -89,6 +89,7 @@ def _federation(arrays: dict[str, np.ndarray], config: dict[str, Any]) -> Federa
         name="golden", track="global", tier="paper", dataset="golden", split=Iid(kind="iid"), clients=count,
         cohort=arrays["cohorts"].shape[1], rounds=config["rounds"], networks=(NETWORK,),
         train=Train(epochs=config["local_epochs"], batch=config["batch_size"], optimiser=optimiser),
+        evaluate_every=config["rounds"],  # reports must not wait: each is compared with the server as it is then
     )  # fmt: skip
     channels, height, width = arrays["x_test"].shape[1:]
     return Federation(task, 0, Ingredients(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -11,7 +12,7 @@ import numpy as np
 from benchmark.core import checkpoint, evaluate, wire
 from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm, Phase, Who
-from benchmark.core.backends.worker import Backend, Judge, Probe
+from benchmark.core.backends.worker import Backend, Judge, Probe, Results
 from benchmark.core.checkpoint import Memories
 from benchmark.core.federation import Federation
 from benchmark.core.tree import Tree
@@ -20,15 +21,40 @@ SLICES = 4  # of the test set, so that workers share the judging of one model
 Model = tuple[str, Tree]  # architecture and parameters
 
 
+class Judgement:
+    """Models of one round on their way to be judged, which fills what the training of the next two leaves idle.
+
+    waiting: jobs for the worker's method `what`; they hold the models, so that rounds may go on
+    scores: makes the scores of an evaluation of the jobs' results
+    """
+
+    def __init__(self, what: str, jobs: list[Any], scores: Callable[[list[Any]], dict[str, Any]]) -> None:
+        self.what, self.waiting, self.scores = what, jobs, scores
+        self.begun: list[Results] = []
+
+    def advance(self, backend: Backend, rest: bool) -> None:
+        """Begin jobs behind whatever the backend has to do: half of them, then the others, or all that are left."""
+        count = len(self.waiting) if rest or self.begun else -(-len(self.waiting) // 2)
+        self.begun.append(backend.submit(self.what, self.waiting[:count]))
+        self.waiting = self.waiting[count:]
+
+    def settle(self, backend: Backend) -> dict[str, Any]:
+        """Begin what is left, wait, score."""
+        self.advance(backend, rest=True)
+        return self.scores([result for results in self.begun for result in results()])
+
+
 class Common:
     """Track global: the common model on the test set; the mean over all clients' models where a method has none.
 
     after_work: clients' models are judged once more right after their last local work (in- and out-local accuracy)
     after_phases: models are judged at the end of every phase, besides the task's rounds
+    what: the worker's method that judges
     """
 
     after_work: ClassVar[bool] = True
     after_phases: ClassVar[bool] = False
+    what: ClassVar[str] = "judge"
 
     def __init__(self, federation: Federation, algorithm: Algorithm, backend: Backend) -> None:
         self.federation, self.algorithm, self.backend = federation, algorithm, backend
@@ -37,12 +63,11 @@ class Common:
         """Whose models are judged: "common" or "clients"."""
         return "clients" if self.algorithm.global_model(server, self.federation.who(0).arch) is None else "common"
 
-    def scores(self, server: Tree, memories: Memories) -> dict[str, Any]:
-        """Accuracy and accuracy per class, means over the judged models, as an evaluation of a record has them."""
-        counts = self.federation.test.counts.tolist()
+    def judgement(self, server: Tree, memories: Memories) -> Judgement:
+        """Work that judges the models as they are now; its scores are accuracy and accuracy per class, means over
+        the judged models, as an evaluation of a record has them."""
         models = self._common(server) if self.whose(server) == "common" else self._clients(server, memories)
-        hits = self._judged([(who.arch, model) for who, model in models])
-        return _means([evaluate.accuracy(one, counts) for one in hits], hits, counts)
+        return self._judged([(who.arch, model) for who, model in models])
 
     def extras(self, server: Tree, evaluations: list[dict[str, Any]], phases: Sequence[Phase]) -> dict[str, Any]:
         """What the track adds to a result."""
@@ -67,25 +92,35 @@ class Common:
             pairs.append((who, self.algorithm.local_model(server, memory, who)))
         return pairs
 
-    def _judged(self, models: list[Model]) -> list[list[int]]:
-        """Correct test samples per class of each model; equal models are judged once."""
+    def _judged(self, models: list[Model]) -> Judgement:
+        """Equal models are judged once."""
         marks = [(arch, tuple(id(leaf) for _, leaf in trees.walk(model))) for arch, model in models]
         distinct = dict(zip(marks, models, strict=True))
-        hits = dict(zip(distinct, self._hits(list(distinct.values())), strict=True))
-        return [hits[mark] for mark in marks]
+        jobs = self._jobs(list(distinct.values()))
 
-    def _hits(self, models: list[Model]) -> list[list[int]]:
-        """A single model is judged by all workers."""
+        def scores(results: list[list[int]]) -> dict[str, Any]:
+            share = len(jobs) // len(distinct)
+            parts = (results[start : start + share] for start in range(0, len(jobs), share))
+            sums = [[sum(column) for column in zip(*part, strict=True)] for part in parts]
+            hits = dict(zip(distinct, sums, strict=True))
+            return self._scores([hits[mark] for mark in marks])
+
+        return Judgement(self.what, jobs, scores)
+
+    def _jobs(self, models: list[Model]) -> list[Any]:
+        """Equally many for every model, whose hits add up; a single model is judged by all workers."""
         size = self.federation.test.size
         edges = [size * i // SLICES for i in range(SLICES + 1)] if len(models) == 1 else [0, size]
-        jobs = [
+        return [
             Judge(arch, wire.encode(model, f"model {arch}").data, start, stop)
             for arch, model in models
             for start, stop in pairwise(edges)
         ]
-        results, slices = self.backend.map("judge", jobs), len(edges) - 1
-        parts = [results[i * slices : (i + 1) * slices] for i in range(len(models))]
-        return [[sum(column) for column in zip(*part, strict=True)] for part in parts]
+
+    def _scores(self, hits: list[list[int]]) -> dict[str, Any]:
+        """hits: correct test samples per class, for each judged model"""
+        counts = self.federation.test.counts.tolist()
+        return _means([evaluate.accuracy(one, counts) for one in hits], hits, counts)
 
 
 class Clients(Common):
@@ -105,13 +140,14 @@ class Personal(Clients):
     after_work = False
     after_phases = True
 
-    def scores(self, server: Tree, memories: Memories) -> dict[str, Any]:
+    def judgement(self, server: Tree, memories: Memories) -> Judgement:
         """As for other tracks, but accuracy is the mean over clients of sum_c p_i(c) A_c, and `clients` lists them."""
-        counts = self.federation.test.counts.tolist()
-        shares = self._shares()
         models = [(who.arch, model) for who, model in self._clients(server, memories)]
-        hits = self._judged(models * len(shares) if self.federation.pooled else models)
-        own = [evaluate.local_accuracies(one, counts, share)[0] for one, share in zip(hits, shares, strict=True)]
+        return self._judged(models * len(self._shares) if self.federation.pooled else models)
+
+    def _scores(self, hits: list[list[int]]) -> dict[str, Any]:
+        counts = self.federation.test.counts.tolist()
+        own = [evaluate.local_accuracies(one, counts, share)[0] for one, share in zip(hits, self._shares, strict=True)]
         return {**_means(own, hits, counts), "clients": [round(value, 6) for value in own]}
 
     def extras(self, server: Tree, evaluations: list[dict[str, Any]], phases: Sequence[Phase]) -> dict[str, Any]:
@@ -122,6 +158,7 @@ class Personal(Clients):
         before = next(entry["clients"] for entry in evaluations if entry["round"] == start)
         return {"personal": evaluate.gains(before, evaluations[-1]["clients"])}
 
+    @cached_property
     def _shares(self) -> list[list[float]]:
         """Label distribution of every client, also where one model is trained on all their data."""
         given = self.federation.given
@@ -133,6 +170,7 @@ class Probed(Common):
     """Track unsupervised: a linear probe on the frozen backbone, trained with all clients' labels."""
 
     after_work = False
+    what = "probe"
 
     def extras(self, server: Tree, evaluations: list[dict[str, Any]], phases: Sequence[Phase]) -> dict[str, Any]:
         """Angles within and between classes and fine-tuning with few labels, of the common model."""
@@ -142,9 +180,8 @@ class Probed(Common):
         job = Probe(who.arch, wire.encode(model, f"model {who.arch}").data)
         return {"representation": self.backend.map("represent", [job])[0]}
 
-    def _hits(self, models: list[Model]) -> list[list[int]]:
-        jobs = [Probe(arch, wire.encode(model, f"model {arch}").data) for arch, model in models]
-        return list(self.backend.map("probe", jobs))
+    def _jobs(self, models: list[Model]) -> list[Any]:
+        return [Probe(arch, wire.encode(model, f"model {arch}").data) for arch, model in models]
 
 
 def _means(shares: Sequence[float], hits: Sequence[Sequence[int]], counts: Sequence[int]) -> dict[str, Any]:

@@ -7,13 +7,13 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from typing import Any
 
-from benchmark.core.backends.worker import Setting, Worker
+from benchmark.core.backends.worker import Backend, Results, Setting, Worker
 from benchmark.core.errors import BenchmarkError
 
 _worker: Worker | None = None
@@ -44,35 +44,35 @@ def _shielded() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@contextmanager
+def _unbroken() -> Iterator[None]:
+    try:
+        yield
+    except BrokenProcessPool:
+        raise BenchmarkError(
+            "a worker process ended unexpectedly",
+            hint="the same command resumes; fewer --workers need less memory", user=False,
+        ) from None  # fmt: skip
+
+
 def _work(what: str, job: Any) -> Any:
     return getattr(_worker, what)(job)
 
 
-class Pool:
+class Pool(Backend):
     """workers: number of processes; size: a client's number of samples, to start the longest work first."""
 
     def __init__(self, setting: Setting, workers: int, size: Callable[[int], int]) -> None:
         self.workers, self.size = workers, size
-        self.facts: dict[str, Any] = {}
         context = multiprocessing.get_context("spawn")
         self.executor = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(setting,))
 
-    def map(self, what: str, jobs: Sequence[Any]) -> list[Any]:
-        """Results of the workers' method `what`, in the order of the jobs."""
+    def submit(self, what: str, jobs: Sequence[Any]) -> Results:
+        """Hand the jobs to the workers, behind those that wait already."""
         large_first = sorted(range(len(jobs)), key=lambda i: -self._size(jobs[i]))
-        with _shielded():
+        with _shielded(), _unbroken():
             futures = {i: self.executor.submit(_work, what, jobs[i]) for i in large_first}
-        try:
-            return [futures[i].result() for i in range(len(jobs))]
-        except BrokenProcessPool:
-            raise BenchmarkError(
-                "a worker process ended unexpectedly",
-                hint="the same command resumes; fewer --workers need less memory", user=False,
-            ) from None  # fmt: skip
-        except BaseException:
-            for future in futures.values():
-                future.cancel()
-            raise
+        return lambda: _gathered([futures[i] for i in range(len(jobs))])
 
     def close(self) -> None:
         """End the processes, now."""
@@ -86,6 +86,16 @@ class Pool:
     def _size(self, job: Any) -> int:
         client = getattr(job, "client", None)
         return 0 if client is None else self.size(client)
+
+
+def _gathered(futures: Sequence[Future[Any]]) -> list[Any]:
+    try:
+        with _unbroken():
+            return [future.result() for future in futures]
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        raise
 
 
 def cores() -> int:

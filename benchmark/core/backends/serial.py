@@ -5,24 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from benchmark.core.backends.worker import Setting, Worker
+from benchmark.core.backends.worker import Backend, Results, Setting, Worker
 
 
-class Serial:
+class Serial(Backend):
     """reverse: work through jobs from the last to the first; results must not change, and the tests say so."""
 
     workers = 1
 
     def __init__(self, setting: Setting, reverse: bool = False) -> None:
         self.worker, self.reverse = Worker(setting), reverse
-        self.facts: dict[str, Any] = {}
 
-    def map(self, what: str, jobs: Sequence[Any]) -> list[Any]:
-        """Results of the worker's method `what`, in the order of the jobs."""
+    def submit(self, what: str, jobs: Sequence[Any]) -> Results:
+        """Do the jobs at once."""
         method = getattr(self.worker, what)
-        if self.reverse:
-            return [method(job) for job in reversed(jobs)][::-1]
-        return [method(job) for job in jobs]
+        results = [method(job) for job in (reversed(jobs) if self.reverse else jobs)]
+        return lambda: results[::-1] if self.reverse else results
 
     def close(self) -> None:
         """Nothing to end."""

@@ -20,7 +20,7 @@ from benchmark.core import tree as trees
 from benchmark.core.api import Local, Pass
 from benchmark.core.backends.feed import Feed, Shelf, placed
 from benchmark.core.backends.lockstep import Captured, Step, Stride, autocast, distance, with_padding
-from benchmark.core.backends.worker import Guest, Setting, Visit, Visited, Worker, at
+from benchmark.core.backends.worker import Backend, Guest, Results, Setting, Visit, Visited, Worker, at
 from benchmark.core.data.streams import Stream
 from benchmark.core.errors import BenchmarkError, Diverged, blamed
 from benchmark.core.local import Sweep, closed, opened
@@ -61,7 +61,7 @@ def obstacle(model: Model, passes: Sequence[Pass]) -> str:
     return ""
 
 
-class Stacked(Worker):
+class Stacked(Worker, Backend):
     """device: a torch device; graphs: replay each step as a CUDA graph."""
 
     workers = 1
@@ -86,11 +86,12 @@ class Stacked(Worker):
         }  # fmt: skip
         return {"stacked": {"chunk": self.chunk, "graphs": self.graphs, "looped": looped}}
 
-    def map(self, what: str, jobs: Sequence[Any]) -> list[Any]:
-        """Results of the method `what`, in the order of the jobs."""
+    def submit(self, what: str, jobs: Sequence[Any]) -> Results:
+        """Do the jobs at once."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="There is a performance drop")  # where vmap falls back to a loop
-            return self._mapped(what, jobs)
+            results = self._mapped(what, jobs)
+        return lambda: results
 
     def _mapped(self, what: str, jobs: Sequence[Any]) -> list[Any]:
         if what != "visit":

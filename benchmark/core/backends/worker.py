@@ -78,17 +78,25 @@ class Probe:
     model: bytes
 
 
+Results = Callable[[], list[Any]]
+
+
 class Backend(Protocol):
     """Runs jobs; results come in the order of the jobs."""
 
     workers: int
 
+    def submit(self, what: str, jobs: Any) -> Results:
+        """Begin jobs of the worker's method `what`; calling what is returned waits for their results."""
+
     @property
     def facts(self) -> dict[str, Any]:
         """What there is to say of how they ran, for the file beside a record."""
+        return {}
 
     def map(self, what: str, jobs: Any) -> list[Any]:
         """Results of the worker's method `what`."""
+        return self.submit(what, jobs)()
 
     def close(self) -> None:
         """End worker processes."""
