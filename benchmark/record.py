@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field, model_validator
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.files import write_atomic
@@ -162,6 +163,12 @@ class Record(Strict):
         object.__setattr__(self, "result_sha256", found)
         return self
 
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def record_sha256(self) -> str:
+        """Hash of the canonical record without this line, which `read` checks and strips."""
+        return sha256(self.model_dump(mode="json", by_alias=True, exclude={"record_sha256"}))
+
     @property
     def path(self) -> Path:
         """Where the record belongs, relative to the folder of results."""
@@ -201,15 +208,35 @@ def write(record: Record, run: Mapping[str, Any], target: Path) -> None:
 
 
 def read(path: Path) -> Record:
-    """The record in a file; BenchmarkError names every fault of a damaged one."""
+    """The record in a file; BenchmarkError says what is wrong with a damaged one: truncated, changed, of a version."""
     hint = "restore the file from git, or delete it to run the cell anew"
     try:
-        return Record.model_validate_json(path.read_bytes())
+        return _parsed(path.read_bytes())
     except OSError as error:
         raise BenchmarkError(f"cannot be read ({error.strerror})", where=str(path), hint=hint, user=False) from None
+    except ValueError as error:
+        raise BenchmarkError(f"not a record: {error}", where=str(path), hint=hint, user=False) from None
+
+
+def _parsed(data: bytes) -> Record:
+    """A record from the bytes of its file; ValueError says what is wrong with them."""
+    before, *seal = _SEAL.split(data, 1)
+    if not data.endswith(b"}\n" if seal else (b"}", b"}\n")):
+        raise ValueError("it is truncated, its end is missing")
+    content = b"".join([before, *seal[1:]])
+    if seal and hashlib.sha256(content).hexdigest() != seal[0].decode():
+        raise ValueError("its bytes have changed, its checksum does not match")
+    try:
+        return Record.model_validate_json(content)
     except ValidationError as error:
-        faults = "; ".join(_fault(entry) for entry in error.errors()[:8])
-        raise BenchmarkError(f"not a record: {faults}", where=str(path), hint=hint, user=False) from None
+        faults = error.errors()
+        if [entry["loc"] for entry in faults] == [("schema",)]:
+            found = faults[0]["input"]
+            raise ValueError(f"it is of schema version {found}, this fedbench reads version {SCHEMA}") from None
+        raise ValueError("; ".join(_fault(entry) for entry in faults[:8])) from None
+
+
+_SEAL = re.compile(rb'^ "record_sha256": "([0-9a-f]{64})",\n', re.MULTILINE)
 
 
 def _fault(entry: Any) -> str:

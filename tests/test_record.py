@@ -21,11 +21,12 @@ def test_a_record_survives_its_file_byte_for_byte(tmp_path: Path) -> None:
     assert record.canonical(found).encode() == path.read_bytes()
 
 
-def test_what_a_method_reports_is_kept_and_leaves_no_trace_elsewhere() -> None:
+def test_what_a_method_reports_is_kept_and_leaves_no_trace_elsewhere(tmp_path: Path) -> None:
     assert '"reported"' not in record.canonical(make("fedavg", 0))
     told = make("fl_faug", 0, result={**result(0.5), "reported": {"leakage": 0.25}})
     assert told.result is not None and told.result.reported == {"leakage": 0.25}
-    assert record.Record.model_validate_json(record.canonical(told)) == told
+    write(tmp_path, told)
+    assert record.read(tmp_path / told.path) == told
     with pytest.raises(ValueError, match="finite number"):
         make("fl_faug", 0, result={**result(0.5), "reported": {"leakage": float("inf")}})
 
@@ -55,11 +56,35 @@ def test_the_hash_covers_the_result_alone() -> None:
 )
 def test_a_wrong_field_is_named(tmp_path: Path, field: str, value: object, words: str) -> None:
     content = json.loads(record.canonical(make("fedavg", 0))) | {field: value}
+    del content["record_sha256"]
     path = tmp_path / "0.json"
     path.write_text(json.dumps(content))
     with pytest.raises(BenchmarkError, match=words) as caught:
         record.read(path)
     assert not caught.value.user and "restore" in caught.value.hint
+
+
+def test_every_byte_of_a_record_is_covered_and_damage_is_told_apart(tmp_path: Path) -> None:
+    write(tmp_path, made := make("fedavg", 0))
+    path = tmp_path / made.path
+    whole = path.read_bytes()
+    damages = {
+        whole.replace(b'"rounds": 30', b'"rounds": 31'): "its bytes have changed",
+        whole.replace(b"record_sha256", b"record_sha257"): "record_sha257: Extra inputs",
+        whole[:-1]: "it is truncated", whole[:100]: "it is truncated", b"": "it is truncated",
+        _sealed(whole.replace(b'"schema": 1', b'"schema": 2')): "it is of schema version 2, this fedbench reads",
+    }  # fmt: skip
+    for content, words in damages.items():
+        path.write_bytes(content)
+        with pytest.raises(BenchmarkError, match=f"not a record: {words}"):
+            record.read(path)
+
+
+def _sealed(data: bytes) -> bytes:
+    """A record with the checksum of what it holds."""
+    content = json.loads(data)
+    del content["record_sha256"]
+    return record.canonical(content | {"record_sha256": record.sha256(content)}).encode()
 
 
 def test_numbers_must_be_finite_and_parts_must_add_up() -> None:
@@ -83,12 +108,12 @@ def test_a_record_without_a_result_says_why() -> None:
 def test_damaged_and_misplaced_files_are_entries_with_a_reason(tmp_path: Path) -> None:
     results = shelf(tmp_path)
     home = results / "digits-shards" / "fedavg"
-    (home / "1.json").write_text("{")
+    (home / "1.json").write_text("{}")
     (home / "7.json").write_bytes((home / "0.json").read_bytes())
     (home / "notes.json").write_text("{}")  # no seed, no record
     reasons = {entry.path.name: entry.reason for entry in record.read_all(results) if entry.reason}
     assert reasons.keys() == {"1.json", "7.json"}
-    assert "JSON" in reasons["1.json"] and "digits-shards/fedavg/0.json" in reasons["7.json"]
+    assert "schema: Field required" in reasons["1.json"] and "digits-shards/fedavg/0.json" in reasons["7.json"]
 
 
 def test_a_full_disk_leaves_the_old_record(tmp_path: Path) -> None:
