@@ -30,7 +30,8 @@ Mean ± half the 95 % t interval over seeds, at least {SEEDS}. Accuracy is of th
 *last five* is the mean of the last five evaluations. F is the mean over classes of the best accuracy before the end
 minus the final one. MB (1e6 bytes) are measured payload of all clients over the whole run. Rounds and MB to a target
 count until an evaluation first exceeds it. Δ is the difference to FedAvg in points of accuracy over the same seeds, p
-its paired t test; models that are judged differently are not compared."""
+its paired t test; models that are judged differently are not compared. Settings: *tuned* on validation data by
+`fedbench tune`, *set by the task*, or the method's *defaults*."""
 
 
 def write_table(results: Path, task: str) -> None:
@@ -152,8 +153,9 @@ def _rows(task: Task, frame: DataFrame, extra: list[str]) -> str:
         spread = [_spread(row, name) for name in HEADERS]
         p = "" if _empty(row["p"]) else "<0.0001" if row["p"] < 1e-4 else f"{row['p']:.4f}"
         rows.append([row["method"], *spread, *(_goal(row, goal) for goal in goals), _spread(row, "difference"), p,
-                     row["judged"], str(row["seeds"]), *(_cell(row[name]) for name in extra)])  # fmt: skip
-    return _markdown([*headers, "Δ", "p", "Judged", "n", *(name.capitalize() for name in extra)], rows)
+                     row["judged"], row["settings"], str(row["seeds"]),
+                     *(_cell(row[name]) for name in extra)])  # fmt: skip
+    return _markdown([*headers, "Δ", "p", "Judged", "Settings", "n", *(name.capitalize() for name in extra)], rows)
 
 
 def _spread(row: Any, name: str) -> str:

@@ -1,22 +1,21 @@
-"""Many cells at once: one-thread worker processes, results in finishing order; a cell that fails costs only itself."""
+"""Many jobs at once: one-thread worker processes, results in finishing order; a job that fails costs only itself."""
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import shutil
 import signal
 import time
 from collections import Counter, deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from math import inf
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchmark import catalog, record
+from benchmark import catalog, claims, record
 from benchmark import cell as cells_
 from benchmark.board import TRACKS
 from benchmark.cell import Cell
@@ -28,11 +27,14 @@ from benchmark.pipeline import wanted
 from benchmark.progress import Lines, Outcome, label
 from benchmark.record import Record
 from benchmark.suite import Method, Suite, datasets
+from benchmark.tune import Tuned, Tuning, read, share, stale
 
 if TYPE_CHECKING:
     from benchmark.core.task import Task
 
 Tier = Literal["quick", "lite", "paper"]
+Job = Cell | Tuning
+Pair = tuple[str, str]  # task and method
 
 
 def current(results: Path) -> Suite:
@@ -43,86 +45,94 @@ def current(results: Path) -> Suite:
 
 def plan(
     suite: Suite, *, tiers: Collection[str] = (), tasks: Collection[str] = (), methods: Collection[str] = (),
-    seeds: Collection[int] = (),
-) -> list[Cell]:  # fmt: skip
+    seeds: Collection[int] = (), tune: bool = False, cost: Callable[[Pair], float] = lambda pair: 1.0,
+) -> list[Job]:  # fmt: skip
     """Cells without a standing record, worth most first; an empty filter lets everything through.
 
-    Among cells of equal worth every method has its turn before any has its second.
+    Among cells of equal worth every method has its turn before any has its second; a paper's cells stand in the order
+    of the claims that they answer per hour.
+    tune: before its first cell on a lite task, a method is tuned there if it is not yet
+    cost: seconds of a cell
     """
-    found, turns = [], Counter[tuple[str, str]]()
+    found, turns = [], Counter[Pair]()
+    answers = claims.answers(suite, claims.load(suite.results / "claims.yaml"))
     for task in sorted(suite.tasks.values(), key=lambda task: (TRACKS.index(task.track), task.name)):
         if (tasks and task.name not in tasks) or (tiers and task.tier not in tiers):
             continue
-        for method, missing in wanted(suite, task.name).items():
+        for method, jobs in _jobs(suite, task, tune).items():
             if methods and method not in methods:
                 continue
-            turn = turns[task.tier, method]
+            turn, pair = float(turns[task.tier, method]), (task.name, method)
             turns[task.tier, method] += 1
-            for seed in missing:
-                if not seeds or seed in seeds:
-                    found.append(
-                        (_worth(task, seed), task.seeds.index(seed), turn, method, Cell(task.name, method, seed))
-                    )
-    return [cell for *_, cell in sorted(found, key=lambda entry: entry[:4])]
+            if task.tier == "paper":
+                turn = -answers.get(pair, 0.0) / cost(pair)
+            found += [(_rank(task, job, turn), job) for job in jobs if not seeds or job.seed in (None, *seeds)]
+    return [job for _, job in sorted(found, key=lambda entry: entry[0])]
 
 
-def _worth(task: Task, seed: int) -> int:
-    """Rank: the quick suite, then first seeds of the lite tier, of papers, further seeds in the same order."""
+def _jobs(suite: Suite, task: Task, tune: bool) -> dict[str, list[Job]]:
+    """What there is to do on a task, by method."""
+    jobs: dict[str, list[Job]] = {
+        method: [Cell(task.name, method, seed) for seed in seeds] for method, seeds in wanted(suite, task.name).items()
+    }  # fmt: skip
+    for method in untuned(suite, task) if tune and task.tier == "lite" else []:
+        jobs[method] = [Tuning(task.name, method), *jobs.get(method, [])]
+    return dict(sorted(jobs.items()))
+
+
+def untuned(suite: Suite, task: Task) -> list[str]:
+    """Methods that can run a task and whose tuning there is missing or no longer stands."""
+    places = {name: Tuning(task.name, name).place(suite.results) for name in sorted(suite.methods)}
+    return [
+        name for name, place in places.items() if suite.unfit(task.name, name) is None
+        and not (place.exists() and not stale(read(place), task, suite.methods[name].sha256))
+    ]  # fmt: skip
+
+
+def _rank(task: Task, job: Job, turn: float) -> tuple[int, int, float, bool, str]:
+    """Sorts jobs by worth: the quick suite, then first seeds of the lite tier, of papers, further seeds alike.
+
+    A method's tuning comes before its cells.
+    """
+    seed = task.seeds[0] if job.seed is None else job.seed
     first = seed == task.seeds[0]
-    return {"quick": 0, "lite": 1 if first else 3, "paper": 2 if first else 4}[task.tier]
+    worth = {"quick": 0, "lite": 1 if first else 3, "paper": 2 if first else 4}[task.tier]
+    return worth, task.seeds.index(seed), turn, isinstance(job, Cell), job.algorithm
 
 
-def at_hand(cells: Sequence[Cell], suite: Suite) -> tuple[list[Cell], dict[str, str]]:
-    """Cells whose data can be read, decoding what is not cached yet, and per dataset why the others must wait."""
-    needed = {cell.task: datasets(suite.tasks[cell.task]) for cell in cells}
+def costs(jobs: Sequence[Job], suite: Suite, cost: Callable[[Pair], float]) -> dict[str, float]:
+    """Expected core-seconds of each job by its label; cost: those of a cell by task and method."""
+    parts = [share(suite.tasks[job.task]) if isinstance(job, Tuning) else 1.0 for job in jobs]
+    return {label(job): part * cost((job.task, job.algorithm)) for job, part in zip(jobs, parts, strict=True)}
+
+
+def at_hand(jobs: Sequence[Job], suite: Suite) -> tuple[list[Job], dict[str, str]]:
+    """Jobs whose data can be read, decoding what is not cached yet, and per dataset why the others must wait."""
+    needed = {job.task: datasets(suite.tasks[job.task]) for job in jobs}
     lacking = {}
     for name in sorted({name for names in needed.values() for name in names}):
         try:
             load(name)
         except BenchmarkError as error:
             lacking[name] = str(error)
-    return [cell for cell in cells if not lacking.keys() & needed[cell.task]], lacking
+    return [job for job in jobs if not lacking.keys() & needed[job.task]], lacking
 
 
-def measured(results: Path) -> dict[tuple[str, str], float]:
-    """Core-seconds of a cell by task and method, the mean over the seeds that were run."""
-    found: dict[tuple[str, str], list[float]] = {}
-    for path in results.glob("*/*/*.run.json"):
-        try:
-            run = json.loads(path.read_bytes())
-            found.setdefault((path.parts[-3], path.parts[-2]), []).append(float(run["seconds"]) * int(run["workers"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # a damaged note on a run's speed costs an estimate, nothing else
-    return {pair: sum(values) / len(values) for pair, values in found.items()}
+def run(jobs: Sequence[Job], results: Path, workers: int, view: Lines, seconds: float = inf) -> list[Outcome]:
+    """Do jobs of the suite in this order on long-lived worker processes; outcomes in finishing order.
 
-
-def costs(cells: Sequence[Cell], known: Mapping[tuple[str, str], float]) -> dict[str, float]:
-    """Expected core-seconds by label: as measured for task and method, else the mean of the task, of all, or 1."""
-    everything = _mean(list(known.values()), 1.0)
-    tasks = {cell.task for cell in cells}
-    of_task = {name: _mean([s for (task, _), s in known.items() if task == name], everything) for name in tasks}
-    return {label(cell): known.get((cell.task, cell.algorithm), of_task[cell.task]) for cell in cells}
-
-
-def _mean(values: Sequence[float], otherwise: float) -> float:
-    return sum(values) / len(values) if values else otherwise
-
-
-def run(cells: Sequence[Cell], results: Path, workers: int, view: Lines, seconds: float = inf) -> list[Outcome]:
-    """Run cells of the suite in this order on long-lived worker processes; outcomes in finishing order.
-
-    seconds: after these no cell begins any more; those that run are finished
-    However this function ends, no process of it is left behind.
+    seconds: after these no job begins any more; those that run are finished
+    A cell waits for its method's tuning on its task. However this function ends, no process of it is left behind.
     """
-    waiting, outcomes = deque(cells), []
+    waiting, outcomes = deque(jobs), []
     deadline = time.monotonic() + seconds
     crew: dict[Connection, _Hand] = {}
     try:
         while waiting or crew:
-            while waiting and len(crew) < workers:
+            while len(crew) < workers and (job := _next(waiting, crew)):
                 hand = _Hand(results)
                 crew[hand.pipe] = hand
-                view.begin(hand.take(waiting.popleft()))
+                view.begin(hand.take(job))
             for pipe in wait(list(crew)):
                 hand = crew[pipe]  # type: ignore[index]
                 outcome = hand.listen(view)
@@ -130,16 +140,26 @@ def run(cells: Sequence[Cell], results: Path, workers: int, view: Lines, seconds
                     continue
                 outcomes.append(outcome)
                 view.end(outcome)
+                hand.job = None
                 if time.monotonic() > deadline:
                     waiting.clear()
-                if waiting and hand.process.is_alive():
-                    view.begin(hand.take(waiting.popleft()))
+                if hand.process.is_alive() and (job := _next(waiting, crew)):
+                    view.begin(hand.take(job))
                 else:
                     crew.pop(hand.pipe).dismiss()
     finally:
         for hand in crew.values():
             hand.dismiss()
     return outcomes
+
+
+def _next(waiting: deque[Job], crew: Mapping[Connection, _Hand]) -> Job | None:
+    """Take the first job that need not wait for a tuning."""
+    tuning = {(hand.job.task, hand.job.algorithm) for hand in crew.values() if isinstance(hand.job, Tuning)}
+    job = next((job for job in waiting if (job.task, job.algorithm) not in tuning), None)
+    if job:
+        waiting.remove(job)
+    return job
 
 
 def agreement(mine: Path, theirs: Path) -> str:
@@ -159,7 +179,7 @@ def agreement(mine: Path, theirs: Path) -> str:
 
 
 class _Hand:
-    """A worker process and the cell it is at."""
+    """A worker process and the job it is at."""
 
     def __init__(self, results: Path) -> None:
         os.environ["OMP_NUM_THREADS"] = "1"  # inherited: every library in a worker keeps to one thread
@@ -172,18 +192,18 @@ class _Hand:
         finally:
             signal.signal(signal.SIGINT, before)
         theirs.close()
-        self.cell: Cell | None = None
+        self.job: Job | None = None
         self.started = 0.0
 
-    def take(self, cell: Cell) -> Cell:
-        """Begin a cell."""
-        self.cell, self.started = cell, time.monotonic()
-        self.pipe.send(cell)
-        return cell
+    def take(self, job: Job) -> Job:
+        """Begin a job."""
+        self.job, self.started = job, time.monotonic()
+        self.pipe.send(job)
+        return job
 
     def listen(self, view: Lines) -> Outcome | None:
-        """Read one message; the outcome if it ends the cell."""
-        assert self.cell is not None
+        """Read one message; the outcome if it ends the job."""
+        assert self.job is not None
         try:
             kind, content = self.pipe.recv()
         except (EOFError, ConnectionError):
@@ -191,12 +211,12 @@ class _Hand:
             code = self.process.exitcode
             kind, content = "failed", f"its process ended unexpectedly (exit code {code}; out of memory?)"
         if kind == "round":
-            view.round(self.cell, content)
+            view.round(self.job, content)
             return None
         seconds = time.monotonic() - self.started
         if kind == "failed":
-            return Outcome(self.cell, None, seconds, content)
-        return Outcome(self.cell, content, seconds)
+            return Outcome(self.job, None, seconds, content)
+        return Outcome(self.job, content, seconds)
 
     def dismiss(self) -> None:
         """End the process, now: what it had finished is on disk."""
@@ -206,7 +226,7 @@ class _Hand:
 
 
 def _work(pipe: Connection, results: Path) -> None:
-    """A worker's life: cells come through the pipe, rounds and outcomes go back; it ends with its parent."""
+    """A worker's life: jobs come through the pipe, rounds and outcomes go back; it ends with its parent."""
     try:
         while True:
             pipe.send(_one(pipe.recv(), results, lambda event: pipe.send(("round", event))))
@@ -214,10 +234,12 @@ def _work(pipe: Connection, results: Path) -> None:
         return
 
 
-def _one(cell: Cell, results: Path, observer: Any) -> tuple[str, Record | str]:
+def _one(job: Job, results: Path, observer: Any) -> tuple[str, Record | Tuned | str]:
     try:
-        make_way(cell, results)
-        return "done", cells_.run(cell, results, observer=observer)
+        if isinstance(job, Tuning):
+            return "done", job.run(results, observer=observer)
+        make_way(job, results)
+        return "done", cells_.run(job, results, observer=observer)
     except ConnectionError:
         raise
     except Exception as error:

@@ -37,7 +37,7 @@ class Cell:
     """What to run.
 
     task, algorithm: names, or paths of a .yaml and a .py file
-    settings: hyper-parameters that replace the task's and the method's own
+    settings: hyper-parameters, and `train.lr`, that replace the task's and the method's own
     rounds, precision: departures from the task; None keeps its values
     backend, device, graphs: "loop" on the CPU, or "stacked" clients on a torch device, there also as CUDA graphs
     """
@@ -51,6 +51,11 @@ class Cell:
     backend: Literal["loop", "stacked"] = "loop"
     device: str = "cpu"
     graphs: bool = False
+
+    @property
+    def what(self) -> str:
+        """Which of the runs of its task and method this one is."""
+        return f"seed {self.seed}"
 
     @property
     def departures(self) -> list[str]:
@@ -79,7 +84,8 @@ class Cell:
         """Check everything that can be checked without data; raises BenchmarkError."""
         task = tasks.load(self.task)
         path = catalog.find(self.algorithm)
-        settings = {**task.methods.get(path.stem, {}), **self.settings}
+        settings = {**task.settings(path.stem), **self.settings}
+        rate = settings.pop(tasks.RATE, None)
         algorithm = catalog.make(self.algorithm, settings)
         if self.seed < 0:
             raise BenchmarkError(f"seed {self.seed} is negative", hint="choose a seed of at least 0")
@@ -97,12 +103,21 @@ class Cell:
                                  hint=f"tasks that fit: {', '.join(fits) or 'none'}")  # fmt: skip
         changes: dict[str, Any] = {"rounds": self.rounds, "precision": self.precision}
         changed = task.model_copy(update={name: value for name, value in changes.items() if value is not None})
-        return Prepared(changed, task.sha256, path, algorithm, self.seed, self.backend)
+        if rate is not None:
+            changed = _at_rate(changed, rate)
+        return Prepared(changed, task.sha256, path, algorithm, self.seed, self.backend, rate is not None)
+
+
+def _at_rate(task: tasks.Task, rate: Any) -> tasks.Task:
+    try:
+        return task.at_rate(rate)
+    except ValueError:
+        raise BenchmarkError(f"{tasks.RATE} is {rate}", hint="choose a finite number above 0") from None
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A cell that can run; task_sha256 is of the task as its file has it."""
+    """A cell that can run; task_sha256 is of the task as its file has it, rated: not at the task's learning rate."""
 
     task: tasks.Task
     task_sha256: str
@@ -110,11 +125,17 @@ class Prepared:
     algorithm: Algorithm
     seed: int
     backend: Literal["loop", "stacked"] = "loop"
+    rated: bool = False
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """All hyper-parameters of the method, defaults included."""
+        return {name: getattr(self.algorithm, name) for name in sorted(entry.name for entry in fields(self.algorithm))}
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All hyper-parameters, defaults included."""
-        return {name: getattr(self.algorithm, name) for name in sorted(entry.name for entry in fields(self.algorithm))}
+        """The method's fields, and the learning rate where it is not the task's."""
+        return self.fields | ({tasks.RATE: self.task.train.optimiser.lr} if self.rated else {})
 
     @property
     def identity(self) -> str:
@@ -163,7 +184,7 @@ def _execute(
     from benchmark.core.federation import Federation
 
     rebuild = partial(Federation.open, ready.task, ready.seed, verify=False)
-    setting = Setting(rebuild, partial(catalog.make, str(ready.path), ready.settings), ready.task.precision)
+    setting = Setting(rebuild, partial(catalog.make, str(ready.path), ready.fields), ready.task.precision)
     backend = _backend(cell, setting, federation, workers)
     try:
         run_ = Run(federation, ready.algorithm, backend, folder, ready.identity, observer)

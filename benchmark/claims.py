@@ -129,6 +129,17 @@ def methods_on(sources: list[Source], task: str) -> set[str]:
     return {name for source in sources for claim in source.claims if task in claim.tasks for name in claim.methods}
 
 
+def answers(suite: Suite, sources: list[Source]) -> dict[tuple[str, str], float]:
+    """Claims that a cell helps to answer, by task and method: each counts by its share of the cells still missing."""
+    found: dict[tuple[str, str], float] = {}
+    for claim in [claim for source in sources for claim in source.claims]:
+        pairs = [(task, method) for task in claim.tasks for method in claim.methods]
+        missing = [pair for pair in pairs if not suite.standing(*pair)]
+        for pair in pairs:
+            found[pair] = found.get(pair, 0.0) + 1 / max(1, len(missing))
+    return found
+
+
 def evaluate(suite: Suite, sources: list[Source]) -> list[Finding]:
     """All findings, in the order of the file."""
     known = {claim.id: claim for source in sources for claim in source.claims}

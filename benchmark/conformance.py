@@ -28,7 +28,8 @@ from benchmark.core.errors import BenchmarkError, Diverged
 from benchmark.core.federation import Federation, Ingredients, Rows
 from benchmark.core.judge import JUDGES
 from benchmark.core.keys import Key
-from benchmark.core.task import Iid, Optimiser, ProbeSpec, Task, Train
+from benchmark.core.splits import Iid
+from benchmark.core.task import Optimiser, ProbeSpec, Task, Train
 from benchmark.core.tree import Tree
 from benchmark.watch import Refused, Watched, state, under_way
 

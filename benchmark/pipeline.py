@@ -61,12 +61,12 @@ def _fill(folder: Path, made: dict[str, Any]) -> None:
 def protocol(results: Path, name: str) -> dict[str, Any]:
     """results/<task>/protocol.json: what a number of the task depends on, and the values tuned for each method."""
     task, cells = tasks.load(name), _listed(results, name)
-    methods = sorted({cell["method"] for cell in cells.values()} | task.methods.keys())
+    methods = sorted({cell["method"] for cell in cells.values()} | task.methods.keys() | task.tuned.keys())
     seeds = sorted({*task.seeds, *(cell["seed"] for cell in cells.values())})
     rows = [seeds, {field: task.protocol.get(field) for field in SPLIT_FIELDS}]
     return {
         "protocol": task.protocol, "sha256": task.sha256, "seeds": seeds, "split_sha256": record.sha256(rows),
-        "settings": {method: task.methods.get(method, {}) for method in methods},
+        "settings": {method: task.settings(method) for method in methods},
     }  # fmt: skip
 
 
@@ -136,9 +136,10 @@ def _pipeline(task: Task, cells: dict[str, dict[str, Any]]) -> dict[str, Any]:
         return {"stages": {"open": opening}}
     facts, split = f"{home}/protocol.json", f"{home}/split.json"
     records = [f"{home}/{cell['method']}/{cell['seed']}.json" for cell in cells.values()]
+    tuning = [f"{home}/tuning"] if task.tuned else []
     code = [f"benchmark/{module}.py" for module in TABLE_CODE]
     stages = {
-        "protocol": _stage(f"protocol {name}", [setting, f"{home}/cells.yaml"], out=facts),
+        "protocol": _stage(f"protocol {name}", [setting, f"{home}/cells.yaml", *tuning], out=facts),
         "split": _stage(f"split {name}", data, [{facts: ["split_sha256"]}], split),
         "cell": {"foreach": "${cells}", "do": {
             "wdir": "../..",

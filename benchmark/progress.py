@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from benchmark.tune import Tuned, Tuning
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -20,17 +22,17 @@ MEGABYTE = 1e6
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a cell ended: its record, or why there is none; seconds it took here."""
+    """How a cell or a tuning ended: its record, or why there is none; seconds it took here."""
 
-    cell: Cell
-    record: Record | None
+    cell: Cell | Tuning
+    record: Record | Tuned | None
     seconds: float
     error: str = ""
 
 
-def label(cell: Cell) -> str:
-    """A cell in words."""
-    return f"{Path(cell.task).stem} {Path(cell.algorithm).stem} seed {cell.seed}"
+def label(cell: Cell | Tuning) -> str:
+    """A cell or a tuning in words."""
+    return f"{Path(cell.task).stem} {Path(cell.algorithm).stem} {cell.what}"
 
 
 def spell(seconds: float | None) -> str:
@@ -44,10 +46,12 @@ def spell(seconds: float | None) -> str:
 
 
 def outcome_text(outcome: Outcome) -> str:
-    """How a cell ended, without its name."""
+    """How a cell or a tuning ended, without its name."""
     record = outcome.record
     if record is None:
         return f"FAILED: {outcome.error}"
+    if isinstance(record, Tuned):
+        return f"{record.summary}, {outcome.seconds:.1f} s"
     if record.result is None:
         return f"{record.status}: {record.reason}"
     result = record.result
@@ -75,11 +79,11 @@ class Lines:
     ) -> None:
         """Nothing to put away."""
 
-    def begin(self, cell: Cell) -> None:
+    def begin(self, cell: Cell | Tuning) -> None:
         """A worker takes a cell."""
         self.shares[label(cell)] = 0.0
 
-    def round(self, cell: Cell, event: Mapping[str, Any]) -> None:
+    def round(self, cell: Cell | Tuning, event: Mapping[str, Any]) -> None:
         """A round of a running cell is over."""
         self.shares[label(cell)] = event["round"] / event["rounds"]
 
@@ -128,13 +132,13 @@ class Bars(Lines):
     ) -> None:
         self.progress.stop()
 
-    def begin(self, cell: Cell) -> None:
+    def begin(self, cell: Cell | Tuning) -> None:
         super().begin(cell)
         name = label(cell)
         self.begun[name] = time.monotonic()
         self.bars[name] = self.progress.add_task(name, total=1.0, state="starts")
 
-    def round(self, cell: Cell, event: Mapping[str, Any]) -> None:
+    def round(self, cell: Cell | Tuning, event: Mapping[str, Any]) -> None:
         super().round(cell, event)
         name = label(cell)
         share = self.shares[name]

@@ -170,7 +170,7 @@ def _versions(made: Record) -> list[str]:
 def _settings(method: Method, task: Task) -> dict[str, Any]:
     """The hyper-parameters that a method has on a task."""
     defaults = {name: field.get("default") for name, field in method.fields.items()}
-    return defaults | task.methods.get(method.name, {})
+    return defaults | task.settings(method.name)
 
 
 def _other_data(made: Record) -> bool:

@@ -62,7 +62,13 @@ def _row(task: Task, method: str, marks: list[str], group: list[Record], referen
     row |= _difference(method, done, [] if stale else reference)
     for target in task.targets:
         row |= _effort(target, done)
-    return row | {name: getattr(group[0], name) for name in ("judged", "precision", "backend")}
+    row |= {name: getattr(group[0], name) for name in ("judged", "precision", "backend")}
+    return row | {"settings": _settings(task, method)}
+
+
+def _settings(task: Task, method: str) -> str:
+    """Where a method's values on a task come from."""
+    return "tuned" if method in task.tuned else "set by the task" if method in task.methods else "defaults"
 
 
 def _shortfall(group: Sequence[Record], done: int) -> list[str]:

@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
-from benchmark import board, catalog, pipeline
+from benchmark import board, catalog, pipeline, tune
 from benchmark.core.data.manifest import manifest
+from benchmark.core.errors import BenchmarkError
 from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.suite import Suite
 
@@ -19,7 +20,7 @@ Check = Callable[[Path, Suite], Iterator[str]]
 
 def verify(root: Path) -> list[str]:
     """Findings as sentences, [] if all is well. root: the repository."""
-    return _findings(root, (_records, _methods, _datasets, _pipelines, _parameters, _board))
+    return _findings(root, (_records, _tunings, _methods, _datasets, _pipelines, _parameters, _board))
 
 
 def sound(root: Path) -> list[str]:
@@ -43,6 +44,21 @@ def _records(root: Path, suite: Suite) -> Iterator[str]:
             yield f"{path}: {mark}; `fedbench campaign` runs the cell anew"
         if not entry.path.with_suffix(".run.json").exists():
             yield f"{path}: how it was obtained is lost; restore {entry.path.stem}.run.json from git"
+
+
+def _tunings(root: Path, suite: Suite) -> Iterator[str]:
+    """Every chosen value is the best point of a tuning of this task and method as they are."""
+    for path in sorted((root / "results").glob("*/tuning/*.json")):
+        name, task, method = path.relative_to(root).as_posix(), path.parts[-3], path.stem
+        try:
+            made = tune.read(path)
+        except BenchmarkError as error:
+            yield f"{name}: {error.message}"
+            continue
+        if (made.task, made.algorithm) != (task, method) or task not in suite.tasks or method not in suite.methods:
+            yield f"{name}: belongs to {made.task} and {made.algorithm}, which are not here; delete it"
+        elif reason := tune.stale(made, suite.tasks[task], suite.methods[method].sha256):
+            yield f"{name}: {reason}; `fedbench tune {method} --task {task}`"
 
 
 def _methods(root: Path, suite: Suite) -> Iterator[str]:

@@ -39,7 +39,7 @@ def make(algorithm: str, seed: int, accuracy: float | None = 0.5, task: str = TA
     content: dict[str, Any] = {
         "schema": 1, "protocol": PROTOCOL, "engine": ENGINE, "task": task, "algorithm": algorithm, "seed": seed,
         "track": setting.track, "status": "ok" if measured else "diverged", "reason": "" if measured else "loss is nan",
-        "settings": {}, "departures": [],
+        "settings": setting.settings(algorithm), "departures": [],
         "hashes": {"task": setting.sha256, "algorithm": HASH, "data": {setting.dataset: fingerprints}, "split": HASH},
         "backend": "loop", "precision": "fp32", "judged": "common", "rounds": setting.rounds, "result": measured,
     }  # fmt: skip

@@ -17,7 +17,8 @@ from benchmark.core.engine import Run
 from benchmark.core.federation import Federation, Ingredients, Rows
 from benchmark.core.keys import Key
 from benchmark.core.ledger import Ledger
-from benchmark.core.task import Iid, Optimiser, Task, Train
+from benchmark.core.splits import Iid
+from benchmark.core.task import Optimiser, Task, Train
 from benchmark.core.tree import Tree
 
 SHAPE = (1, 4, 4)

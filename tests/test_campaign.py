@@ -21,6 +21,7 @@ from benchmark.cell import Cell
 from benchmark.core import task as tasks
 from benchmark.progress import Lines, label
 from benchmark.suite import Method, Suite
+from benchmark.tune import Tuning
 
 TASK = "digits-shards"
 
@@ -63,20 +64,34 @@ def test_filters_leave_what_they_name(tmp_path: Path) -> None:
     assert campaign.plan(suite, tiers=["lite"], tasks=[TASK]) == []
 
 
-def test_costs_come_from_measured_seconds(tmp_path: Path) -> None:
-    runs = {"a/fedavg/0": (10, 2), "a/fedavg/1": (30, 1), "a/fedntd/0": (60, 1), "b/fedavg/0": (5, 1)}
-    for place, (seconds, workers) in runs.items():
-        path = tmp_path / f"{place}.run.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"seconds": seconds, "workers": workers}))
-    (tmp_path / "a/fedntd/1.run.json").write_text("{")
-    known = campaign.measured(tmp_path)
-    # a: fedavg (10 * 2 + 30) / 2 = 25, fedntd 60; b: fedavg 5
-    assert known == {("a", "fedavg"): 25, ("a", "fedntd"): 60, ("b", "fedavg"): 5}
-    cells = [Cell("a", "fedavg", 7), Cell("a", "moon"), Cell("c", "fedavg")]
-    # moon on a takes the mean of a, (25 + 60) / 2; everything on c the mean of all, 90 / 3.
-    assert list(campaign.costs(cells, known).values()) == [25, 42.5, 30]
-    assert list(campaign.costs(cells, {}).values()) == [1, 1, 1]
+def test_a_tuning_costs_what_its_points_have_of_a_cell_s_rounds(tmp_path: Path) -> None:
+    suite = shelf(tmp_path, "fmnist-shards")
+    jobs = campaign.plan(suite, methods=["fedntd"], tune=True)
+    assert jobs == [Tuning("fmnist-shards", "fedntd"), *(Cell("fmnist-shards", "fedntd", seed) for seed in range(3))]
+    # 30 rounds: six points of 7
+    assert list(campaign.costs(jobs, suite, lambda pair: 10.0).values()) == [14, 10, 10, 10]
+
+
+def test_a_tuning_comes_before_the_first_cell_on_its_task_and_no_later(tmp_path: Path) -> None:
+    suite = shelf(tmp_path, "fmnist-shards", TASK)
+    order = [(job.task, job.algorithm, job.what) for job in campaign.plan(suite, tune=True)]
+    assert order[6:10] == [
+        ("fmnist-shards", method, what) for what in ("tuning", "seed 0") for method in ("fedavg", "fedntd")
+    ]  # six quick cells before, which nobody tunes
+    assert [what for *_, what in order[10:]] == ["seed 1"] * 2 + ["seed 2"] * 2
+
+
+def test_a_paper_s_cells_stand_in_the_order_of_claims_per_hour(tmp_path: Path) -> None:
+    first, second = "paper-fd-t1-mnist-m2", "paper-fd-t1-mnist-m4"
+    claims = [f"{{id: c{i}, tasks: [{first}], methods: [fedavg], value: 80.0}}" for i in range(2)]
+    claims += [f"{{id: d, tasks: [{second}], methods: [fedavg], value: 80.0}}"]
+    pair = f"{{id: e, kind: order, tasks: [{second}], methods: [fedntd, fedavg], statement: s}}"
+    source = "sources: [{paper: P, table: T, source: S, seen: true, claims: [%s]}]"
+    (tmp_path / "claims.yaml").write_text(source % ", ".join([*claims, pair]))
+    suite, seconds = shelf(tmp_path, first, second), {first: 10.0, second: 6.0}
+    order = [(job.task, job.algorithm) for job in campaign.plan(suite, seeds=[0], cost=lambda pair: seconds[pair[0]])]
+    # claims per second: FedAvg on m4 answers one and half of another in 6 s, on m2 two in 10 s, FedNTD half in 6 s
+    assert order == [(second, "fedavg"), (first, "fedavg"), (second, "fedntd")]
 
 
 def test_a_cell_that_fails_or_kills_its_process_costs_only_itself(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from benchmark.core.api import Phase
 from benchmark.core.data.partition import Drawn
 from benchmark.core.federation import Federation, Ingredients, Rows
 from benchmark.core.keys import Key
-from benchmark.core.task import Iid, Optimiser, Task, Train
+from benchmark.core.splits import Iid
+from benchmark.core.task import Optimiser, Task, Train
 
 PHASE = Phase("train", 1)
 SIDES = {"private": range(0, 40), "public": range(40, 50), "validation": range(50, 60), "test": range(60, 80)}

@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     ("cli",),
     ("campaign", "progress", "pipeline", "verify", "profile"),
-    ("board", "tables", "claims", "cell"),
+    ("board", "tables", "claims", "tune"),
+    ("cell", "costs"),
     ("suite", "stats", "catalog", "record", "conformance", "watch", "failures"),
     ("core.engine", "core.judge", "core.golden", "core.golden_losses"),
     ("core.backends",),
@@ -25,11 +26,13 @@ LAYERS = (
     ("core.federation", "core.checkpoint", "core.ledger"),
     ("core.task", "core.model", "core.nets", "core.data", "core.wire"),
     ("core.api", "core.ops"),
-    ("core.tree", "core.keys", "core.errors", "core.optim", "core.version", "core.files", "core.output"),
+    ("core.tree", "core.keys", "core.errors", "core.optim", "core.version", "core.files", "core.output", "core.splits"),
 )
 FOR_METHODS = {f"benchmark.core.{name}" for name in ("api", "ops", "tree", "keys", "optim")}
 LIBRARIES = {"__future__", "collections", "dataclasses", "functools", "itertools", "math", "torch", "typing"}
-WITHOUT_TORCH = ("board", "tables", "claims", "suite", "stats", "record", "failures", "progress", "campaign", "cli")
+WITHOUT_TORCH = (
+    "board", "tables", "claims", "costs", "tune", "suite", "stats", "record", "failures", "progress", "campaign", "cli",
+)  # fmt: skip
 READING = ("--help", "run --help", "board", "claims", "data status", "list tasks", "list datasets")
 
 

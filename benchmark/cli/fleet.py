@@ -1,24 +1,28 @@
-"""Commands on many cells: the quick suite as a whole, and the campaign that fills the boards."""
+"""Commands on many cells: the quick suite as a whole, the campaign that fills the boards, and the tuning before it."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from math import inf
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
-from benchmark.cli.shared import RESULTS, ROOT, Workers, cores, names, numbers
+from benchmark.cli.shared import RESULTS, ROOT, Workers, cores, names, numbers, show
 from benchmark.cli.tables import show_board
 from benchmark.core.errors import BenchmarkError
 
 if TYPE_CHECKING:
-    from benchmark.cell import Cell
+    from benchmark.campaign import Job
     from benchmark.progress import Outcome
     from benchmark.suite import Suite
 
 BENCH = ROOT / "bench"
+Cost = Callable[[tuple[str, str]], float]  # core-seconds of a cell by task and method
 Names = Annotated[str, typer.Option(metavar="A,B", help="Only these; default all that apply.")]
 Seeds = Annotated[str, typer.Option(metavar="0,1", help="Only these; default the task's.")]
 
@@ -27,6 +31,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command()(bench)
     app.command()(campaign)
+    app.command()(tune)
 
 
 def bench(
@@ -39,18 +44,21 @@ def bench(
     First seeds come first; a second call trains what is missing or has changed since.
     """
     from benchmark.campaign import current, plan
+    from benchmark.costs import expected, measured
 
     if fresh:
         shutil.rmtree(BENCH, ignore_errors=True)
     suite = current(BENCH)
     chosen = _filters(suite, methods, tasks, seeds)
-    outcomes = _train(plan(suite, tiers=["quick"], **chosen), suite, workers or cores(), minutes * 60)
+    cost = partial(expected, known=measured(RESULTS), work={})
+    outcomes = _train(plan(suite, tiers=["quick"], **chosen), suite, cost, workers or cores(), minutes * 60)
     _report(outcomes, chosen["tasks"])
 
 
 def campaign(
     tier: Annotated[list[str] | None, typer.Option(help="quick, lite or paper; may be repeated.")] = None,
     methods: Names = "", tasks: Names = "", seeds: Seeds = "", workers: Workers = None,
+    tune: Annotated[bool, typer.Option(help="Tune a method before its first cell on a lite task.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would run.")] = False,
 ) -> None:  # fmt: skip
     """Run every missing or outdated cell into results/, worth most first, until done or interrupted.
@@ -58,15 +66,51 @@ def campaign(
     The same command resumes. Nothing is committed.
     """
     from benchmark.campaign import current, plan
+    from benchmark.costs import expected, measured, work
 
     suite = current(RESULTS)
     chosen = _filters(suite, methods, tasks, seeds)
     tiers = names(",".join(tier or []), ["quick", "lite", "paper"], "tier")
-    cells = plan(suite, tiers=tiers, **chosen)
+    cost = partial(expected, known=measured(RESULTS), work=work(suite.tasks.values()))
+    jobs = plan(suite, tiers=tiers, tune=tune, cost=cost, **chosen)
     if dry_run:
-        _list(cells, workers or cores())
+        _list(jobs, suite, cost, workers or cores())
     else:
-        _fail_if_any(_train(cells, suite, workers or cores()))
+        _fail_if_any(_train(jobs, suite, cost, workers or cores()))
+
+
+def tune(
+    method: Annotated[str, typer.Argument(help="Name of a method.", metavar="METHOD")],
+    task: Annotated[str, typer.Option(help="Name of a task.")],
+    workers: Workers = None,
+    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write here, not into results/.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the points and what they cost.")] = False,
+) -> None:
+    """Choose a method's values on a task out of six declared points, by accuracy on validation data.
+
+    One seed, a quarter of the rounds. The task has the chosen values from then on, and records of other values are
+    outdated. The same command resumes.
+    """
+    from benchmark import tune as tuning
+    from benchmark.cell import Cell
+    from benchmark.core import task as tasks
+    from benchmark.costs import expected, measured, work
+    from benchmark.progress import Outcome, label, spell, watch
+
+    Cell(task, method).prepare()  # both exist and fit
+    setting, job = tasks.load(task), tuning.Tuning(task, method)
+    cost = tuning.share(setting) * expected((task, method), measured(RESULTS), work(map(tasks.load, tasks.names())))
+    print(f"{tuning.POINTS} points, {tuning.shortened(setting).rounds} of {setting.rounds} rounds each: "
+          f"about {spell(cost / (workers or cores()))}")  # fmt: skip
+    if dry_run:
+        show([{"point": tuning.spelled(point)} for point in tuning.grid(method, setting)], as_json=False)
+        return
+    started = time.monotonic()
+    with watch({label(job): 1.0}) as view:
+        view.begin(job)
+        made = job.run(out or RESULTS, workers=workers or cores(), observer=lambda event: view.round(job, event))
+        view.end(Outcome(job, made, time.monotonic() - started))
+    show(made.rows, as_json=False)
 
 
 class _Filters(TypedDict):
@@ -83,15 +127,15 @@ def _filters(suite: Suite, methods: str, tasks: str, seeds: str) -> _Filters:
     }
 
 
-def _train(cells: Sequence[Cell], suite: Suite, workers: int, seconds: float = inf) -> list[Outcome]:
+def _train(jobs: Sequence[Job], suite: Suite, cost: Cost, workers: int, seconds: float = inf) -> list[Outcome]:
     """Run what has its data at hand until all is done or the time is over; says what is not done."""
-    from benchmark.campaign import at_hand, costs, measured, run
+    from benchmark.campaign import at_hand, costs, run
     from benchmark.progress import watch
 
-    ready, lacking = at_hand(cells, suite)
+    ready, lacking = at_hand(jobs, suite)
     for name, why in lacking.items():
         print(f"cells that need {name} must wait: {why}")
-    with watch(costs(ready, measured(RESULTS))) as view:
+    with watch(costs(ready, suite, cost)) as view:
         outcomes = run(ready, suite.results, workers, view, seconds)
     if len(outcomes) < len(ready):
         print(f"the time is over with {len(ready) - len(outcomes)} cells open; the same command goes on with them")
@@ -118,14 +162,15 @@ def _report(outcomes: Sequence[Outcome], tasks: list[str]) -> None:
     _fail_if_any(outcomes)
 
 
-def _list(cells: Sequence[Cell], workers: int) -> None:
-    """The cells in their order, and how long they will take on this machine."""
-    from benchmark.campaign import costs, measured
+def _list(jobs: Sequence[Job], suite: Suite, cost: Cost, workers: int) -> None:
+    """The jobs in their order, and how long they will take on this machine."""
+    from benchmark.campaign import costs
     from benchmark.progress import label, spell
+    from benchmark.tune import Tuning
 
-    known = measured(RESULTS)
-    expected = costs(cells, known)
-    for cell in cells:
-        print(f"{label(cell)}: {spell(expected[label(cell)]) if known else 'unknown'}")
-    total = spell(sum(expected.values()) / workers) if known else "an unknown time"
-    print(f"{len(cells)} cells are open; they take about {total} with {workers} workers")
+    expected = costs(jobs, suite, cost)
+    for job in jobs:
+        print(f"{label(job)}: {spell(expected[label(job)])}")
+    tunings = sum(isinstance(job, Tuning) for job in jobs)
+    total = spell(sum(expected.values()) / workers)
+    print(f"{len(jobs) - tunings} cells and {tunings} tunings are open; they take about {total} with {workers} workers")

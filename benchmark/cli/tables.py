@@ -58,6 +58,7 @@ def _short(row: dict[str, Any]) -> dict[str, str]:
         "MB down": _spread(row, "mb_down", 2),
         "to fedavg": _spread(row, "difference", 1),
         "p": "" if row["p"] is None else f"{row['p']:.3f}",
+        "settings": row["settings"],
         "n": str(row["seeds"]),
         "remarks": row["marks"],
     }

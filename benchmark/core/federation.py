@@ -217,12 +217,13 @@ def gather(task: Task, seed: int, verify: bool = True) -> Ingredients:
     joint = task.public is not None and task.public.dataset is not None and task.public.labels == "joint"
     if joint:
         classes += len(load(str(task.public.dataset), verify=False).classes)  # type: ignore[union-attr]
-    private = Rows(data.train.images, labels, rest)
+    private, validation = Rows(data.train.images, labels, rest), Rows(data.train.images, labels, held)
+    test = Rows(data.test.images, data.test.labels, np.arange(len(data.test.labels)))
     return Ingredients(
         private=private, parts=split(task, data, rest, key("clients")),
-        test=Rows(data.test.images, data.test.labels, np.arange(len(data.test.labels))),
+        test=test if task.judge == "test" else validation,
         shape=data.shape, classes=classes, mean=data.mean, std=data.std,
-        validation=Rows(data.train.images, labels, held) if task.validation else None,
+        validation=validation if task.validation else None,
         public=extras["public"], unlabelled=extras["unlabelled"],
     )  # fmt: skip
 

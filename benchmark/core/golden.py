@@ -19,7 +19,8 @@ from benchmark.core.backends import Serial, Setting
 from benchmark.core.engine import Run
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.federation import Federation, Ingredients, Rows
-from benchmark.core.task import Iid, Optimiser, Task, Train
+from benchmark.core.splits import Iid
+from benchmark.core.task import Optimiser, Task, Train
 from benchmark.core.tree import Tree
 
 NETWORK = "golden"

@@ -10,89 +10,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from yaml.composer import ComposerError
 
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.splits import KINDS, Positive, Split, Strict
 
 FOLDER = Path(__file__).parents[1] / "tasks"
+RESULTS = FOLDER.parents[1] / "results"
+RATE = "train.lr"  # among a method's settings: the learning rate of local training in place of the task's
 LISTED = 12  # faults in one message
-Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+Settings = dict[str, dict[str, Any]]  # by method, then by name
 Track = Literal["global", "heterogeneous", "personal", "unsupervised"]
-
-
-class Strict(BaseModel):
-    """Unknown fields and implicit conversions are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class Iid(Strict):
-    """Equal random parts."""
-
-    kind: Literal["iid"]
-
-
-class Shards(Strict):
-    """s one-class shards per client; `published` draws the classes as FedNTD's code does."""
-
-    kind: Literal["shards"]
-    shards: Positive  # s
-    draws: Literal["keyed", "published"] = "keyed"
-
-
-class Dirichlet(Strict):
-    """Per class Dir(alpha) over clients; sizes differ."""
-
-    kind: Literal["dirichlet"]
-    alpha: Annotated[float, Field(gt=0)]
-    minimum: Positive = 10
-
-
-class DirichletEqual(Strict):
-    """FedDF's draw in groups of ten clients, re-cut into equal sizes."""
-
-    kind: Literal["dirichlet_equal"]
-    alpha: Annotated[float, Field(gt=0)]
-
-
-class LabelsRemoved(Strict):
-    """FAug's setting: each client draws `per_client` samples and keeps `keep` of each of its `targets` labels."""
-
-    kind: Literal["labels_removed"]
-    per_client: Positive
-    targets: Positive
-    keep: Positive = 5
-
-
-class Superclass(Strict):
-    """FedMD's non-IID setting: one class of each superclass per client."""
-
-    kind: Literal["superclass"]
-    per_class: Positive
-    superclasses: tuple[int, ...] = Field(strict=False)
-
-
-class FewPerClass(Strict):
-    """FedMD's IID setting: the same few classes for everyone, k samples of each per client."""
-
-    kind: Literal["few_per_class"]
-    per_class: Positive
-    classes: tuple[int, ...] = Field(strict=False)
-
-
-class Drawn(Strict):
-    """Every client draws its own `per_client` samples, which clients may share: lazy, for very many clients."""
-
-    kind: Literal["drawn"]
-    per_client: Positive
-
-
-Split = Annotated[
-    Iid | Shards | Dirichlet | DirichletEqual | LabelsRemoved | Superclass | FewPerClass | Drawn,
-    Field(discriminator="kind"),
-]
 
 
 class Optimiser(Strict):
@@ -169,7 +99,9 @@ class Task(Strict):
     targets: tuple[Share, ...] = Field(default=(), strict=False)  # accuracies
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0, 1, 2), strict=False)
     precision: Literal["fp32", "bf16"] = "fp32"
-    methods: dict[str, dict[str, Any]] = {}  # hyper-parameters that differ from the methods' defaults
+    judge: Literal["test", "validation"] = "test"  # whose images the models are judged on; validation: for tuning
+    methods: Settings = Field(default={})  # hyper-parameters that differ from the methods' defaults
+    tuned: Settings = Field(default={})  # what `fedbench tune` chose for each method; never in a task's own file
     note: str = ""
 
     @model_validator(mode="after")
@@ -180,6 +112,8 @@ class Task(Strict):
             raise ValueError(f"{len(self.networks)} networks for {self.clients} clients")
         if (self.probe is not None) != (self.track == "unsupervised"):
             raise ValueError("`probe:` belongs to the track unsupervised, which needs it")
+        if self.judge == "validation" and not self.validation:
+            raise ValueError("judged on validation data, but `validation:` holds out none")
         return self
 
     @property
@@ -188,12 +122,23 @@ class Task(Strict):
 
         Fields at their defaults are left out, so that a later optional field changes no hash of an older task.
         """
-        return self.model_dump(mode="json", exclude={"methods", "note", "seeds", "targets"}, exclude_defaults=True)
+        aside = {"methods", "tuned", "note", "seeds", "targets"}
+        return self.model_dump(mode="json", exclude=aside, exclude_defaults=True)
 
     @property
     def sha256(self) -> str:
         """Hash of `protocol`."""
         return hashlib.sha256(json.dumps(self.protocol, sort_keys=True).encode()).hexdigest()
+
+    def settings(self, method: str) -> dict[str, Any]:
+        """In what a method departs from its defaults here: the task's own values, then those that tuning chose."""
+        return {**self.methods.get(method, {}), **self.tuned.get(method, {})}
+
+    def at_rate(self, rate: Any) -> Task:
+        """The task with another learning rate of local training; ValidationError if it is none."""
+        optimiser = self.train.optimiser.model_dump() | {"lr": float(rate)}
+        train = self.train.model_copy(update={"optimiser": Optimiser.model_validate(optimiser)})
+        return self.model_copy(update={"train": train})
 
 
 def names() -> list[str]:
@@ -202,8 +147,9 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Task:
-    """The task of a name, or of a path to a YAML file."""
-    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+    """The task of a name, with the values tuned for its methods, or of a path to a YAML file."""
+    own = name.endswith((".yaml", ".yml"))
+    path = Path(name) if own else FOLDER / f"{name}.yaml"
     if not _is_file(path):
         near = difflib.get_close_matches(name, names(), n=1)
         hint = f"did you mean {near[0]}?" if near else "`fedbench list tasks` shows all tasks"
@@ -212,7 +158,20 @@ def load(name: str) -> Task:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise BenchmarkError(f"cannot be read ({error.strerror})", where=str(path), hint="mend the file") from None
-    return parse(text, str(path), path.stem)
+    task = parse(text, str(path), path.stem)
+    return task if own else task.model_copy(update={"tuned": _tuned(name)})
+
+
+def _tuned(name: str) -> Settings:
+    """What `results/<task>/tuning/<method>.json` say was chosen, by method."""
+    found = {}
+    for path in sorted((RESULTS / name / "tuning").glob("*.json")):
+        try:
+            found[path.stem] = dict(json.loads(path.read_bytes())["chosen"])
+        except (OSError, ValueError, KeyError, TypeError):
+            hint = "restore the file from git, or delete it and tune anew"
+            raise BenchmarkError("not the record of a tuning", where=str(path), hint=hint, user=False) from None
+    return found
 
 
 def _is_file(path: Path) -> bool:
@@ -256,6 +215,9 @@ def parse(text: str, where: str, name: str) -> Task:
         raise BenchmarkError("a task file holds `field: value` lines", where=where, hint="see docs/protocol.md")
     if "name" in content:
         raise BenchmarkError("name: a task is named by its file", where=where, hint="leave the field out")
+    if "tuned" in content:
+        hint = "leave the field out; `methods:` holds values of one's own"
+        raise BenchmarkError("tuned: `fedbench tune` keeps its choices beside the results", where=where, hint=hint)
     try:
         return Task.model_validate({"name": name, **content})
     except ValidationError as error:
@@ -285,6 +247,5 @@ def _shown(value: Any) -> str:
 
 
 def _field_names(model: type[BaseModel]) -> list[str]:
-    splits = (Shards, Dirichlet, LabelsRemoved, Superclass, FewPerClass, Drawn)
-    nested = (Train, Optimiser, AugmentSpec, Extra, ProbeSpec, *splits)
+    nested = (Train, Optimiser, AugmentSpec, Extra, ProbeSpec, *KINDS)
     return sorted({name for kind in (model, *nested) for name in kind.model_fields})

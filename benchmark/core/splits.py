@@ -1,0 +1,83 @@
+"""How a task's training data are divided among clients: the forms of its field `split`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Strict(BaseModel):
+    """Unknown fields and implicit conversions are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Iid(Strict):
+    """Equal random parts."""
+
+    kind: Literal["iid"]
+
+
+class Shards(Strict):
+    """s one-class shards per client; `published` draws the classes as FedNTD's code does."""
+
+    kind: Literal["shards"]
+    shards: Positive  # s
+    draws: Literal["keyed", "published"] = "keyed"
+
+
+class Dirichlet(Strict):
+    """Per class Dir(alpha) over clients; sizes differ."""
+
+    kind: Literal["dirichlet"]
+    alpha: Annotated[float, Field(gt=0)]
+    minimum: Positive = 10
+
+
+class DirichletEqual(Strict):
+    """FedDF's draw in groups of ten clients, re-cut into equal sizes."""
+
+    kind: Literal["dirichlet_equal"]
+    alpha: Annotated[float, Field(gt=0)]
+
+
+class LabelsRemoved(Strict):
+    """FAug's setting: each client draws `per_client` samples and keeps `keep` of each of its `targets` labels."""
+
+    kind: Literal["labels_removed"]
+    per_client: Positive
+    targets: Positive
+    keep: Positive = 5
+
+
+class Superclass(Strict):
+    """FedMD's non-IID setting: one class of each superclass per client."""
+
+    kind: Literal["superclass"]
+    per_class: Positive
+    superclasses: tuple[int, ...] = Field(strict=False)
+
+
+class FewPerClass(Strict):
+    """FedMD's IID setting: the same few classes for everyone, k samples of each per client."""
+
+    kind: Literal["few_per_class"]
+    per_class: Positive
+    classes: tuple[int, ...] = Field(strict=False)
+
+
+class Drawn(Strict):
+    """Every client draws its own `per_client` samples, which clients may share: lazy, for very many clients."""
+
+    kind: Literal["drawn"]
+    per_client: Positive
+
+
+KINDS = (Iid, Shards, Dirichlet, DirichletEqual, LabelsRemoved, Superclass, FewPerClass, Drawn)
+Split = Annotated[
+    Iid | Shards | Dirichlet | DirichletEqual | LabelsRemoved | Superclass | FewPerClass | Drawn,
+    Field(discriminator="kind"),
+]

@@ -1,0 +1,45 @@
+"""What cells are expected to cost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmark import costs
+from benchmark.core import task as tasks
+from benchmark.costs import Work, expected
+
+
+def test_costs_come_from_measured_seconds(tmp_path: Path) -> None:
+    runs = {"a/fedavg/0": (10, 2), "a/fedavg/1": (30, 1), "a/fedntd/0": (60, 1), "b/fedavg/0": (5, 1)}
+    for place, (seconds, workers) in runs.items():
+        path = tmp_path / f"{place}.run.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"seconds": seconds, "workers": workers}))
+    (tmp_path / "a/fedntd/1.run.json").write_text("{")
+    known = costs.measured(tmp_path)
+    # a: fedavg (10 * 2 + 30) / 2 = 25, fedntd 60; b: fedavg 5
+    assert known == {("a", "fedavg"): 25, ("a", "fedntd"): 60, ("b", "fedavg"): 5}
+    # moon on a takes the mean of a, (25 + 60) / 2; everything on c the mean of all, 90 / 3.
+    pairs = [("a", "fedavg"), ("a", "moon"), ("c", "fedavg")]
+    assert [expected(pair, known, {}) for pair in pairs] == [25, 42.5, 30]
+    assert expected(("a", "fedavg"), {}, {}) == 1
+
+
+def test_an_unmeasured_task_goes_at_the_pace_of_the_one_whose_images_cost_most_alike() -> None:
+    known = {("small", "fedavg"): 10.0, ("large", "fedavg"): 100.0}
+    work = {"small": Work(1000, 1.0), "large": Work(1000, 50.0), "new": Work(500, 100.0)}
+    # as `large`: 100 s for 50,000 operations, here 50,000
+    assert expected(("new", "fedavg"), known, work) == 100.0
+
+
+def test_work_is_images_and_operations() -> None:
+    names = ("digits-shards", "fmnist-shards", "paper-fd-t1-mnist-m10")
+    found = costs.work(map(tasks.load, names))
+    assert list(found) == list(names[1:])
+    # 30 rounds of 5 of 20 clients with 60,000 images; 16 rounds of 10 clients of 250 steps of 64
+    assert [work.images for work in found.values()] == [30 * 5 * 3000, 16 * 10 * 250 * 64]
+    # cnn_lite on 28 x 28, multiply and add: 9 * 16 * 28^2 + 9 * 16 * 32 * 14^2 + 1568 * 128 + 128 * 10
+    assert found[names[1]].each == pytest.approx(2 * (112_896 + 903_168 + 200_704 + 1_280))

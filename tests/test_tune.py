@@ -1,0 +1,120 @@
+"""Tuning: the declared points, what they are judged on, the choice, and where a task finds it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmark import catalog, tune
+from benchmark.cell import Cell
+from benchmark.core import federation
+from benchmark.core import task as tasks
+from benchmark.core.errors import BenchmarkError
+from benchmark.tune import Point, Tuning, grid
+
+TASK = "digits-shards"  # learning rate 0.1, validation 0.1, 30 rounds
+
+
+@pytest.mark.parametrize("name", tasks.names())
+def test_every_method_has_the_same_number_of_points_that_it_can_run(name: str) -> None:
+    task = tasks.load(name)
+    for method in catalog.names():
+        if catalog.applies(method, task) is None:
+            points = grid(method, task)
+            assert len(points) == tune.POINTS and points[0] == {}
+            assert len({tune.spelled(point) for point in points}) == tune.POINTS
+            for point in points:
+                assert Cell(name, method, tune.SEED, point).prepare()
+    assert tune.SEED not in task.seeds
+
+
+def test_points_are_steps_of_the_rate_and_of_the_first_number_with_a_symbol() -> None:
+    task = tasks.load(TASK)
+    rates = [{"train.lr": 0.0333}, {"train.lr": 0.3}]
+    assert grid("fedntd", task) == [{}, *rates, {"beta": 0.1}, {"beta": 0.333}, {"beta": 3.0}]
+    # beta is 0.7 of at most 1: steps of 0.3, the distance to 1
+    assert grid("fedavgm", task) == [{}, *rates, {"beta": 0.97}, {"beta": 0.9}, {"beta": 0.1}]
+    assert grid("fedavg", task) == [{}, *rates, {"train.lr": 0.01}, {"train.lr": 0.05}, {"train.lr": 0.2}]
+    set_ = task.model_copy(update={"methods": {"fedntd": {"beta": 2.0, "train.lr": 0.3}}})
+    assert grid("fedntd", set_)[1:4] == [{"train.lr": 0.1}, {"train.lr": 0.9}, {"beta": 0.2}]
+
+
+def test_models_are_judged_on_held_out_training_images() -> None:
+    task = tune.shortened(tasks.load(TASK))
+    assert (task.rounds, task.judge, task.evaluate_every) == (7, "validation", 1)
+    made = federation.gather(task, tune.SEED)
+    assert made.validation is not None and made.test.images is made.private.images
+    assert list(made.test.rows) == list(made.validation.rows)
+    assert not set(made.test.rows) & {row for part in made.parts for row in part}
+    without = tasks.load("digits-unsup")
+    assert not without.validation and tune.shortened(without).validation == tune.VALIDATION
+
+
+def test_the_first_of_the_best_points_is_chosen_and_divergence_is_worst() -> None:
+    points = [Point(settings={"a": i}, score=score, seconds=1) for i, score in enumerate((None, 0.0, 0.4, 0.4))]
+    assert tune._best(points) == {"a": 2}
+    assert tune._best(points[:1]) == {"a": 0}
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results with one tuning in them, interrupted once."""
+    results = tmp_path_factory.mktemp("results")
+    job, rounds = Tuning(TASK, "fedavg"), 0
+
+    def stop(event: dict[str, object]) -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 16:  # in the third point
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        job.run(results, observer=stop)
+    assert not job.place(results).exists()
+    seen: list[tuple[int, int]] = []
+    job.run(results, observer=lambda event: seen.append((event["round"], event["rounds"])))
+    assert seen == [(round_, 42) for round_ in range(15, 43)]  # the two points before are not run again
+    return results
+
+
+def test_a_tuning_resumes_and_leaves_its_record_alone(tuned: Path) -> None:
+    made = tune.read(Tuning(TASK, "fedavg").place(tuned))
+    assert [point.settings for point in made.points] == grid("fedavg", tasks.load(TASK))
+    scores = [point.score for point in made.points]
+    assert made.chosen == made.points[scores.index(max(scores, key=lambda score: score or 0))].settings
+    assert [path.name for path in (tuned / TASK / "tuning").iterdir()] == ["fedavg.json"]
+    assert Tuning(TASK, "fedavg").run(tuned, observer=lambda event: pytest.fail("ran again")) == made
+
+
+def test_a_task_has_what_was_chosen_and_its_hash_stays(tuned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = tasks.load(TASK)
+    path = tuned / TASK / "tuning" / "fedntd.json"
+    content = json.loads((tuned / TASK / "tuning" / "fedavg.json").read_bytes())
+    path.write_text(json.dumps(content | {"chosen": {"train.lr": 0.05, "beta": 3.0}}))
+    monkeypatch.setattr(tasks, "RESULTS", tuned)
+    task, ready = tasks.load(TASK), Cell(TASK, "fedntd").prepare()
+    assert task.settings("fedntd") == {"train.lr": 0.05, "beta": 3.0} and task.sha256 == before.sha256
+    assert ready.task.train.optimiser.lr == 0.05 and ready.settings == {"beta": 3.0, "tau": 1.0, "train.lr": 0.05}
+    with pytest.raises(BenchmarkError, match=r"chosen is train.lr=0.05, beta=3, but the best point is"):
+        tune.read(path)
+    path.write_text("{}")
+    with pytest.raises(BenchmarkError, match="not the record of a tuning"):
+        tasks.load(TASK)
+    path.unlink()
+
+
+def test_a_tuning_stands_for_its_task_and_method_alone(tuned: Path) -> None:
+    task, made = tasks.load(TASK), tune.read(Tuning(TASK, "fedavg").place(tuned))
+    assert tune.stale(made, task, made.algorithm_sha256) == ""
+    assert tune.stale(made, task, "ab" * 32) == "its method has changed"
+    assert tune.stale(made, task.model_copy(update={"rounds": 31}), made.algorithm_sha256) == "its task has changed"
+
+
+def test_the_learning_rate_is_a_setting_like_any_other() -> None:
+    assert Cell(TASK, "fedavg", settings={"train.lr": "0.5"}).prepare().task.train.optimiser.lr == 0.5
+    assert Cell(TASK, "fedavg", settings={"train.lr": "0.5"}).departures == ["train.lr set to 0.5"]
+    for wrong in ("fast", "-1", "nan", "0"):
+        with pytest.raises(BenchmarkError, match=f"train.lr is {wrong}; choose a finite number above 0"):
+            Cell(TASK, "fedavg", settings={"train.lr": wrong}).prepare()
