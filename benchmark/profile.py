@@ -6,7 +6,7 @@ import functools
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,8 +16,9 @@ import torch
 import torch.nn.functional as F
 
 from benchmark.cell import Cell
-from benchmark.core import local, wire
+from benchmark.core import evaluate, local, wire
 from benchmark.core.backends import Serial, Setting, Worker
+from benchmark.core.backends.worker import Results
 from benchmark.core.data.streams import Stream
 from benchmark.core.engine import Run
 from benchmark.core.federation import Federation
@@ -32,14 +33,15 @@ WATCHED: tuple[tuple[Any, str, str], ...] = (
     (Optim, "apply", "optimiser"),
     (wire, "encode", "messages"),
     (wire, "decode", "messages"),
-    (Worker, "judge", "evaluation"),
+    (evaluate, "correct", "evaluation"),
     (Worker, "probe", "evaluation"),
     (Worker, "represent", "evaluation"),
-    (Worker, "_accuracies", "evaluation"),
 )
 """Functions whose own time, without that of watched functions inside them, counts as a part."""
 
+GRADIENT, CORRECT = local.Sweep._gradient, evaluate.correct
 BARE_STEPS = 40
+BARE_BATCHES = 4  # of evaluation
 
 
 class Stopwatch:
@@ -48,7 +50,7 @@ class Stopwatch:
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.stack: list[float] = []
-        self.images = 0
+        self.images = [0, 0]  # trained, tested
 
     def timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function, entering its own time under a part."""
@@ -64,8 +66,10 @@ class Stopwatch:
                 self.seconds[part] += spent - self.stack.pop()
                 if self.stack:
                     self.stack[-1] += spent
-                if part == "forward":
-                    self.images += len(args[2].rows)
+                if function is GRADIENT:
+                    self.images[0] += len(args[2].rows)
+                if function is CORRECT:
+                    self.images[1] += args[4] - args[3]
 
         return wrapper
 
@@ -82,18 +86,33 @@ class Stopwatch:
                 setattr(owner, name, function)
 
 
+class Counting(Serial):
+    """All work in this process; images: trained and tested before each round."""
+
+    def __init__(self, setting: Setting, watch: Stopwatch) -> None:
+        super().__init__(setting)
+        self.watch, self.images = watch, list[tuple[int, ...]]()
+
+    def submit(self, what: str, jobs: Sequence[Any]) -> Results:
+        if what == "visit":
+            self.images.append(tuple(self.watch.images))
+        return super().submit(what, jobs)
+
+
 def profile(cell: Cell) -> dict[str, Any]:
     """Run a cell in this process and account for its CPU seconds.
 
-    Returns rounds, seconds by part ("engine" is what no part claims), images per second of local training, the same of
-    a bare loop in the same minutes, and their ratio. Idle time does not occur in one process: see `tests/benchmarks`.
+    Returns rounds, seconds by part ("engine" is what no part claims), images trained and tested before each round,
+    images per second of local training, the same of a bare loop in the same minutes, and their ratio. Idle time does
+    not occur in one process: see `pace`.
     """
     ready = cell.prepare()
     federation = Federation.open(ready.task, ready.seed, ready.algorithm)
     setting = Setting(
         partial(Federation.open, ready.task, ready.seed, verify=False), lambda: ready.algorithm, ready.task.precision
     )
-    backend, watch = Serial(setting), Stopwatch()
+    watch = Stopwatch()
+    backend = Counting(setting, watch)
     before = bare(federation, ready.task.precision)
     with tempfile.TemporaryDirectory() as folder, watch.watching():
         run = Run(federation, ready.algorithm, backend, Path(folder), "profile")
@@ -104,9 +123,10 @@ def profile(cell: Cell) -> dict[str, Any]:
     parts = {part: round(watch.seconds[part], 3) for part in dict.fromkeys(part for _, _, part in WATCHED)}
     parts["engine"] = round(total - sum(parts.values()), 3)
     training = sum(parts[part] for part in ("data", "forward", "backward", "optimiser"))
-    ours, limit = watch.images / training, (before + after) / 2
+    ours, limit = watch.images[0] / training, (before + after) / 2
     return {
         "task": ready.task.name, "method": ready.path.stem, "rounds": run.total, "seconds": parts,
+        "images": backend.images,
         "images_per_second": round(ours), "bare_images_per_second": round(limit), "share": round(ours / limit, 3),
     }  # fmt: skip
 
@@ -138,3 +158,14 @@ def bare(federation: Federation, precision: str) -> float:
     return BARE_STEPS * batch / (time.process_time() - started)
 
 
+def bare_evaluation(federation: Federation, precision: str) -> float:
+    """Images per CPU second of a plain loop that only predicts, in the engine's evaluation batches."""
+    net = build(federation.task.networks[0], federation.given.shape, federation.given.classes)
+    net = net.to(memory_format=torch.channels_last).eval()
+    x = federation.test.inputs(torch.arange(min(evaluate.BATCH, federation.test.size)))
+    with torch.no_grad(), local.autocast(precision):
+        net(x)
+        started = time.process_time()
+        for _ in range(BARE_BATCHES):
+            net(x).logits.argmax(1)
+    return BARE_BATCHES * len(x) / (time.process_time() - started)

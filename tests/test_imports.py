@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 # A name stands for the module and everything in it.
 LAYERS = (
     ("cli",),
-    ("campaign", "progress", "pipeline", "verify", "profile"),
+    ("campaign", "progress", "pipeline", "verify", "profile", "pace"),
     ("board", "tables", "claims", "tune"),
     ("cell", "costs"),
     ("suite", "stats", "catalog", "record", "conformance", "watch", "failures"),
