@@ -12,6 +12,7 @@ from benchmark import claims
 from benchmark.core.files import write_atomic
 from benchmark.core.task import Task
 from benchmark.core.version import ENGINE, PROTOCOL
+from benchmark.record import canonical
 from benchmark.suite import SEEDS, Suite, unseen
 from benchmark.tables import csv, table
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 TRACKS = ("global", "heterogeneous", "personal", "unsupervised")
 TIERS = ("quick", "lite", "paper")
+PICTURED = 2  # comparable rows
+METRICS = ("accuracy", "last5", "forgetting", "mb_up", "mb_down", "seeds")
 HEADERS = {
     "accuracy": "Accuracy %", "last5": "Last five %", "forgetting": "Forgetting F %", "in_local": "In-local %",
     "out_local": "Out-local %", "mb_up": "MB up", "mb_down": "MB down",
@@ -41,11 +44,12 @@ def write_table(results: Path, task: str) -> None:
 
 
 def write(results: Path) -> Path:
-    """Write all tables, and LEADERBOARD.md beside the folder of results; tables without records go."""
+    """Write all tables and metrics, and LEADERBOARD.md beside the folder of results; those without records go."""
     made = files(Suite.load(results))
+    (results / "metrics").mkdir(exist_ok=True)
     for path, text in made.items():
         write_atomic(path, text)
-    for path in sorted(set((results / "tables").glob("*.csv")) - made.keys()):
+    for path in sorted({*(results / "tables").glob("*.csv"), *(results / "metrics").glob("*/*.json")} - made.keys()):
         path.unlink()
     return results.parent / "LEADERBOARD.md"
 
@@ -53,17 +57,27 @@ def write(results: Path) -> Path:
 def tables(suite: Suite) -> dict[str, DataFrame]:
     """Table of every task that has records, in the order of the board."""
     found = {name for name, _ in suite.records}
-    return {task.name: table(suite, task) for task in _ordered(suite) if task.name in found}
+    return {task.name: table(suite, task) for task in in_order(suite) if task.name in found}
 
 
 def files(suite: Suite) -> dict[Path, str]:
     """Every file of the board with its content."""
     made = tables(suite)
     found = {suite.results / "tables" / f"{name}.csv": csv(frame) for name, frame in made.items()}
+    found |= metrics(suite.results, made)
     return found | {suite.results.parent / "LEADERBOARD.md": leaderboard(suite, made)}
 
 
-def _ordered(suite: Suite) -> list[Task]:
+def metrics(results: Path, made: dict[str, DataFrame]) -> dict[Path, str]:
+    """results/metrics/<task>/<method>.json of every method with results: what `dvc metrics` shows and compares."""
+    return {
+        results / "metrics" / task / f"{row['method']}.json": canonical({name: row[name] for name in METRICS})
+        for task, frame in made.items() for row in reversed(frame.dropna(subset=["accuracy"]).to_dict(orient="records"))
+    }  # fmt: skip
+
+
+def in_order(suite: Suite) -> list[Task]:
+    """All tasks in the order of the board: by track, tier and name."""
     return sorted(suite.tasks.values(), key=lambda t: (TRACKS.index(t.track), TIERS.index(t.tier), t.name))
 
 
@@ -72,7 +86,7 @@ def leaderboard(suite: Suite, made: dict[str, DataFrame]) -> str:
     sources = claims.load(suite.results / "claims.yaml")
     parts = [f"# Leaderboard\n\n{_introduction(suite)}"]
     for track in TRACKS:
-        ordered = [task for task in _ordered(suite) if task.track == track]
+        ordered = [task for task in in_order(suite) if task.track == track]
         if ordered:
             parts.append(f"## {track.capitalize()} track")
             parts += _overview(suite, ordered, made)
@@ -81,13 +95,16 @@ def leaderboard(suite: Suite, made: dict[str, DataFrame]) -> str:
     return "\n\n".join([*parts, *_outcasts(suite)]) + "\n"
 
 
-def _outcasts(suite: Suite) -> list[str]:
-    """Files that have no place in any table: nothing is dropped in silence."""
-    reasons = {
-        entry.path: entry.reason or "its task is gone"
+def outcasts(suite: Suite) -> dict[str, str]:
+    """Files that have no place in any table, with the reason: nothing is dropped in silence."""
+    return {
+        entry.path.relative_to(suite.results).as_posix(): entry.reason or "its task is gone"
         for entry in suite.entries if entry.record is None or entry.record.task not in suite.tasks
     }  # fmt: skip
-    lines = [f"- `{path.relative_to(suite.results).as_posix()}`: {_cell(why)}" for path, why in reasons.items()]
+
+
+def _outcasts(suite: Suite) -> list[str]:
+    lines = [f"- `{path}`: {_cell(why)}" for path, why in outcasts(suite).items()]
     return ["## Records without a table", "\n".join(lines)] if lines else []
 
 
@@ -110,28 +127,35 @@ def _overview(suite: Suite, ordered: Sequence[Task], made: dict[str, DataFrame])
 def _overview_cell(suite: Suite, task: Task, method: str, frame: DataFrame) -> str:
     rows = frame[(frame["method"] == method) & frame["comparable"]]
     if len(rows):
-        return _spread(rows.iloc[0], "accuracy")
+        return spread_text(rows.iloc[0], "accuracy")
     if method in suite.methods and suite.unfit(task.name, method):
         return "not applicable"
     return f"open ({len(suite.standing(task.name, method))} of {SEEDS} seeds)"
 
 
 def _section(suite: Suite, task: Task, frame: DataFrame | None, sources: list[claims.Source]) -> str:
-    parts = [f"### {task.name}", _facts(task)]
+    parts = [f"### {task.name}", facts_text(task)]
     if frame is not None:
+        parts += [f"![Accuracy against MB, and over rounds](docs/pictures/{task.name}.svg)"] if shown(frame) else []
         ranked, apart = frame[frame["comparable"]], frame[~frame["comparable"]]
         parts += [_rows(task, ranked, [])] if len(ranked) else []
         parts += ["Not yet comparable:", _rows(task, apart, ["marks"])] if len(apart) else []
-    return "\n\n".join([*parts, *_rest(suite, task, sources)])
+    return "\n\n".join([*parts, *rest(suite, task, sources)])
 
 
-def _facts(task: Task) -> str:
+def shown(frame: DataFrame) -> bool:
+    """Whether a table has enough comparable rows for a picture of it to say something."""
+    return int(frame["comparable"].sum()) >= PICTURED
+
+
+def facts_text(task: Task) -> str:
+    """A task in a line."""
     facts = f"{task.tier}; {task.dataset}, {task.split.kind}; {task.clients} clients, {task.cohort} per round, "
     missing = "".join(f" Data not at hand: {name}." for name in unseen(task))
     return f"{facts}{task.rounds} rounds; {', '.join(task.networks)}; {task.precision}.{missing}"
 
 
-def _rest(suite: Suite, task: Task, sources: list[claims.Source]) -> list[str]:
+def rest(suite: Suite, task: Task, sources: list[claims.Source]) -> list[str]:
     """Cells that are open, and methods that do not apply with their reasons."""
     wanted = sorted(claims.methods_on(sources, task.name)) if task.tier == "paper" else sorted(suite.methods)
     cells = suite.open(task.name, wanted)
@@ -150,15 +174,16 @@ def _rows(task: Task, frame: DataFrame, extra: list[str]) -> str:
     headers = ["Method", *HEADERS.values(), *(f"To {goal} %: rounds, MB" for goal in goals)]
     rows = []
     for _, row in frame.iterrows():
-        spread = [_spread(row, name) for name in HEADERS]
+        spread = [spread_text(row, name) for name in HEADERS]
         p = "" if _empty(row["p"]) else "<0.0001" if row["p"] < 1e-4 else f"{row['p']:.4f}"
-        rows.append([row["method"], *spread, *(_goal(row, goal) for goal in goals), _spread(row, "difference"), p,
-                     row["judged"], row["settings"], str(row["seeds"]),
+        rows.append([row["method"], *spread, *(goal_text(row, goal) for goal in goals),
+                     spread_text(row, "difference"), p, row["judged"], row["settings"], str(row["seeds"]),
                      *(_cell(row[name]) for name in extra)])  # fmt: skip
     return _markdown([*headers, "Δ", "p", "Judged", "Settings", "n", *(name.capitalize() for name in extra)], rows)
 
 
-def _spread(row: Any, name: str) -> str:
+def spread_text(row: Any, name: str) -> str:
+    """A column of a row with its interval; "" where there is no number."""
     if _empty(row[name]):
         return ""
     half, sign = row[f"{name}_interval"], "+" if name == "difference" else ""
@@ -166,7 +191,8 @@ def _spread(row: Any, name: str) -> str:
     return f"{row[name]:{sign}.2f}" + ("" if exact else f" ± {half:.2f}")
 
 
-def _goal(row: Any, goal: str) -> str:
+def goal_text(row: Any, goal: str) -> str:
+    """Rounds and MB to a target, or how many seeds reached it."""
     if _empty(row[f"rounds_to_{goal}"]):
         return f"{row[f'reached_{goal}']} of {row['seeds']} seeds"
     return f"{row[f'rounds_to_{goal}']:.1f}, {row[f'mb_to_{goal}']:.2f}"

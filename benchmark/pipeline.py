@@ -176,6 +176,15 @@ def wanted(shelf: Suite, task: str) -> dict[str, list[int]]:
     return shelf.open(task, claims.methods_on(claims.load(shelf.results / "claims.yaml"), task))
 
 
+def write_report(results: Path) -> None:
+    """report.html and docs/pictures/, beside the folder of results."""
+    from benchmark import report
+
+    suite = Suite.load(results)
+    report.write(suite, results.parent / "report.html")
+    report.write_pictures(suite, results.parent / "docs" / "pictures")
+
+
 def commit(root: Path) -> None:
     """List every record as a cell and tell DVC that what lies on disk is what its stages make.
 
@@ -204,9 +213,10 @@ def dvc(root: Path, *arguments: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Run a stage: datasets, methods, board, or protocol, split, table, list with a task."""
+    """Run a stage: datasets, methods, board, report, or protocol, split, table, list with a task."""
     whole: dict[str, Callable[[Path], object]] = {
         "datasets": write_datasets, "methods": write_methods, "board": board.write,
+        "report": write_report,
     }  # fmt: skip
     single: dict[str, Callable[[Path, str], object]] = {
         "protocol": write_protocol, "split": write_split, "table": board.write_table,

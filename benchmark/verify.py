@@ -125,5 +125,6 @@ def _board(root: Path, suite: Suite) -> Iterator[str]:
     for path, text in made.items():
         if not path.exists() or path.read_bytes() != text.encode():
             yield f"{path.relative_to(root).as_posix()}: is not what the records give; `dvc repro` rebuilds it"
-    for path in sorted(set((root / "results" / "tables").glob("*")) - made.keys()):
+    results = root / "results"
+    for path in sorted({*(results / "tables").glob("*"), *(results / "metrics").glob("*/*")} - made.keys()):
         yield f"{path.relative_to(root).as_posix()}: no records give this table; delete it"

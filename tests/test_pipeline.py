@@ -89,18 +89,19 @@ def _repro(root: Path, *targets: str) -> set[str]:
 def test_a_fresh_clone_is_up_to_date_without_data(clone: Path, tmp_path: Path) -> None:
     _run(tmp_path, "git", "clone", "-q", str(clone), "suite")
     root = tmp_path / "suite"
-    assert _repro(root) == set()
+    assert _repro(root) == {"report"}  # the page is in no git, and needs records alone
     assert _git(root, "status", "--short") == ""
+    assert (root / "report.html").exists() and _repro(root) == set()
 
 
 def test_prose_reruns_no_cell_and_code_only_its_own(clone: Path) -> None:
     path = clone / "algorithms" / "fedntd.py"
     source = path.read_text()
     path.write_text("# a remark\n" + source.replace('"""FedNTD:', '"""FedNTD, in other words:', 1))
-    assert _repro(clone) - {"board"} == {"methods"}  # the board shows a method's title
+    assert _repro(clone) - {"board", "report"} == {"methods"}  # the report shows a method's source
     path.write_text(source.replace("hyper(1.0", "hyper(1.5", 1))
     assert path.read_text() != source
-    assert _repro(clone) - {"board"} == {"methods", "cell@fedntd-0", "table"}
+    assert _repro(clone) - {"board", "report"} == {"methods", "cell@fedntd-0", "table"}
 
 
 def test_tuned_values_rerun_one_method_and_open_cells_stay_open(clone: Path) -> None:

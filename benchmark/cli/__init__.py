@@ -9,14 +9,14 @@ from typing import Any, NoReturn
 
 import typer
 
-from benchmark.cli import check, data, fleet, lists, single, tables
+from benchmark.cli import check, data, fleet, lists, report, single, tables
 from benchmark.failures import explain
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
     epilog="--debug, anywhere in a command, shows the traceback of a failure.",
 )  # fmt: skip
-for part in (single, check, fleet, tables, lists):
+for part in (single, check, fleet, tables, report, lists):
     part.register(app)
 app.add_typer(data.app, name="data")
 

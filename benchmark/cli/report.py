@@ -1,0 +1,36 @@
+"""The command that makes a page of the records."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.cli.shared import RESULTS, Results
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command()(report)
+
+
+def report(
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The page.")] = Path("report.html"),
+    results: Results = RESULTS,
+) -> None:
+    """Write one HTML file with boards, charts, ranking, claims and methods; it needs no network."""
+    from benchmark import report as page
+    from benchmark.campaign import current
+    from benchmark.suite import Suite
+
+    known = (results / "methods").is_dir()  # bench/ and folders of one's own hold records alone
+    suite = Suite.load(results) if known else current(results)
+    page.write(suite, out)
+    print(f"{out}: {sum(map(len, suite.records.values()))} records, {out.stat().st_size / 1e6:.1f} MB")
+    left_out = [entry for entry in suite.entries if entry.record is None]
+    if left_out:
+        first = left_out[0]
+        where = first.path.relative_to(results).as_posix()
+        print(f"{len(left_out)} files are left out, {where} for one: {first.reason}", file=sys.stderr)
