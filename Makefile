@@ -2,7 +2,7 @@
 PYTHON ?= python3
 READY := .venv/.ready
 
-.PHONY: bench test clean
+.PHONY: bench test speed clean
 
 bench: $(READY)
 	@.venv/bin/fedbench bench
@@ -11,6 +11,13 @@ test: $(READY)
 	.venv/bin/ruff check .
 	.venv/bin/mypy benchmark algorithms
 	.venv/bin/pytest -q
+
+# twenty minutes on a quiet machine with two cores; the workload needs CIFAR-10 (fedbench data status)
+speed: $(READY)
+	.venv/bin/pytest -q tests/benchmarks/test_speed.py --benchmark-enable --benchmark-timer=time.process_time \
+	    --benchmark-json=results/speed/parts.json
+	.venv/bin/pytest -q tests/benchmarks/test_rounds.py --benchmark-enable --benchmark-json=results/speed/rounds.json
+	.venv/bin/python tests/benchmarks/tables.py
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'

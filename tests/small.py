@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from algorithms.scaffold import Scaffold
 from benchmark.core import checkpoint
 from benchmark.core.api import Algorithm
 from benchmark.core.backends import Serial, Setting
+from benchmark.core.data.partition import Drawn
 from benchmark.core.engine import Run
 from benchmark.core.federation import Federation, Ingredients, Rows
 from benchmark.core.keys import Key
@@ -78,3 +81,14 @@ def run(algorithm: Algorithm, federation: Federation, *, reverse: bool = False) 
         files = {client: course.memories.current(client) for client in range(federation.clients)}
         memories = {client: checkpoint.load(file)[0] or {} for client, file in files.items() if file}
     return Outcome(result, course.server, course.ledger, memories)
+
+
+def crowded(clients: int, rounds: int, folder: Path) -> Run:
+    """A run of SCAFFOLD, which keeps a memory at every client, with 100 of many clients per round; 5 images each."""
+    federation = small_federation(sizes=(40,), cohort=1, rounds=rounds)
+    given = replace(federation.given, parts=Drawn(np.arange(40), clients, 5, Key(0)))
+    task = federation.task.model_copy(update={"clients": clients, "cohort": 100, "evaluate_every": rounds})
+    many, method = Federation(task, 0, given), Scaffold()
+    run = Run(many, method, Serial(Setting(lambda _: many, lambda: method)), folder, "crowded")
+    run.execute()
+    return run
