@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from benchmark import claims
+from benchmark import claims, verdicts
 from benchmark.core.files import write_atomic
 from benchmark.core.task import Task
 from benchmark.core.version import ENGINE, PROTOCOL
@@ -212,22 +212,31 @@ def _markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _claims(suite: Suite, sources: list[claims.Source]) -> list[str]:
-    """Claims with a verdict as a table; the others by paper and table."""
-    findings = claims.evaluate(suite, sources)
+    """Claims with a verdict as a table, those seen elsewhere alone as another; the others by paper and table."""
+    findings = verdicts.evaluate(suite, sources)
     if not findings:
         return []
-    count = {verdict: [f for f in findings if f.verdict == verdict] for verdict in claims.VERDICTS}
+    count = {verdict: [f for f in findings if f.verdict == verdict] for verdict in verdicts.VERDICTS}
     parts = ["## Claims", ", ".join(f"{len(found)} {verdict}" for verdict, found in count.items()) + "."]
-    judged = [finding for finding in findings if finding.verdict != "not measured"]
-    if judged:
-        rows = [[_cell(text) for text in (f.id, f.paper, f.table, f.statement, f"{f.claimed} ({f.provenance})",
-                                          f.measured, f.verdict)] for f in judged]  # fmt: skip
-        parts.append(_markdown(["Id", "Paper", "Where", "Statement", "Claimed", "Measured", "Verdict"], rows))
+    if judged := [finding for finding in findings if finding.verdict != "not measured"]:
+        parts += ["At the paper's own setting:", _findings(judged, ["Measured", "Verdict"])]
+    if remarks := [finding for finding in count["not measured"] if finding.elsewhere]:
+        parts += ["Not measured at the paper's own setting; in direction, on other tasks:", _findings(remarks, [])]
     waiting: dict[str, int] = {}
     for finding in count["not measured"]:
         where = f"{finding.paper}, {finding.table}"
         waiting[where] = waiting.get(where, 0) + 1
     if waiting:
         listed = "; ".join(f"{where} ({number})" for where, number in waiting.items())
-        parts.append(f"Not measured (`fedbench claims` lists them): {listed}.")
+        parts.append(f"Not measured (`fedbench claims` says what each waits for): {listed}.")
     return parts
+
+
+def _findings(findings: Sequence[verdicts.Finding], extra: list[str]) -> str:
+    rows = [
+        [f.id, f.paper, f.table, f.statement, f"{f.claimed} ({f.provenance})",
+         *([f.measured, f.verdict] if extra else []), "; ".join(f.elsewhere)]
+        for f in findings
+    ]  # fmt: skip
+    headers = ["Id", "Paper", "Where", "Statement", "Claimed", *extra, "In direction elsewhere"]
+    return _markdown(headers, [[_cell(text) for text in row] for row in rows])

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchmark import catalog, claims, record
+from benchmark import catalog, claims, record, verdicts
 from benchmark import cell as cells_
 from benchmark.board import TRACKS
 from benchmark.cell import Cell
@@ -26,7 +26,7 @@ from benchmark.failures import explain
 from benchmark.pipeline import wanted
 from benchmark.progress import Lines, Outcome, label
 from benchmark.record import Record
-from benchmark.suite import Method, Suite, datasets
+from benchmark.suite import Method, Suite, datasets, unseen
 from benchmark.tune import Tuned, Tuning, read, share, stale
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def plan(
     suite: Suite, *, tiers: Collection[str] = (), tasks: Collection[str] = (), methods: Collection[str] = (),
     seeds: Collection[int] = (), tune: bool = False, cost: Callable[[Pair], float] = lambda pair: 1.0,
 ) -> list[Job]:  # fmt: skip
-    """Cells without a standing record, worth most first; an empty filter lets everything through.
+    """Cells without a standing record whose data exist, worth most first; an empty filter lets everything through.
 
     Among cells of equal worth every method has its turn before any has its second; a paper's cells stand in the order
     of the claims that they answer per hour.
@@ -55,9 +55,9 @@ def plan(
     cost: seconds of a cell
     """
     found, turns = [], Counter[Pair]()
-    answers = claims.answers(suite, claims.load(suite.results / "claims.yaml"))
+    answers = verdicts.answers(suite, claims.load(suite.results / "claims.yaml"))
     for task in sorted(suite.tasks.values(), key=lambda task: (TRACKS.index(task.track), task.name)):
-        if (tasks and task.name not in tasks) or (tiers and task.tier not in tiers):
+        if (tasks and task.name not in tasks) or (tiers and task.tier not in tiers) or unseen(task):
             continue
         for method, jobs in _jobs(suite, task, tune).items():
             if methods and method not in methods:

@@ -8,9 +8,12 @@ import pytest
 from records import TASK, make, result, shelf, write
 
 from benchmark import claims
-from benchmark.claims import Claim, Finding, Source
+from benchmark import verdicts as verdicts_
+from benchmark.claims import Claim, Source
+from benchmark.core import task as tasks
 from benchmark.core.errors import BenchmarkError
 from benchmark.suite import Suite
+from benchmark.verdicts import Finding
 
 SHIPPED = Path(__file__).parents[1] / "results" / "claims.yaml"
 
@@ -18,7 +21,7 @@ SHIPPED = Path(__file__).parents[1] / "results" / "claims.yaml"
 def verdicts(results: Path, *made: Claim) -> list[Finding]:
     """Findings on these claims."""
     source = Source(paper="P", table="T", source="S", seen=True, claims=list(made))
-    return claims.evaluate(Suite.load(results), [source])
+    return verdicts_.evaluate(Suite.load(results), [source])
 
 
 def number(name: str, method: str, value: float, against: str | None = None) -> Claim:
@@ -45,10 +48,12 @@ def test_differences_orders_and_ratios(tmp_path: Path) -> None:
         Claim(id="a", kind="difference", value=11.5, **pair), Claim(id="b", kind="difference", value=20.0, **pair),
         Claim(id="c", kind="difference", value=-3.0, **pair), Claim(id="d", kind="order", statement="NTD wins", **pair),
         Claim(id="e", kind="order", statement="less traffic", metric="bits", **pair),
-        Claim(id="f", kind="ratio", value=1.5, metric="bits", **pair),
+        Claim(id="f", kind="ratio", value=1.03, metric="bits", **pair),
+        Claim(id="g", kind="ratio", value=1.5, metric="bits", **pair),
     )  # fmt: skip
-    expected = ["reproduced", "same direction", "not reproduced", "reproduced", "not reproduced", "reproduced"]
-    assert [f.verdict for f in found] == expected  # traffic is equal, so neither sends less
+    expected = ["reproduced", "same direction", "not reproduced", "reproduced", "not reproduced", "reproduced",
+                "not reproduced"]  # fmt: skip
+    assert [f.verdict for f in found] == expected  # traffic is equal, so neither sends less, and a ratio has 4 %
     assert found[5].measured == "1.0 ± 0.00 times (n = 3)"
 
 
@@ -75,6 +80,51 @@ def test_stale_records_prove_nothing(tmp_path: Path) -> None:
     results = shelf(tmp_path)
     write(results, *(make("fedavg", seed, engine=99) for seed in range(3)))
     assert verdicts(results, number("a", "fedavg", 52.0))[0].verdict == "not measured"
+
+
+def test_another_task_gives_a_remark_and_no_verdict(tmp_path: Path) -> None:
+    paper, results = "paper-fedntd-t1-cifar10-s2", shelf(tmp_path)
+    names = ["fedntd", "fedavg"]
+    order = Claim(id="a", kind="order", statement="s", tasks=[paper], elsewhere=[TASK], methods=names)
+    ratio = Claim(id="b", kind="ratio", metric="bits", value=1.0, tasks=[paper], elsewhere=[TASK], methods=names)
+    found = verdicts(results, order, ratio, order.model_copy(update={"methods": names[::-1]}))
+    assert [f.verdict for f in found] == ["not measured"] * 3 and {f.measured for f in found} == {""}
+    # by seed 10, 9, 11 points: 10 +- 4.303 * 1 / sqrt(3)
+    assert found[0].elsewhere == [f"holds on {TASK}: fedntd minus fedavg 10.00 ± 2.48 points (n = 3)"]
+    assert found[1].elsewhere == [f"holds on {TASK}: 1.0 ± 0.00 times (n = 3)"]
+    assert found[2].elsewhere[0].startswith("does not hold on")
+    write(results, *(make(name, 0, task=paper) for name in names))
+    assert verdicts(results, order)[0].verdict == "not reproduced"  # equal: what holds elsewhere does not count
+
+
+def test_open_claims_say_what_they_wait_for(tmp_path: Path) -> None:
+    results, paper = shelf(tmp_path), "paper-fedntd-t1-cifar10-s2"
+    write(results, make("fedavg", 0, task=paper))
+    missing = Claim(id="a", kind="order", statement="s", tasks=[paper, "paper-x"], methods=["fedntd", "fedavg", "new"])
+    svhn = Claim(id="b", kind="order", statement="s", tasks=["svhn-shards"], methods=["fedntd", "fedavg"])
+    found = verdicts(results, missing, svhn, number("c", "fedavg", 52.0))
+    assert [f.waits for f in found] == [
+        [f"{paper}/fedntd/0, method new, which is not written", "task paper-x, which is not written"],
+        ["svhn-shards: data not at hand: svhn"], [],
+    ]  # fmt: skip
+
+
+def test_a_pair_counts_by_its_share_of_what_a_claim_lacks(tmp_path: Path) -> None:
+    both = Claim(id="a", kind="order", statement="s", tasks=["t"], elsewhere=[TASK], methods=["fedntd", "moon"])
+    source = Source(paper="P", table="T", source="S", seen=True, claims=[both, number("b", "moon", 50.0)])
+    found = verdicts_.answers(Suite.load(shelf(tmp_path)), [source])
+    # on t both lack; elsewhere, where an answer counts half, MOON alone, which has a number there as well
+    assert found == {("t", "fedntd"): 0.5, ("t", "moon"): 0.5, (TASK, "fedntd"): 0.5, (TASK, "moon"): 1.5}
+
+
+def test_a_shipped_verdict_is_of_the_paper_s_own_setting() -> None:
+    made = [claim for source in claims.load(SHIPPED) for claim in source.claims]
+    assert all(task.startswith("paper-") for claim in made for task in claim.tasks)
+    known = set(tasks.names())
+    assert not [task for claim in made for task in claim.elsewhere if task not in known]
+    headline = ("fd-t1", "fedntd-t1-mnist", "fedntd-t1-cifar", "feddf-t1", "feddf-t2", "feddf-t4", "fedx", "salvaging")
+    unwritten = {task for claim in made if claim.id.startswith(headline) for task in claim.tasks if task not in known}
+    assert unwritten == set()
 
 
 def test_the_shipped_file_holds_every_target() -> None:

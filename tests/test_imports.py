@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     ("cli",),
     ("campaign", "progress", "pipeline", "verify", "profile", "pace"),
-    ("board", "tables", "claims", "tune", "report"),
+    ("board", "tables", "verdicts", "claims", "tune", "report"),
     ("cell", "costs"),
     ("suite", "stats", "catalog", "record", "conformance", "watch", "failures"),
     ("core.engine", "core.judge", "core.golden", "core.golden_losses"),
@@ -31,8 +31,8 @@ LAYERS = (
 FOR_METHODS = {f"benchmark.core.{name}" for name in ("api", "ops", "tree", "keys", "optim")}
 LIBRARIES = {"__future__", "collections", "dataclasses", "functools", "itertools", "math", "torch", "typing"}
 WITHOUT_TORCH = (
-    "board", "tables", "claims", "costs", "tune", "report", "suite", "stats", "record", "failures", "progress",
-    "campaign", "cli",
+    "board", "tables", "claims", "verdicts", "costs", "tune", "report", "suite", "stats", "record", "failures",
+    "progress", "campaign", "cli",
 )  # fmt: skip
 READING = ("--help", "run --help", "board", "claims", "data status", "list tasks", "list datasets")
 

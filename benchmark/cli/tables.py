@@ -13,6 +13,7 @@ from benchmark.core.errors import BenchmarkError
 
 if TYPE_CHECKING:
     from benchmark.suite import Suite
+    from benchmark.verdicts import Finding
 
 
 def register(app: typer.Typer) -> None:
@@ -71,19 +72,32 @@ def _spread(row: dict[str, Any], name: str, digits: int) -> str:
     return f"{value:.{digits}f}" + (f" ± {half:.{digits}f}" if half else "")
 
 
-def claims(results: Results = RESULTS, as_json: Json = False) -> None:
-    """Print the papers' claims, what was measured, and the verdict."""
+def claims(
+    open_: Annotated[bool, typer.Option("--open", help="Only those without a verdict.")] = False,
+    results: Results = RESULTS, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Print the papers' claims, what was measured and the verdict; for open ones the cells that they wait for."""
     from benchmark import claims as claims_
+    from benchmark import verdicts
     from benchmark.suite import Suite
 
-    found = claims_.evaluate(Suite.load(results), claims_.load(results / "claims.yaml"))
+    found = verdicts.evaluate(Suite.load(results), claims_.load(results / "claims.yaml"))
+    shown = [finding for finding in found if finding.verdict == "not measured" or not open_]
     if as_json:
-        print(json.dumps([finding.model_dump(mode="json") for finding in found], indent=1))
+        print(json.dumps([finding.model_dump(mode="json") for finding in shown], indent=1))
         return
-    fields = ("id", "statement", "claimed", "measured", "verdict")
-    show([{field: getattr(finding, field) for field in fields} for finding in found], as_json=False)
-    verdicts = Counter(finding.verdict for finding in found)
-    print(f"{len(found)} claims" + "".join(f", {number} {verdict}" for verdict, number in sorted(verdicts.items())))
+    show([_claim_row(finding) for finding in shown], as_json=False)
+    count = Counter(finding.verdict for finding in found)
+    print(f"{len(found)} claims" + "".join(f", {number} {verdict}" for verdict, number in sorted(count.items())))
+
+
+def _claim_row(finding: Finding) -> dict[str, str]:
+    waits = f"waits for {'; '.join(finding.waits)}" if finding.verdict == "not measured" else ""
+    return {
+        "id": finding.id, "statement": finding.statement, "claimed": finding.claimed,
+        "measured": finding.measured or waits, "verdict": finding.verdict,
+        "in direction elsewhere": "; ".join(finding.elsewhere),
+    }  # fmt: skip
 
 
 def verify() -> None:

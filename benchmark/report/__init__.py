@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark import board, claims
+from benchmark import board, claims, verdicts
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.files import write_atomic
 from benchmark.core.version import ENGINE, PROTOCOL
@@ -67,14 +67,14 @@ def _content(suite: Suite) -> dict[str, Any]:
         "tasks": {name: facts.task(suite, name, frame) for name, frame in made.items()},
         "ranking": ranking.rows if ranking else [], "charts": charts.specs(),
     }  # fmt: skip
-    found = claims.evaluate(suite, claims.load(suite.results / "claims.yaml"))
+    found = verdicts.evaluate(suite, claims.load(suite.results / "claims.yaml"))
     return {
         "protocol": PROTOCOL, "engine": ENGINE, "count": sum(map(len, suite.records.values())),
         "introduction": board.INTRODUCTION.split("\n\n")[1].replace("*", ""),
         "tracks": rows.tracks(suite, made), "ranking": ranking, "methods": methods.methods(suite),
         "pictures": {name: picture(suite, name, frame) for name, frame in made.items() if board.shown(frame)},
-        "claims": sorted(found, key=lambda finding: claims.VERDICTS.index(finding.verdict)),
-        "verdicts": claims.VERDICTS, "left_out": board.outcasts(suite),
+        "claims": sorted(found, key=lambda finding: verdicts.VERDICTS.index(finding.verdict)),
+        "verdicts": verdicts.VERDICTS, "left_out": board.outcasts(suite),
         "numbers": _embedded(numbers), "vega": _script(javascript_bundle("window.vegaEmbed = vegaEmbed;")),
         "style": (HOME / "page.css").read_text(), "script": (HOME / "page.js").read_text(),
     }  # fmt: skip
