@@ -2,7 +2,7 @@
 PYTHON ?= python3
 READY := .venv/.ready
 
-.PHONY: bench test speed clean
+.PHONY: bench test docs speed clean
 
 bench: $(READY)
 	@.venv/bin/fedbench bench
@@ -11,6 +11,9 @@ test: $(READY)
 	.venv/bin/ruff check .
 	.venv/bin/mypy benchmark algorithms
 	.venv/bin/pytest -q
+
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
 
 # twenty minutes on a quiet machine with two cores; the workload needs CIFAR-10 (fedbench data status)
 speed: $(READY)
@@ -28,5 +31,5 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf .venv bench build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv bench build site *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
