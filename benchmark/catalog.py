@@ -146,15 +146,20 @@ def method_sha256(path: Path) -> str:
     The same on every version of Python, which differ in the optional parts that they print.
     """
     digest = hashlib.sha256()
-    options: dict[str, Any] = {"show_empty": True} if sys.version_info >= (3, 13) else {}
     for file in _family(path, []):
-        tree = ast.parse(file.read_bytes())
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-                _drop_docstring(node)
-        text = ast.dump(tree, **options).replace(", type_params=[]", "")
-        digest.update(f"{file.stem}\n{text}\n".encode())
+        digest.update(f"{file.stem}\n{_bare(file.read_bytes())}\n".encode())
     return digest.hexdigest()
+
+
+@lru_cache(maxsize=256)  # of contents, not of paths: a file may change
+def _bare(source: bytes) -> str:
+    """A file's syntax tree as text, without comments and docstrings."""
+    options: dict[str, Any] = {"show_empty": True} if sys.version_info >= (3, 13) else {}
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            _drop_docstring(node)
+    return ast.dump(tree, **options).replace(", type_params=[]", "")
 
 
 def _family(path: Path, seen: list[Path]) -> list[Path]:
@@ -162,12 +167,17 @@ def _family(path: Path, seen: list[Path]) -> list[Path]:
     if path in seen:
         return seen
     seen.append(path)
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        for name in _imported(node):
-            parent = FOLDER.resolve() / f"{name}.py"
-            if parent.is_file():
-                _family(parent, seen)
+    for name in _relatives(path.read_bytes()):
+        parent = FOLDER.resolve() / f"{name}.py"
+        if parent.is_file():
+            _family(parent, seen)
     return seen
+
+
+@lru_cache(maxsize=256)
+def _relatives(source: bytes) -> list[str]:
+    """Stems of the files of `algorithms` that a file imports, in its order."""
+    return [name for node in ast.walk(ast.parse(source)) for name in _imported(node)]
 
 
 def _imported(node: ast.AST) -> list[str]:

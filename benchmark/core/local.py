@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from math import isfinite
 from typing import Any, NamedTuple
 
 import torch
@@ -38,7 +39,7 @@ def visit(
     key: of this phase, round and client
     """
     where = f"phase {phase.name}, client {site.who.id}"
-    torch.manual_seed(key("dropout").seed)  # what a method draws without a key still has no memory of other clients
+    key("dropout").reseed()  # what a method draws without a key still has no memory of other clients
     local = opened(algorithm.begin(client, message, phase, site), site)
     for number, run in enumerate(algorithm.passes(phase, site)):
         worker = Sweep(algorithm, site, run, key("pass", number), precision, where)
@@ -92,7 +93,7 @@ class Sweep:
             return self._look(local, self.batches(stream))
         for number, batch in enumerate(self.batches(stream)):
             if self.model.random:
-                torch.manual_seed(self.key("dropout", number).seed)
+                self.key("dropout", number).reseed()
             local, extras = self.step(local, batch, self._gradient, self._update)
             local = self.after_step(local, extras, batch)
         return local
@@ -141,8 +142,8 @@ class Sweep:
         }
         with autocast(self.precision):
             value, extras = self.loss({**local.params, **leaves}, local, batch, tape)
-        if not torch.isfinite(value):
-            raise Diverged(f"the loss is {value.item()} at step {local.steps + 1}", where=self.where)
+        if not isfinite(reached := value.item()):
+            raise Diverged(f"the loss is {reached} at step {local.steps + 1}", where=self.where)
         gradients = torch.autograd.grad(value, list(leaves.values()), allow_unused=True)
         for name, moved in tape.moved.items():
             local.params[name].copy_(moved)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from benchmark.core.keys import Key
 from benchmark.core.nets import build
@@ -16,6 +17,13 @@ Input = Tensor | tuple[Tensor, ...]
 
 def _arguments(x: Input) -> tuple[Tensor, ...]:
     return x if isinstance(x, tuple) else (x,)
+
+
+def _place(module: nn.Module, path: str) -> tuple[dict[str, Any], str]:
+    """The dictionary in which a module keeps one of its parameters or buffers, and the name there."""
+    folder, _, name = path.rpartition(".")
+    owner = module.get_submodule(folder)
+    return (owner._parameters if name in owner._parameters else owner._buffers), name
 
 
 class Model:
@@ -31,9 +39,11 @@ class Model:
             torch.manual_seed(0)
             self.module = build(arch, shape, classes)
         self.module.requires_grad_(False)
+        self.parts = list(self.module.modules())
         stored = self.module.state_dict()  # constants that a module keeps to itself are no part of its parameters
         self.names = frozenset(stored)
         self.buffers = frozenset(name for name, _ in self.module.named_buffers() if name in stored)
+        self.places = {name: _place(self.module, name) for name in stored}
         self.random = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in self.module.modules())
 
     def init(self, key: Key) -> Tree:
@@ -41,7 +51,7 @@ class Model:
         if self.initial is not None:
             return {name: leaf.clone() for name, leaf in self.initial.items()}
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(key.seed)
+            key.reseed()
             fresh = build(self.arch, self.shape, self.classes)
         return {name: leaf.detach() for name, leaf in fresh.state_dict().items()}
 
@@ -60,18 +70,29 @@ class Model:
 
     def frozen(self, params: Tree, x: Input) -> Output:
         """Evaluation mode without gradient."""
-        self.module.eval()
         with torch.no_grad():
-            return self.call(params, x)
+            return self.call(params, x, training=False)
 
-    def call(self, params: Tree, x: Input) -> Output:
+    def call(self, params: Tree, x: Input, training: bool) -> Output:
         """The module with these parameters, which may have others beside them.
 
-        Raises ValueError if one is missing, for which the module's own would stand in.
+        What `torch.func.functional_call` does, without its searches, which small networks wait for longer than for
+        arithmetic. Raises ValueError if one is missing, for which the module's own would stand in.
         """
-        if lacking := self.names - params.keys():
-            raise ValueError(f"parameters of {self.arch} are missing: {', '.join(sorted(lacking)[:3])}")
-        output: Output = functional_call(self.module, params, _arguments(x))
+        if not self.names <= params.keys():
+            lacking = sorted(self.names - params.keys())
+            raise ValueError(f"parameters of {self.arch} are missing: {', '.join(lacking[:3])}")
+        if self.module.training != training:
+            for part in self.parts:
+                vars(part)["training"] = training
+        own = [holder[name] for holder, name in self.places.values()]
+        try:
+            for path, (holder, name) in self.places.items():
+                holder[name] = params[path]
+            output: Output = self.module(*_arguments(x))
+        finally:
+            for (holder, name), tensor in zip(self.places.values(), own, strict=True):
+                holder[name] = tensor
         return output
 
 
@@ -87,12 +108,10 @@ class Tape:
     def __call__(self, params: Tree, x: Input) -> Output:
         """Training mode; a second call continues from the buffers of the first."""
         if not self.buffers:
-            self.model.module.train()
-            return self.model.call(params, x)
+            return self.model.call(params, x, training=True)
         now = {**params, **self.moved}
         current = {name: now[name].clone() for name in self.buffers if name in now}
-        self.model.module.train()
-        output = self.model.call({**params, **current}, x)
+        output = self.model.call({**params, **current}, x, training=True)
         self.moved = current
         return output
 

@@ -51,6 +51,10 @@ class Picture(NamedTuple):
     rows: Tensor
     draw: np.random.Generator | None
 
+    def split(self, lengths: list[int]) -> list[Picture]:
+        """The same images in parts."""
+        return [Picture(rows, self.draw) for rows in self.rows.split(lengths)]
+
 
 class Script(Stream):
     """A stream whose batches have a Picture where images would be."""
@@ -61,7 +65,7 @@ class Script(Stream):
     def inputs(self, rows: Tensor | None = None) -> Any:
         return Picture(torch.arange(self.size) if rows is None else rows, None)
 
-    def _views(self, rows: Tensor, draw: np.random.Generator, augment: bool) -> Any:
+    def _views(self, rows: Tensor, draw: np.random.Generator | None, augment: bool) -> Any:
         return Picture(rows, draw if augment and not self.augment.none else None)
 
 

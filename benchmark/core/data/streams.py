@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor
 from benchmark.core.api import Batch
 from benchmark.core.data.augment import Augment
 from benchmark.core.keys import Key
+
+TOGETHER = 500  # images gathered at once for the next steps where none is augmented: small gathers cost like large ones
 
 
 class Stream:
@@ -65,9 +68,13 @@ class Stream:
         self, key: Key, batch: int, steps: int, augment: bool = True, skip_single: bool = False
     ) -> Iterator[Batch]:
         """So many batches, shuffled anew each epoch; skip_single leaves out batches of one sample."""
-        for rows, draw in self._schedule(key, batch, steps):
-            if len(rows) > 1 or not skip_single:
-                yield Batch(self._views(rows, draw, augment), self.labels[rows], rows)
+        augment = augment and not self.augment.none
+        schedule = (part for part in self._schedule(key, batch, steps, augment) if len(part[0]) > 1 or not skip_single)
+        together = 1 if augment else max(1, TOGETHER // batch)
+        while parts := list(islice(schedule, together)):
+            rows, lengths = torch.cat([rows for rows, _ in parts]), [len(rows) for rows, _ in parts]
+            images = self._views(rows, parts[0][1], augment).split(lengths)
+            yield from map(Batch, images, self.labels[rows].split(lengths), rows.split(lengths))
 
     def view_steps(self, epochs: int, batch: int) -> int:
         """Batches of `views` in so many epochs; the short rest of an epoch is dropped, as FedX does."""
@@ -75,8 +82,8 @@ class Stream:
 
     def views(self, key: Key, batch: int, steps: int) -> Iterator[Batch]:
         """Two augmented views of batch / 2 images and one of an independent batch / 2 images; labels are all -1."""
-        anchors = self._schedule(key, batch // 2, steps, whole=True)
-        others = self._schedule(key("random"), batch // 2, steps, whole=True)
+        anchors = self._schedule(key, batch // 2, steps, augment=True, whole=True)
+        others = self._schedule(key("random"), batch // 2, steps, augment=True, whole=True)
         for (rows, draw), (random, random_draw) in zip(anchors, others, strict=True):
             first, second = (self._views(rows, draw, True) for _ in range(2))
             yield Batch(
@@ -89,21 +96,24 @@ class Stream:
             yield Batch(self.inputs(rows), self.labels[rows], rows)
 
     def _schedule(
-        self, key: Key, batch: int, steps: int, whole: bool = False
-    ) -> Iterator[tuple[Tensor, np.random.Generator]]:
-        """Rows and augmentation draw of every step; whole drops an epoch's short last batch, unless it is alone."""
+        self, key: Key, batch: int, steps: int, augment: bool, whole: bool = False
+    ) -> Iterator[tuple[Tensor, np.random.Generator | None]]:
+        """Rows of every step and what draws their augmentation, None if nothing does.
+
+        whole: drop an epoch's short last batch, unless it is alone
+        """
         per_epoch = max(1, self.size // batch) if whole else -(-self.size // batch)
         for step in range(steps):
             epoch, position = divmod(step, per_epoch)
             if position == 0:
-                draw = key("epoch", epoch, "augment").numpy()
+                draw = key("epoch", epoch, "augment").numpy() if augment else None
                 order = np.arange(self.size)
                 if self.order == "shuffled":
                     order = key("epoch", epoch, "shuffle").permutation(self.size)
             yield torch.from_numpy(order[position * batch : (position + 1) * batch]), draw
 
-    def _views(self, rows: Tensor, draw: np.random.Generator, augment: bool) -> Tensor:
-        if not augment or self.augment.none:
+    def _views(self, rows: Tensor, draw: np.random.Generator | None, augment: bool) -> Tensor:
+        if draw is None or not augment or self.augment.none:
             return self.inputs(rows)
         planes = self.augment.geometry(self.pixels[rows], draw).permute(0, 3, 1, 2).float().div_(255)
         planes = self.augment.colour(planes, draw)

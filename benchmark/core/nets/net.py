@@ -31,8 +31,9 @@ class Net(nn.Module):
 
     def embed(self, x: Tensor) -> Tensor:
         """Features (n, width) of images (n, channels, height, width)."""
-        for name, layer in self.named_children():
+        for name, layer in self._modules.items():
             if name != "classifier":
+                assert layer is not None
                 x = layer(x)
         return x
 
