@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from benchmark import catalog, claims, record, verdicts
 from benchmark import cell as cells_
-from benchmark.board import TRACKS
 from benchmark.cell import Cell
 from benchmark.core import task as tasks
 from benchmark.core.data.dataset import load
 from benchmark.core.errors import BenchmarkError
 from benchmark.failures import explain
+from benchmark.leaderboard import TRACKS
 from benchmark.pipeline import wanted
 from benchmark.progress import Lines, Outcome, label
 from benchmark.record import Record
@@ -41,6 +41,11 @@ def current(results: Path) -> Suite:
     """The suite with the methods as their files are now, not as the pipeline last saw them. Imports torch."""
     methods = {name: Method.model_validate(catalog.describe(name)) for name in catalog.names()}
     return replace(Suite.load(results), methods=methods)
+
+
+def shelf(results: Path) -> Suite:
+    """The suite over a folder of records, with the method files as they are where it holds no fingerprints."""
+    return Suite.load(results) if (results / "methods").is_dir() else current(results)
 
 
 def plan(

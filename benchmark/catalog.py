@@ -15,27 +15,30 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from benchmark import suite
+from benchmark import places, suite
 from benchmark.core.errors import BenchmarkError
 
 if TYPE_CHECKING:
     from benchmark.core.api import Algorithm
     from benchmark.core.task import Task
 
-FOLDER = Path(__file__).parents[1] / "algorithms"
+FOLDER = places.SHIPPED
 
 
 def names() -> list[str]:
     """Stems of all method files, sorted; files that begin with an underscore are no methods."""
-    return sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
+    found = {path.stem for folder in [FOLDER, *places.own_folders()] for path in folder.glob("*.py")}
+    return sorted(name for name in found if not name.startswith("_"))
 
 
 def find(name: str) -> Path:
     """The file of a method's name, or of a path to a file of one's own."""
-    path = Path(name) if name.endswith(".py") else FOLDER / f"{name}.py"
-    with suppress(OSError):  # a name that no file can have
-        if path.is_file() and not path.stem.startswith("__"):
-            return path.resolve()
+    folders = [FOLDER, *places.own_folders()]
+    paths = [Path(name)] if name.endswith(".py") else [folder / f"{name}.py" for folder in folders]
+    for path in paths:
+        with suppress(OSError):  # a name that no file can have
+            if path.is_file() and not path.stem.startswith("__"):
+                return path.resolve()
     near = difflib.get_close_matches(name, names(), n=1)
     hint = f"did you mean {near[0]}?" if near else "`fedbench list methods` shows all methods"
     raise BenchmarkError(f"unknown method {name}", hint=hint)

@@ -20,6 +20,7 @@ from benchmark import catalog, record
 from benchmark.core import task as tasks
 from benchmark.core.errors import BenchmarkError, Diverged
 from benchmark.core.version import ENGINE, PROTOCOL
+from benchmark.places import RESULTS
 from benchmark.suite import datasets
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Cell:
             words.append(f"rounds {self.rounds} instead of {task.rounds}")
         if self.precision is not None and self.precision != task.precision:
             words.append(f"precision {self.precision} instead of {task.precision}")
-        return words
+        return words + task.own
 
     @property
     def command(self) -> str:
@@ -141,8 +142,19 @@ class Prepared:
     def identity(self) -> str:
         """Hash of everything but the data that the result depends on."""
         code = catalog.method_sha256(self.path)
-        parts = [self.task.protocol, code, self.settings, self.seed, ENGINE, PROTOCOL, self.backend]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+        given = [self.task.protocol, code, self.settings, self.seed, ENGINE, PROTOCOL, self.backend]
+        given += self.task.own
+        return hashlib.sha256(json.dumps(given, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def home(cell: Cell, out: Path | None) -> Path:
+    """The folder of records for a cell: `out`, or results/, which takes unchanged cells only."""
+    given = [name for name in (cell.task, cell.algorithm) if Path(name).suffix]
+    changed = cell.departures + [f"{name} is a file of your own" for name in given]
+    if changed and out is None:
+        hint = "add --out FOLDER (from Python: out=); results/ holds unchanged cells only"
+        raise BenchmarkError(f"this departs from the protocol ({', '.join(changed)})", hint=hint)
+    return out or RESULTS
 
 
 def run(cell: Cell, results: Path, *, workers: int = 1, observer: Observer = lambda event: None) -> record.Record:

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from benchmark import board, catalog, claims, record
+from benchmark import catalog, claims, leaderboard, record
 from benchmark.core import task as tasks
 from benchmark.core.data.manifest import manifest
 from benchmark.core.errors import BenchmarkError
@@ -24,7 +24,7 @@ from benchmark.suite import Suite, datasets
 
 RESULTS = Path("results")
 SPLIT_FIELDS = ("dataset", "split", "clients", "validation", "public", "unlabelled")  # what clients' rows rest on
-TABLE_CODE = ("board", "stats", "suite", "tables")
+TABLE_CODE = ("leaderboard", "stats", "suite", "tables")
 NOTE = "# Written by `fedbench commit` from the task files and the records that are here; do not edit.\n"
 
 
@@ -197,7 +197,7 @@ def commit(root: Path) -> None:
         write_protocol(results, name)
         if not (results / name / "split.json").exists():
             write_split(results, name)
-        board.write_table(results, name)
+        leaderboard.write_table(results, name)
     dvc(root, "commit", "--force", *(f"results/{name}/dvc.yaml" for name in listed))
 
 
@@ -215,11 +215,11 @@ def dvc(root: Path, *arguments: str) -> str:
 def main(arguments: list[str]) -> int:
     """Run a stage: datasets, methods, board, report, or protocol, split, table, list with a task."""
     whole: dict[str, Callable[[Path], object]] = {
-        "datasets": write_datasets, "methods": write_methods, "board": board.write,
+        "datasets": write_datasets, "methods": write_methods, "board": leaderboard.write,
         "report": write_report,
     }  # fmt: skip
     single: dict[str, Callable[[Path, str], object]] = {
-        "protocol": write_protocol, "split": write_split, "table": board.write_table,
+        "protocol": write_protocol, "split": write_split, "table": leaderboard.write_table,
         "list": lambda results, name: sync(results, [name]),
     }  # fmt: skip
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 REFERENCE = "fedavg"
-SPREADS: dict[str, Callable[[Result], float | None]] = {
+Metric = Callable[[Result], float | None]
+SPREADS: dict[str, Metric] = {
     "accuracy": lambda result: result.accuracy * 100,
     "last5": lambda result: result.accuracy_last5 * 100,
     "forgetting": lambda result: result.forgetting * 100,
@@ -27,17 +28,18 @@ SPREADS: dict[str, Callable[[Result], float | None]] = {
 Row = dict[str, Any]
 
 
-def table(suite: Suite, task: Task) -> DataFrame:
+def table(suite: Suite, task: Task, metrics: Mapping[str, Metric] | None = None) -> DataFrame:
     """One row per method and state of its records: comparable rows first, best accuracy on top.
 
     Accuracies, forgetting and differences in %, points; MB = 1e6 bytes of payload over the whole run, all clients;
     <column>_interval is half the 95 % t interval over seeds.
+    metrics: further columns, by name
     """
     from pandas import DataFrame
 
     reference = list(suite.standing(task.name, REFERENCE).values())
     rows = [
-        _row(task, method, list(marks), group, reference)
+        _row(task, method, list(marks), group, reference) | _columns(metrics or {}, group)
         for (name, method), made in sorted(suite.records.items()) if name == task.name
         for marks, group in _states(suite, made).items()
     ]  # fmt: skip
@@ -57,13 +59,21 @@ def _row(task: Task, method: str, marks: list[str], group: list[Record], referen
     done, stale = [record for record in group if record.result], bool(marks)
     marks = marks + _shortfall(group, len(done))
     row: Row = {"method": method, "comparable": not marks, "seeds": len(done), "marks": "; ".join(marks)}
-    for name, pick in SPREADS.items():
-        row |= _spread(name, _estimate([pick(record.result) for record in done if record.result]))
+    row |= _columns(SPREADS, group)
     row |= _difference(method, done, [] if stale else reference)
     for target in task.targets:
         row |= _effort(target, done)
     row |= {name: getattr(group[0], name) for name in ("judged", "precision", "backend")}
     return row | {"settings": _settings(task, method)}
+
+
+def _columns(metrics: Mapping[str, Metric], group: list[Record]) -> Row:
+    """Every metric's mean over the finished records, and its interval."""
+    results = [record.result for record in group if record.result]
+    row: Row = {}
+    for name, pick in metrics.items():
+        row |= _spread(name, _estimate([pick(result) for result in results]))
+    return row
 
 
 def _settings(task: Task, method: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from benchmark import board, catalog, pipeline, tune
+from benchmark import catalog, leaderboard, pipeline, tune
 from benchmark.core.data.manifest import manifest
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.version import ENGINE, PROTOCOL
@@ -121,7 +121,7 @@ def _parameters(root: Path, _: Suite) -> Iterator[str]:
 
 def _board(root: Path, suite: Suite) -> Iterator[str]:
     """Every table, recomputed from the records, against the bytes on disk."""
-    made: Mapping[Path, str] = board.files(suite)
+    made: Mapping[Path, str] = leaderboard.files(suite)
     for path, text in made.items():
         if not path.exists() or path.read_bytes() != text.encode():
             yield f"{path.relative_to(root).as_posix()}: is not what the records give; `dvc repro` rebuilds it"

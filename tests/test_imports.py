@@ -14,10 +14,10 @@ ROOT = Path(__file__).parents[1]
 
 # From top to bottom. A module imports from layers below its own, and from its own layer without going round in circles.
 # A name stands for the module and everything in it.
-LAYERS = (
+LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("campaign", "progress", "pipeline", "verify", "profile", "pace"),
-    ("board", "tables", "verdicts", "claims", "tune", "report"),
+    ("leaderboard", "tables", "verdicts", "claims", "tune", "report"),
     ("cell", "costs"),
     ("suite", "stats", "catalog", "record", "conformance", "watch", "failures"),
     ("core.engine", "core.judge", "core.golden", "core.golden_losses"),
@@ -26,12 +26,13 @@ LAYERS = (
     ("core.federation", "core.checkpoint", "core.ledger"),
     ("core.task", "core.model", "core.nets", "core.data", "core.wire"),
     ("core.api", "core.ops"),
-    ("core.tree", "core.keys", "core.errors", "core.optim", "core.version", "core.files", "core.output", "core.splits"),
+    ("core.tree", "core.keys", "core.errors", "core.optim", "core.version", "core.files", "core.output", "core.splits",
+     "core.parts", "places"),
 )
 FOR_METHODS = {f"benchmark.core.{name}" for name in ("api", "ops", "tree", "keys", "optim")}
 LIBRARIES = {"__future__", "collections", "dataclasses", "functools", "itertools", "math", "torch", "typing"}
 WITHOUT_TORCH = (
-    "board", "tables", "claims", "verdicts", "costs", "tune", "report", "suite", "stats", "record", "failures",
+    "leaderboard", "tables", "claims", "verdicts", "costs", "tune", "report", "suite", "stats", "record", "failures",
     "progress", "campaign", "cli",
 )  # fmt: skip
 READING = ("--help", "run --help", "board", "claims", "data status", "list tasks", "list datasets")

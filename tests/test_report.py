@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from records import TASK, fingerprint, make, result, shelf, write
 
-from benchmark import board, report
+from benchmark import leaderboard, report
 from benchmark.cli import invoke
 from benchmark.report import facts, ranks
 from benchmark.suite import Suite
@@ -112,7 +112,7 @@ def test_the_front_has_what_nothing_beats_in_both_and_no_pooled_method(tmp_path:
                                               "by_name": [["train", "up", "model", 6]]}}  # fmt: skip
         write(results, *(make(name, seed, result=cheap) for seed in range(3)))
     suite = Suite.load(results)
-    spots = facts.points(suite, board.tables(suite)[TASK])
+    spots = facts.points(suite, leaderboard.tables(suite)[TASK])
     assert {spot["method"] for spot in spots if spot["front"]} == {"cheap", "fedntd"}
     assert facts.chosen(spots) == ["fedavg", "fedntd", "cheap", "worse"]  # the reference, then by accuracy
 
@@ -146,12 +146,12 @@ def test_pictures_follow_the_tables(results: Path, tmp_path: Path) -> None:
     report.write_pictures(Suite.load(results), tmp_path)
     (picture,) = tmp_path.iterdir()
     assert picture.name == f"{TASK}.svg" and "fedntd" in picture.read_text()
-    shown = board.files(Suite.load(results))[results.parent / "LEADERBOARD.md"]
+    shown = leaderboard.files(Suite.load(results))[results.parent / "LEADERBOARD.md"]
     assert shown.count("docs/pictures/") == 1 and f"docs/pictures/{TASK}.svg" in shown
 
 
 def test_metrics_are_a_small_file_per_method(results: Path) -> None:
-    found = board.files(Suite.load(results))
+    found = leaderboard.files(Suite.load(results))
     metrics = {path.name: text for path, text in found.items() if path.parts[-3:-1] == ("metrics", TASK)}
     assert sorted(metrics) == ["fedavg.json", "fedntd.json", "fedprox.json"]
     assert json.loads(metrics["fedntd.json"]) | {"last5": 0} == {

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from records import TASK, make, write
 
-from benchmark import board, pipeline
+from benchmark import leaderboard, pipeline
 from benchmark.catalog import method_sha256
 from benchmark.verify import sound, verify
 
@@ -37,7 +37,7 @@ def root(tmp_path: Path) -> Path:
     pipeline.write_datasets(results)
     pipeline.sync(results)
     pipeline.write_protocol(results, TASK)
-    board.write(results)
+    leaderboard.write(results)
     return tmp_path
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 import typer
 
 from benchmark.cli import check, data, fleet, lists, report, single, tables
+from benchmark.core.errors import BenchmarkError
 from benchmark.failures import explain
+from benchmark.places import OWN
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
-    epilog="--debug, anywhere in a command, shows the traceback of a failure.",
+    epilog="Anywhere in a command: --debug shows the traceback of a failure, --algorithms FOLDER adds methods.",
 )  # fmt: skip
 for part in (single, check, fleet, tables, report, lists):
     part.register(app)
@@ -29,13 +33,13 @@ def _fedbench() -> None:
 def main() -> NoReturn:
     """Entry point of the `fedbench` program."""
     signal.signal(signal.SIGTERM, _terminated)
-    words = sys.argv[1:]
-    sys.exit(invoke([word for word in words if word != "--debug"], debug="--debug" in words))
+    sys.exit(invoke([word for word in sys.argv[1:] if word != "--debug"], debug="--debug" in sys.argv[1:]))
 
 
 def invoke(words: list[str], debug: bool = False) -> int:
     """Run one command line and return its exit code; debug: let the exception of a failure through."""
     try:
+        words = _with_algorithms(words)
         code = app(words, prog_name="fedbench", standalone_mode=False)
         if code == INTERRUPTED:
             raise KeyboardInterrupt
@@ -49,6 +53,21 @@ def invoke(words: list[str], debug: bool = False) -> int:
         message, code = explain(error)
         print(f"fedbench: {message}", file=sys.stderr)
         return code
+
+
+def _with_algorithms(words: list[str]) -> list[str]:
+    """Take `--algorithms FOLDER` out of a command line; worker processes inherit it."""
+    rest, folders = list(words), []
+    while "--algorithms" in rest:
+        place = rest.index("--algorithms")
+        folder = "".join(rest[place + 1 : place + 2])
+        if not Path(folder).is_dir() or not folder:
+            raise BenchmarkError(f"--algorithms {folder}: no such folder", hint="name a folder of .py files")
+        folders.append(str(Path(folder).resolve()))
+        del rest[place : place + 2]
+    if folders:
+        os.environ[OWN] = os.pathsep.join(folders)
+    return rest
 
 
 INTERRUPTED = 130

@@ -22,11 +22,9 @@ def report(
 ) -> None:
     """Write one HTML file with boards, charts, ranking, claims and methods; it needs no network."""
     from benchmark import report as page
-    from benchmark.campaign import current
-    from benchmark.suite import Suite
+    from benchmark.campaign import shelf
 
-    known = (results / "methods").is_dir()  # bench/ and folders of one's own hold records alone
-    suite = Suite.load(results) if known else current(results)
+    suite = shelf(results)
     page.write(suite, out)
     print(f"{out}: {sum(map(len, suite.records.values()))} records, {out.stat().st_size / 1e6:.1f} MB")
     left_out = [entry for entry in suite.entries if entry.record is None]

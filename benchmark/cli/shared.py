@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from benchmark.core.errors import BenchmarkError
+from benchmark.places import RESULTS, ROOT
 
-ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "results"
+__all__ = ["RESULTS", "ROOT", "Json", "Results", "Workers", "cores", "names", "numbers", "show"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Results = Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of records.", show_default="results")]

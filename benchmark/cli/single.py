@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from benchmark.cli.shared import RESULTS, Json, Workers, cores, show
+from benchmark.cli.shared import Json, Workers, cores, show
 from benchmark.core.errors import BenchmarkError
 
 
@@ -41,16 +41,13 @@ def run(
     Changes of the protocol (--set, --rounds, --precision, files of your own) require --out.
     """
     from benchmark.campaign import make_way
-    from benchmark.cell import Cell
+    from benchmark.cell import Cell, home
 
     cell = Cell(task, method, seed, settings(set_ or []), rounds, precision, backend, device, graphs)
-    changed = cell.departures + [f"{name} is a file of your own" for name in (task, method) if Path(name).suffix]
-    if changed and out is None:
-        hint = "add --out FOLDER; results/ holds unchanged cells only"
-        raise BenchmarkError(f"this departs from the protocol ({', '.join(changed)})", hint=hint)
+    results = home(cell, out)
     if out is None:
-        make_way(cell, RESULTS)
-    record = (_lines if as_json else _watched)(cell, out or RESULTS, workers or cores())
+        make_way(cell, results)
+    record = (_lines if as_json else _watched)(cell, results, workers or cores())
     if record.status != "ok":
         raise typer.Exit(1)
 

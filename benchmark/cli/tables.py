@@ -27,15 +27,15 @@ def board(
     results: Results = RESULTS, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Print a table per task from the records. `dvc repro` writes the same into LEADERBOARD.md."""
-    from benchmark.suite import Suite
+    from benchmark.campaign import shelf
 
-    shelf = Suite.load(results)
-    show_board(shelf, names(tasks, shelf.tasks, "task"), as_json)
+    suite = shelf(results)
+    show_board(suite, names(tasks, suite.tasks, "task"), as_json)
 
 
 def show_board(shelf: Suite, tasks: list[str], as_json: bool = False) -> None:
     """Tables of these tasks, default all that have records."""
-    from benchmark.board import tables
+    from benchmark.leaderboard import tables
 
     made = {name: frame for name, frame in tables(shelf).items() if not tasks or name in tasks}
     rows = {name: json.loads(frame.to_json(orient="records")) for name, frame in made.items()}
@@ -79,9 +79,9 @@ def claims(
     """Print the papers' claims, what was measured and the verdict; for open ones the cells that they wait for."""
     from benchmark import claims as claims_
     from benchmark import verdicts
-    from benchmark.suite import Suite
+    from benchmark.campaign import shelf
 
-    found = verdicts.evaluate(Suite.load(results), claims_.load(results / "claims.yaml"))
+    found = verdicts.evaluate(shelf(results), claims_.load(results / "claims.yaml"))
     shown = [finding for finding in found if finding.verdict == "not measured" or not open_]
     if as_json:
         print(json.dumps([finding.model_dump(mode="json") for finding in shown], indent=1))

@@ -251,6 +251,8 @@ def split(task: Task, data: Dataset, rest: np.ndarray, key: Key) -> Sequence[np.
                 raise BenchmarkError(f"{data.name} has no superclasses", where=task.name, hint="use cifar100")
             coarse = data.train.coarse[rest]
             parts = partition.superclass(labels, coarse, clients, how.per_class, how.superclasses, key)
+        case "registered":
+            parts = partition.registered(how.name, how.options, labels, clients, key)
     return [rest[part] for part in parts]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -76,8 +76,16 @@ class Drawn(Strict):
     per_client: Positive
 
 
-KINDS = (Iid, Shards, Dirichlet, DirichletEqual, LabelsRemoved, Superclass, FewPerClass, Drawn)
+class Registered(Strict):
+    """A partition of one's own: the function registered under `name`, called with `options`; see core/parts.py."""
+
+    kind: Literal["registered"]
+    name: str
+    options: dict[str, Any] = {}
+
+
+KINDS = (Iid, Shards, Dirichlet, DirichletEqual, LabelsRemoved, Superclass, FewPerClass, Drawn, Registered)
 Split = Annotated[
-    Iid | Shards | Dirichlet | DirichletEqual | LabelsRemoved | Superclass | FewPerClass | Drawn,
+    Iid | Shards | Dirichlet | DirichletEqual | LabelsRemoved | Superclass | FewPerClass | Drawn | Registered,
     Field(discriminator="kind"),
 ]

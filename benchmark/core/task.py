@@ -13,11 +13,12 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from yaml.composer import ComposerError
 
+from benchmark.core import parts
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.splits import KINDS, Positive, Split, Strict
+from benchmark.places import RESULTS
 
 FOLDER = Path(__file__).parents[1] / "tasks"
-RESULTS = FOLDER.parents[1] / "results"
 RATE = "train.lr"  # among a method's settings: the learning rate of local training in place of the task's
 LISTED = 12  # faults in one message
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -129,6 +130,18 @@ class Task(Strict):
     def sha256(self) -> str:
         """Hash of `protocol`."""
         return hashlib.sha256(json.dumps(self.protocol, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def own(self) -> list[str]:
+        """Registered parts that this task uses, in words that name their source: a record says what it rests on."""
+        extras = [extra.dataset for extra in (self.public, self.unlabelled) if extra and extra.dataset]
+        used = [("dataset", name) for name in (self.dataset, *extras)]
+        used += [("network", name.partition("+")[0]) for name in self.networks]
+        used += [("partition", self.split.name)] if self.split.kind == "registered" else []
+        return [
+            f"{kind} {name} is of one's own ({parts.fingerprint(kind, name)[:12]})"
+            for kind, name in dict.fromkeys(used) if parts.find(kind, name)
+        ]  # fmt: skip
 
     def settings(self, method: str) -> dict[str, Any]:
         """In what a method departs from its defaults here: the task's own values, then those that tuning chose."""

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark import board, claims, verdicts
+from benchmark import claims, leaderboard, verdicts
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.files import write_atomic
 from benchmark.core.version import ENGINE, PROTOCOL
@@ -30,7 +30,8 @@ def write_pictures(suite: Suite, folder: Path) -> None:
     """<folder>/<task>.svg for every task of which LEADERBOARD.md shows a picture, and no other file."""
     from benchmark.report.pictures import picture
 
-    made = {f"{name}.svg": picture(suite, name, frame) for name, frame in _tables(suite).items() if board.shown(frame)}
+    shown = {name: frame for name, frame in _tables(suite).items() if leaderboard.shown(frame)}
+    made = {f"{name}.svg": picture(suite, name, frame) for name, frame in shown.items()}
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in made.items():
         write_atomic(folder / file, text)
@@ -70,18 +71,18 @@ def _content(suite: Suite) -> dict[str, Any]:
     found = verdicts.evaluate(suite, claims.load(suite.results / "claims.yaml"))
     return {
         "protocol": PROTOCOL, "engine": ENGINE, "count": sum(map(len, suite.records.values())),
-        "introduction": board.INTRODUCTION.split("\n\n")[1].replace("*", ""),
+        "introduction": leaderboard.INTRODUCTION.split("\n\n")[1].replace("*", ""),
         "tracks": rows.tracks(suite, made), "ranking": ranking, "methods": methods.methods(suite),
-        "pictures": {name: picture(suite, name, frame) for name, frame in made.items() if board.shown(frame)},
+        "pictures": {name: picture(suite, name, frame) for name, frame in made.items() if leaderboard.shown(frame)},
         "claims": sorted(found, key=lambda finding: verdicts.VERDICTS.index(finding.verdict)),
-        "verdicts": verdicts.VERDICTS, "left_out": board.outcasts(suite),
+        "verdicts": verdicts.VERDICTS, "left_out": leaderboard.outcasts(suite),
         "numbers": _embedded(numbers), "vega": _script(javascript_bundle("window.vegaEmbed = vegaEmbed;")),
         "style": (HOME / "page.css").read_text(), "script": (HOME / "page.js").read_text(),
     }  # fmt: skip
 
 
 def _tables(suite: Suite) -> dict[str, DataFrame]:
-    made = board.tables(suite)
+    made = leaderboard.tables(suite)
     if not made:
         left_out = [entry for entry in suite.entries if entry.record is None]
         if left_out:

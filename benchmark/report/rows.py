@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from benchmark import board, claims
+from benchmark import claims, leaderboard
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -20,8 +20,8 @@ def tracks(suite: Suite, made: dict[str, DataFrame]) -> list[dict[str, Any]]:
     """Per track: its tasks that have records, each with its table, and the names of those that have none."""
     sources = claims.load(suite.results / "claims.yaml")
     found = []
-    for track in board.TRACKS:
-        tasks = [task for task in board.in_order(suite) if task.track == track]
+    for track in leaderboard.TRACKS:
+        tasks = [task for task in leaderboard.in_order(suite) if task.track == track]
         shown = [_task(suite, task, made[task.name], sources) for task in tasks if task.name in made]
         if shown:
             waiting = [task.name for task in tasks if task.name not in made]
@@ -32,23 +32,23 @@ def tracks(suite: Suite, made: dict[str, DataFrame]) -> list[dict[str, Any]]:
 def _task(suite: Suite, task: Task, frame: DataFrame, sources: list[claims.Source]) -> dict[str, Any]:
     goals = [f"{target * 100:g}" for target in task.targets]
     heads = [
-        "Method", *board.HEADERS.values(), *(f"To {goal} %: rounds, MB" for goal in goals), "Δ", "p", "Judged",
+        "Method", *leaderboard.HEADERS.values(), *(f"To {goal} %: rounds, MB" for goal in goals), "Δ", "p", "Judged",
         "Settings", "n", "Marks",
     ]  # fmt: skip
     return {
-        "name": task.name, "tier": task.tier, "facts": board.facts_text(task), "note": task.note, "heads": heads,
+        "name": task.name, "tier": task.tier, "facts": leaderboard.facts_text(task), "note": task.note, "heads": heads,
         "rows": [{"method": row["method"], "comparable": row["comparable"], "cells": _cells(row, goals)}
                  for _, row in frame.iterrows()],
-        "rest": board.rest(suite, task, sources),
+        "rest": leaderboard.rest(suite, task, sources),
     }  # fmt: skip
 
 
 def _cells(row: Any, goals: Sequence[str]) -> list[Cell]:
-    spreads = [_cell(board.spread_text(row, name), row[name]) for name in board.HEADERS]
-    efforts = [_cell(board.goal_text(row, goal), row[f"rounds_to_{goal}"]) for goal in goals]
+    spreads = [_cell(leaderboard.spread_text(row, name), row[name]) for name in leaderboard.HEADERS]
+    efforts = [_cell(leaderboard.goal_text(row, goal), row[f"rounds_to_{goal}"]) for goal in goals]
     p = _cell("" if _empty(row["p"]) else "<0.0001" if row["p"] < 1e-4 else f"{row['p']:.4f}", row["p"])
     return [
-        *spreads, *efforts, _cell(board.spread_text(row, "difference"), row["difference"]), p,
+        *spreads, *efforts, _cell(leaderboard.spread_text(row, "difference"), row["difference"]), p,
         _cell(row["judged"], row["judged"]), _cell(row["settings"], row["settings"]),
         _cell(str(row["seeds"]), row["seeds"]), _cell(row["marks"], row["marks"]),
     ]  # fmt: skip

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from benchmark.core import parts
 from benchmark.core.data import cache, sources
 from benchmark.core.data.decoded import Dataset, Split
-from benchmark.core.data.manifest import Arrays, Facts, canonical, check, facts
+from benchmark.core.data.manifest import Arrays, Facts, canonical, check, facts, registered
 from benchmark.core.errors import BenchmarkError
 
 
@@ -17,8 +18,11 @@ def load(name: str, verify: bool = True) -> Dataset:
     Raises BenchmarkError for an unknown, missing or damaged dataset.
     """
     known = facts(name)
+    if own := parts.find("dataset", name):
+        rows, prints = _verified(name, known, registered(own)[1], "registered", "")
+        return _dataset(name, known, rows, prints, "registered")
     cached = cache.read(name, known, verify)
-    return _dataset(name, known, cached) if cached else fetch(name)
+    return _from_cache(name, known, cached) if cached else fetch(name)
 
 
 def fetch(name: str, download: bool = False) -> Dataset:
@@ -40,7 +44,7 @@ def fetch(name: str, download: bool = False) -> Dataset:
     cache.write(name, label, rows, prints)
     cached = cache.read(name, known, verify=False)
     assert cached is not None
-    return _dataset(name, known, cached)
+    return _from_cache(name, known, cached)
 
 
 def _verified(name: str, known: Facts, arrays: Arrays, origin: str, remedy: str) -> tuple[Arrays, dict[str, str]]:
@@ -55,11 +59,15 @@ def _verified(name: str, known: Facts, arrays: Arrays, origin: str, remedy: str)
     return rows, prints
 
 
-def _dataset(name: str, known: Facts, cached: cache.Cached) -> Dataset:
+def _from_cache(name: str, known: Facts, cached: cache.Cached) -> Dataset:
+    return _dataset(name, known, cached.arrays, cached.receipt.fingerprints, cached.receipt.source)
+
+
+def _dataset(name: str, known: Facts, arrays: Arrays, prints: dict[str, str], source: str) -> Dataset:
     coarse = None if known.coarse is None else np.array(known.coarse)
 
     def split(which: str) -> Split:
-        images, labels = cached.arrays[which]
+        images, labels = arrays[which]
         labels = labels.astype(np.int64)
         return Split(images, labels, None if coarse is None else coarse[labels])
 
@@ -70,6 +78,6 @@ def _dataset(name: str, known: Facts, cached: cache.Cached) -> Dataset:
         classes=known.classes,
         mean=known.mean,
         std=known.std,
-        fingerprints=cached.receipt.fingerprints,
-        source=cached.receipt.source,
+        fingerprints=prints,
+        source=source,
     )

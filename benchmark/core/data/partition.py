@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, overload
 
 import numpy as np
 
+from benchmark.core import parts as own
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.keys import Key
 
@@ -156,6 +157,22 @@ def few_per_class(labels: np.ndarray, clients: int, classes: Sequence[int], per_
     counts = np.zeros((clients, max(_classes(labels), max(classes) + 1)), np.int64)
     counts[:, list(classes)] = per_class
     return _ascending(_deal(labels, counts, key("few per class")))
+
+
+def registered(name: str, options: Mapping[str, object], labels: np.ndarray, clients: int, key: Key) -> Parts:
+    """A partition of one's own, and whether it is one: some rows for every client, no row twice."""
+    function = own.find("partition", name)
+    if function is None:
+        raise BenchmarkError(f"no partition {name} is registered", hint=f"name its file in {own.FILES}")
+    parts = [np.asarray(rows, np.int64) for rows in function(labels, clients, key(name), **options)]
+    if len(parts) != clients or not all(map(len, parts)):
+        filled = sum(len(rows) > 0 for rows in parts)
+        raise BenchmarkError(f"partition {name} serves {filled} clients of {clients}", hint="mend the function")
+    listed = np.concatenate(parts)
+    if len(np.unique(listed)) != len(listed) or not np.isin(listed, np.arange(len(labels))).all():
+        message = f"partition {name} gives a row twice, or one that is none of 0..{len(labels) - 1}"
+        raise BenchmarkError(message, hint="mend the function")
+    return _ascending(parts)
 
 
 class Drawn(Sequence[np.ndarray]):

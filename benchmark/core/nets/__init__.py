@@ -6,6 +6,7 @@ import difflib
 
 from torch import nn
 
+from benchmark.core import parts
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.nets import cnn, fedmd, gan, mlp, resnet, vgg
 from benchmark.core.nets.heads import Contrastive
@@ -52,6 +53,8 @@ def _builder(base: str) -> Builder:
         from benchmark.core.nets.zoo import timm_net  # timm takes seconds to import
 
         return lambda shape, classes: timm_net(base.removeprefix("timm:"), shape, classes)
+    if own := parts.find("network", base):
+        return own
     if base not in _NETS:
         near = difflib.get_close_matches(base, _NETS, n=1, cutoff=0.0)[0]
         raise BenchmarkError(f"unknown network {base!r}", hint=f"did you mean {near!r}? Any timm model is timm:<model>")

@@ -12,7 +12,7 @@ import pytest
 from pandas import isna
 from records import TASK, fingerprint, make, result, shelf, write
 
-from benchmark import board
+from benchmark import leaderboard
 from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.suite import Suite
 from benchmark.tables import table
@@ -43,7 +43,7 @@ def test_effort_to_a_target_needs_every_seed(tmp_path: Path) -> None:
     row = rows(results)["fedntd"]
     assert (row["rounds_to_50"], row["mb_to_50"], row["reached_50"]) == (6.0, 0.6, 3)
     assert isna(row["rounds_to_70"]) and row["reached_70"] == 2
-    assert "2 of 3 seeds" in board.files(Suite.load(results))[tmp_path / "LEADERBOARD.md"]
+    assert "2 of 3 seeds" in leaderboard.files(Suite.load(results))[tmp_path / "LEADERBOARD.md"]
 
 
 def test_few_seeds_stand_apart(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_the_board_says_what_is_open_not_applicable_and_broken(tmp_path: Path) -
     fingerprint(results, "scarce", needs=["unlabelled"], track=["global"])
     fingerprint(results, "broken", fault="cannot be imported (SyntaxError)")
     (results / TASK / "fedprox" / "1.json").write_text("{")
-    text = board.files(Suite.load(results))[tmp_path / "LEADERBOARD.md"]
+    text = leaderboard.files(Suite.load(results))[tmp_path / "LEADERBOARD.md"]
     section = text.split(f"### {TASK}\n")[1].split("\n### ")[0]
     assert "fedprox (1, 2)" in section
     assert "fedmd (its track is heterogeneous, the task's is global)" in section
@@ -113,15 +113,15 @@ def test_the_board_says_what_is_open_not_applicable_and_broken(tmp_path: Path) -
 
 def test_the_same_records_give_the_same_bytes_and_stale_tables_go(tmp_path: Path) -> None:
     results = shelf(tmp_path)
-    board.write(results)
+    leaderboard.write(results)
     paths = [tmp_path / "LEADERBOARD.md", results / "tables" / f"{TASK}.csv"]
     before = [path.read_bytes() for path in paths]
     (results / "tables" / "gone.csv").write_text("method\n")
-    board.write(results)
+    leaderboard.write(results)
     assert [path.read_bytes() for path in paths] == before
     assert [path.name for path in (results / "tables").iterdir()] == [f"{TASK}.csv"]
 
 
 def test_boards_and_claims_need_no_torch() -> None:
-    code = "import sys, benchmark.verify, benchmark.claims, benchmark.board; sys.exit('torch' in sys.modules)"
+    code = "import sys, benchmark.verify, benchmark.claims, benchmark.leaderboard; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
