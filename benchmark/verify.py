@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from benchmark import catalog, leaderboard, pipeline, tune
+from benchmark import catalog, findings, leaderboard, pipeline, tune
 from benchmark.core.data.manifest import manifest
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.version import ENGINE, PROTOCOL
@@ -20,7 +20,7 @@ Check = Callable[[Path, Suite], Iterator[str]]
 
 def verify(root: Path) -> list[str]:
     """Findings as sentences, [] if all is well. root: the repository."""
-    return _findings(root, (_records, _tunings, _methods, _datasets, _pipelines, _parameters, _board))
+    return _findings(root, (_records, _tunings, _methods, _datasets, _pipelines, _parameters, _board, _findings_page))
 
 
 def sound(root: Path) -> list[str]:
@@ -128,3 +128,16 @@ def _board(root: Path, suite: Suite) -> Iterator[str]:
     results = root / "results"
     for path in sorted({*(results / "tables").glob("*"), *(results / "metrics").glob("*/*")} - made.keys()):
         yield f"{path.relative_to(root).as_posix()}: no records give this table; delete it"
+
+
+def _findings_page(root: Path, suite: Suite) -> Iterator[str]:
+    """Every number of docs/findings.md, recomputed from the records."""
+    path = root / findings.PAGE
+    if not path.exists():
+        return
+    name = findings.PAGE.as_posix()
+    try:
+        if findings.fill(path.read_text(), suite) != path.read_text():
+            yield f"{name}: its numbers are not what the records give; `fedbench findings`, then read it again"
+    except BenchmarkError as error:
+        yield str(error)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("campaign", "progress", "pipeline", "verify", "profile", "pace"),
-    ("leaderboard", "tables", "verdicts", "claims", "tune", "report"),
+    ("leaderboard", "tables", "verdicts", "claims", "findings", "tune", "report", "rerun"),
     ("cell", "costs"),
     ("suite", "stats", "catalog", "record", "conformance", "watch", "failures"),
     ("core.engine", "core.judge", "core.golden", "core.golden_losses"),

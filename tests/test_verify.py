@@ -13,6 +13,11 @@ from records import TASK, make, write
 
 from benchmark import leaderboard, pipeline
 from benchmark.catalog import method_sha256
+from benchmark.core import task as tasks
+from benchmark.core.files import write_atomic
+from benchmark.core.version import ENGINE, PROTOCOL
+from benchmark.record import canonical
+from benchmark.tune import Point, Tuned
 from benchmark.verify import sound, verify
 
 ROOT = Path(__file__).parents[1]
@@ -98,6 +103,38 @@ def test_every_harm_has_its_sentence(root: Path, harm: Callable[[Path], None], w
 def test_a_remark_in_a_method_harms_nothing(root: Path) -> None:
     _edit("algorithms/fedavg.py", "from __future__", "# a remark\nfrom __future__")(root)
     assert verify(root) == []
+
+
+def test_a_tuning_must_stand_and_its_choice_be_the_best_point(root: Path) -> None:
+    path, task = root / "results" / TASK / "tuning" / "fedavg.json", tasks.load(TASK)
+    sha256 = method_sha256(root / "algorithms" / "fedavg.py")
+    points = [Point(settings={}, score=0.4, seconds=1.0), Point(settings={"train.lr": 0.3}, score=0.5, seconds=1.0)]
+    made = Tuned(
+        schema=1, protocol=PROTOCOL, engine=ENGINE, task=TASK, algorithm="fedavg", task_sha256=task.sha256,
+        algorithm_sha256=sha256, seed=1000, rounds=7, validation=0.1, points=points, chosen={"train.lr": 0.3},
+    )  # fmt: skip
+
+    def found(old: str = "", new: str = "") -> list[str]:
+        write_atomic(path, canonical(made).replace(old, new) if old else canonical(made))
+        return [sentence for sentence in verify(root) if "tuning" in sentence]
+
+    assert found() == []
+    [sentence] = found('"score": 0.4', '"score": 0.6')
+    assert "chosen is train.lr=0.3, but the best point is as it was" in sentence
+    assert "its method has changed; `fedbench tune fedavg" in found(sha256, "ab" * 32)[0]
+    assert "its task has changed" in found(task.sha256, "ab" * 32)[0]
+    assert "belongs to digits-mixed" in found(TASK, "digits-mixed")[0]
+
+
+def test_the_page_of_findings_has_the_numbers_of_the_records(root: Path) -> None:
+    (root / "docs").mkdir()
+    page = root / "docs" / "findings.md"
+    page.write_text(f'FedAvg ends at [50.0 %](#{TASK} "fedavg accuracy").')
+    assert verify(root) == []
+    page.write_text(page.read_text().replace("50.0", "51.0"))
+    assert "its numbers are not what the records give" in verify(root)[0]
+    page.write_text(page.read_text().replace("fedavg", "fedntd"))
+    assert "no comparable row fedntd" in verify(root)[0]
 
 
 def test_new_records_are_sound_before_the_tables_know_them(root: Path) -> None:

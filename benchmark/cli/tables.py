@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchmark.cli.shared import RESULTS, ROOT, Json, Results, names, show
+from benchmark.cli.shared import RESULTS, ROOT, Json, Results, Workers, cores, names, show
 from benchmark.core.errors import BenchmarkError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    for command in (board, claims, verify, commit, split):
+    for command in (board, claims, findings, verify, commit, split):
         app.command()(command)
 
 
@@ -100,16 +100,55 @@ def _claim_row(finding: Finding) -> dict[str, str]:
     }  # fmt: skip
 
 
-def verify() -> None:
-    """Check that every number traces to a record, and every record to what it rests on. Trains nothing."""
+def findings() -> None:
+    """Write the numbers of docs/findings.md anew from the records. The words stay: read whether they still hold."""
+    from benchmark.core.files import write_atomic
+    from benchmark.findings import PAGE, fill
+    from benchmark.suite import Suite
+
+    before = (ROOT / PAGE).read_text()
+    write_atomic(ROOT / PAGE, after := fill(before, Suite.load(RESULTS)))
+    print("every number was up to date" if after == before else f"{PAGE} has new numbers: read whether its words hold")
+
+
+def verify(
+    cell: Annotated[str, typer.Argument(metavar="[TASK[/METHOD[/SEED]]]", help="With --rerun: which record.")] = "",
+    rerun: Annotated[bool, typer.Option("--rerun", help="Run one cell anew and compare it, by default any.")] = False,
+    workers: Workers = None,
+) -> None:
+    """Check that every number traces to a record, and every record to what it rests on.
+
+    Trains nothing, but for --rerun, which tries one record instead: it must come out bit for bit on a machine of its
+    own kind, and within the tolerance of docs/protocol.md on another.
+    """
     from benchmark.verify import verify as findings
 
+    if rerun:
+        _rerun(cell, workers or cores())
+        return
+    if cell:
+        raise BenchmarkError(f"{cell} is only looked at when it is run", hint="add --rerun")
     found = findings(ROOT)
     for sentence in found:
         print(sentence)
     if found:
         raise BenchmarkError(f"{len(found)} findings", hint="each line says what to do", user=False)
     print("every table, record and fingerprint fits")
+
+
+def _rerun(where: str, workers: int) -> None:
+    from benchmark import rerun
+    from benchmark.campaign import current
+    from benchmark.costs import expected, measured
+    from benchmark.progress import label, spell, watch
+
+    made = rerun.choose(current(RESULTS), where)
+    one = rerun.cell(made, RESULTS)
+    cost = expected((made.task, made.algorithm), measured(RESULTS), {})
+    print(f"{label(one)} anew, about {spell(cost / workers)}")
+    with watch({label(one): 1.0}) as view:
+        view.begin(one)
+        print(rerun.rerun(made, RESULTS, workers=workers, observer=lambda event: view.round(one, event)))
 
 
 def commit() -> None:

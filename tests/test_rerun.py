@@ -1,0 +1,71 @@
+"""A record run anew: the same bits, another machine's, and what is no longer true."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from records import TASK, make, result, shelf
+
+from benchmark import record, rerun
+from benchmark.cell import Cell, run
+from benchmark.core.errors import BenchmarkError
+from benchmark.suite import Suite
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One true record of this machine."""
+    folder = tmp_path_factory.mktemp("results")
+    run(Cell(TASK, "fedavg"), folder)
+    return folder
+
+
+def of_another_cpu(results: Path, made: record.Record, **measured: Any) -> record.Record:
+    """The record as another processor's, with these measurements."""
+    target = results / made.path
+    how = json.loads(target.with_suffix(".run.json").read_bytes())
+    how["environment"]["cpu"] = "another"
+    content = made.model_dump(mode="json", by_alias=True, exclude={"record_sha256", "result_sha256"})
+    content["result"] |= measured
+    other = record.Record.model_validate(content)
+    record.write(other, how, target)
+    return other
+
+
+def test_a_true_record_comes_out_bit_for_bit_and_a_false_one_does_not(results: Path) -> None:
+    made = record.read(results / TASK / "fedavg" / "0.json")
+    assert rerun.rerun(made, results) == "the same result bit for bit"
+    assert made.result is not None
+    near = made.result.accuracy_last5 + 0.03
+    false = made.model_dump(exclude={"record_sha256", "result_sha256"}, by_alias=True)
+    false["result"]["accuracy_last5"] = near
+    with pytest.raises(BenchmarkError, match=r"on a machine of the same kind: mean of the last five accuracies \d+"):
+        rerun.rerun(record.Record.model_validate(false), results)
+    other = of_another_cpu(results, made, accuracy_last5=near)
+    assert rerun.rerun(other, results).startswith("within the tolerance on a machine of another kind (cpu ")
+
+
+def test_other_machines_may_round_but_not_send_differently() -> None:
+    made = make("fedavg", 0, 0.5)  # last five 49 %
+
+    def differences(**measured: Any) -> list[str]:
+        return list(rerun.compare(made, make("fedavg", 0, result=result(0.5) | measured)))
+
+    assert differences(accuracy_last5=0.53) == []
+    assert differences(accuracy_last5=0.55) == ["mean of the last five accuracies 55.00%, in the record 49.00%"]
+    traffic = result(0.5)["bytes"] | {"up_wire": 3_000_101}
+    assert differences(bytes=traffic) == ["up_wire 3000101 bytes, in the record 3000100"]
+    assert list(rerun.compare(made, make("fedavg", 0, None))) == ["status diverged, in the record ok"]
+
+
+def test_a_record_is_named_or_drawn(tmp_path: Path) -> None:
+    suite = Suite.load(shelf(tmp_path))
+    assert rerun.choose(suite, f"{TASK}/fedntd/1").path == Path(TASK, "fedntd", "1.json")
+    assert rerun.choose(suite, f"{TASK}/fedprox").seed == 0
+    assert rerun.choose(suite, "").task == TASK
+    for wrong in (f"{TASK}/fedntd/9", "fmnist-shards", f"{TASK}/fedntd/1/2"):
+        with pytest.raises(BenchmarkError, match="no standing record"):
+            rerun.choose(suite, wrong)
