@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import claims, verdicts
-from benchmark.leaderboard import tables
 from benchmark.core.errors import BenchmarkError
+from benchmark.leaderboard import tables
 from benchmark.suite import Suite
 
 PAGE = Path("docs", "findings.md")
