@@ -8,29 +8,24 @@ import os
 import platform
 import shlex
 import shutil
-from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import partial
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from benchmark import catalog, record
 from benchmark.core import task as tasks
-from benchmark.core.errors import BenchmarkError, Diverged
+from benchmark.core.errors import BenchmarkError
 from benchmark.core.version import ENGINE, PROTOCOL
+from benchmark.measure import Observer, measure
 from benchmark.places import RESULTS
-from benchmark.suite import datasets
+from benchmark.suite import unfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from benchmark.core.api import Algorithm
-    from benchmark.core.backends.worker import Backend
-    from benchmark.core.federation import Federation
-
-Observer = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -41,6 +36,7 @@ class Cell:
     settings: hyper-parameters, and `train.lr`, that replace the task's and the method's own
     rounds, precision: departures from the task; None keeps its values
     backend, device, graphs: "loop" on the CPU, or "stacked" clients on a torch device, there also as CUDA graphs
+    audit: the method's code runs in processes that hold one side's data, and never in this one
     """
 
     task: str
@@ -52,6 +48,7 @@ class Cell:
     backend: Literal["loop", "stacked"] = "loop"
     device: str = "cpu"
     graphs: bool = False
+    audit: bool = False
 
     @property
     def what(self) -> str:
@@ -79,6 +76,7 @@ class Cell:
             words += [option, str(value)] if value is not None else []
         if self.backend != "loop":
             words += ["--backend", self.backend, "--device", self.device, *["--graphs"] * self.graphs]
+        words += ["--audit"] * self.audit
         return shlex.join(words)
 
     def prepare(self) -> Prepared:
@@ -87,7 +85,7 @@ class Cell:
         path = catalog.find(self.algorithm)
         settings = {**task.settings(path.stem), **self.settings}
         rate = settings.pop(tasks.RATE, None)
-        algorithm = catalog.make(self.algorithm, settings)
+        algorithm = self._method(path, settings, task)
         if self.seed < 0:
             raise BenchmarkError(f"seed {self.seed} is negative", hint="choose a seed of at least 0")
         if self.rounds is not None and self.rounds < 1:
@@ -96,10 +94,12 @@ class Cell:
             raise BenchmarkError(f"--precision {self.precision}", hint="choose fp32 or bf16")
         if self.backend not in ("loop", "stacked"):
             raise BenchmarkError(f"--backend {self.backend}", hint="choose loop or stacked")
+        if self.audit and self.backend != "loop":
+            raise BenchmarkError("an audit runs every client in a process of its own", hint="leave --backend out")
         if self.backend == "loop" and (self.device != "cpu" or self.graphs):
             raise BenchmarkError("the loop works on the CPU", hint="add --backend stacked")
-        if reason := catalog.applies(self.algorithm, task):
-            fits = [name for name in tasks.names() if not catalog.applies(self.algorithm, tasks.load(name))]
+        if reason := unfit(algorithm.track, algorithm.needs, task):
+            fits = [name for name in tasks.names() if not unfit(algorithm.track, algorithm.needs, tasks.load(name))]
             raise BenchmarkError(f"{path.stem} does not apply to {task.name}: {reason}",
                                  hint=f"tasks that fit: {', '.join(fits) or 'none'}")  # fmt: skip
         changes: dict[str, Any] = {"rounds": self.rounds, "precision": self.precision}
@@ -107,6 +107,14 @@ class Cell:
         if rate is not None:
             changed = _at_rate(changed, rate)
         return Prepared(changed, task.sha256, path, algorithm, self.seed, self.backend, rate is not None)
+
+    def _method(self, path: Path, settings: dict[str, Any], task: tasks.Task) -> Any:
+        make = partial(catalog.make, str(path), settings)
+        if not self.audit:
+            return make()
+        from benchmark.core.apart.method import Apart  # imports torch
+
+        return Apart(make, task.networks, readable=(path,))
 
 
 def _at_rate(task: tasks.Task, rate: Any) -> tasks.Task:
@@ -123,7 +131,7 @@ class Prepared:
     task: tasks.Task
     task_sha256: str
     path: Path
-    algorithm: Algorithm
+    algorithm: Algorithm  # or what stands in for it in an audit, which knows its settings
     seed: int
     backend: Literal["loop", "stacked"] = "loop"
     rated: bool = False
@@ -131,6 +139,8 @@ class Prepared:
     @property
     def fields(self) -> dict[str, Any]:
         """All hyper-parameters of the method, defaults included."""
+        if not is_dataclass(self.algorithm):
+            return dict(sorted(self.algorithm.settings.items()))
         return {name: getattr(self.algorithm, name) for name in sorted(entry.name for entry in fields(self.algorithm))}
 
     @property
@@ -173,69 +183,16 @@ def run(cell: Cell, results: Path, *, workers: int = 1, observer: Observer = lam
         federation = Federation.open(ready.task, ready.seed, ready.algorithm)
         with _owned(folder):
             if not target.exists():  # else another process has finished it meanwhile
-                started = monotonic()
-                outcome, facts = _execute(cell, ready, federation, folder, workers, observer)
-                made = _record(cell, ready, federation, **outcome)
-                record.write(made, {**_environment(cell, workers, monotonic() - started), **facts}, target)
+                made, facts = measure(cell, ready, federation, folder, workers, observer)
+                record.write(made, facts, target)
             shutil.rmtree(folder, ignore_errors=True)
     found = record.read(target)
-    _same(found, ready, target)
+    same(found, ready, target)
     return found
 
 
-def _environment(cell: Cell, workers: int, seconds: float) -> dict[str, Any]:
-    return record.environment(command=cell.command, workers=workers, seconds=seconds, device=cell.device)
-
-
-def _execute(
-    cell: Cell, ready: Prepared, federation: Federation, folder: Path, workers: int, observer: Observer
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The measured part of a record, and what the backend says of how it worked."""
-    from benchmark.core.backends import Setting
-    from benchmark.core.engine import Run
-    from benchmark.core.federation import Federation
-
-    rebuild = partial(Federation.open, ready.task, ready.seed, verify=False)
-    setting = Setting(rebuild, partial(catalog.make, str(ready.path), ready.fields), ready.task.precision)
-    backend = _backend(cell, setting, federation, workers)
-    try:
-        run_ = Run(federation, ready.algorithm, backend, folder, ready.identity, observer)
-        result = run_.execute()
-        return {"status": "ok", "reason": "", "result": result, "judged": run_.judged}, backend.facts
-    except Diverged as error:
-        return {"status": "diverged", "reason": str(error), "result": None, "judged": run_.judged}, backend.facts
-    finally:
-        backend.close()
-
-
-def _backend(cell: Cell, setting: Any, federation: Federation, workers: int) -> Backend:
-    from benchmark.core.backends import Pool, Serial
-
-    if cell.backend == "stacked":
-        from benchmark.core.backends.stacked import Stacked
-
-        return Stacked(setting, cell.device, cell.graphs)
-    if workers == 1:
-        return Serial(setting)
-    return Pool(setting, workers, lambda client: federation.who(client).size)
-
-
-def _record(cell: Cell, ready: Prepared, federation: Federation, **parts: Any) -> record.Record:
-    from benchmark.core.data.dataset import load
-    from benchmark.core.data.partition import fingerprint
-
-    data = {name: load(name, verify=False).fingerprints for name in datasets(ready.task)}
-    split = fingerprint(federation.given.parts)
-    method = catalog.method_sha256(ready.path)
-    hashes = record.Hashes(task=ready.task_sha256, algorithm=method, data=data, split=split)
-    return record.Record(
-        schema=record.SCHEMA, protocol=PROTOCOL, engine=ENGINE, task=ready.task.name, algorithm=ready.path.stem,
-        seed=ready.seed, track=ready.task.track, settings=ready.settings, departures=cell.departures, hashes=hashes,
-        backend=ready.backend, precision=ready.task.precision, rounds=ready.task.rounds, **parts,
-    )  # fmt: skip
-
-
-def _same(found: record.Record, ready: Prepared, target: Path) -> None:
+def same(found: record.Record, ready: Prepared, target: Path) -> None:
+    """Raises BenchmarkError if a record is of another version of the cell."""
     expected = {
         "task": ready.task_sha256, "algorithm": catalog.method_sha256(ready.path), "engine": ENGINE,
         "protocol": PROTOCOL, "settings": json.loads(json.dumps(ready.settings, default=str)),

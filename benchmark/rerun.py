@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import cell as cells
-from benchmark.cell import Cell, Observer
+from benchmark.cell import Cell
 from benchmark.core.errors import BenchmarkError
+from benchmark.measure import Observer
 from benchmark.record import Record
 from benchmark.suite import Suite
 

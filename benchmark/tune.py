@@ -22,6 +22,7 @@ from benchmark.core.files import write_atomic
 from benchmark.core.task import RATE, Task
 from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.costs import spent
+from benchmark.measure import Observer
 
 SEED = 1000  # of no board: no row's own split, weights or cohorts were looked at when its values were chosen
 ROUNDS = 4  # a tuning has the task's rounds divided by this
@@ -160,7 +161,7 @@ class Tuning:
         """Where its record belongs."""
         return results / self.task / "tuning" / f"{self.algorithm}.json"
 
-    def run(self, results: Path, *, workers: int = 1, observer: cells.Observer = lambda event: None) -> Tuned:
+    def run(self, results: Path, *, workers: int = 1, observer: Observer = lambda event: None) -> Tuned:
         """Run or resume it, or return the record that is there and stands; the record is written at the end."""
         target, task = self.place(results), tasks.load(self.task)
         if target.exists() and not stale(read(target), task, catalog.method_sha256(catalog.find(self.algorithm))):
@@ -194,14 +195,14 @@ class _Part:
 
     number: int
     points: int
-    observer: cells.Observer
+    observer: Observer
 
     def __call__(self, event: dict[str, Any]) -> None:
         rounds = event["rounds"]
         self.observer({**event, "round": self.number * rounds + event["round"], "rounds": self.points * rounds})
 
 
-def _point(one: cells.Cell, scratch: Path, workers: int, observer: cells.Observer) -> Point:
+def _point(one: cells.Cell, scratch: Path, workers: int, observer: Observer) -> Point:
     """A point from its record, which an interrupted tuning finds again by all that it depends on."""
     folder = scratch / one.prepare().identity[:16]
     made = cells.run(one, folder, workers=workers, observer=observer)

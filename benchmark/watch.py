@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import _thread
+import datetime
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache, partial
-from types import FunctionType
+from dataclasses import fields
+from functools import partial
+from math import inf
+from types import FrameType
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 
 from benchmark.core import tree as trees
-from benchmark.core.api import Algorithm
+from benchmark.core.apart.inside import Sealed
+from benchmark.core.api import Algorithm, Pass, Site
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.keys import Key
+from benchmark.core.reach import OUTSIDE, guarded, is_method
 from benchmark.core.tree import Tree
+from benchmark.marks import printed, state
 
 # Arguments of the engine's calls that a stage must leave as they are, by position; `local` is the client's own
 INPUTS = {
@@ -24,18 +32,15 @@ INPUTS = {
     "finish": {"client memory": 0, "message": 2}, "aggregate": {"server memory": 0, "uploads": 1},
     "global_model": {"server memory": 0}, "local_model": {"server memory": 0, "client memory": 1},
 }  # fmt: skip
-REFUSED = ("open", "socket.", "subprocess.", "os.", "shutil.")
-TRUSTED = ("<frozen importlib", "linecache.py")  # Python's own reading of source
-OUTSIDE = "a method opens no files and connections and starts no processes and threads: use what it is handed"
+OUTSIDE_PASSES = {"init_client", "passes", "begin", "after_step", "finish"}  # where a client has nothing to train
+GRADIENTS = {torch.autograd.grad.__code__, torch.autograd.backward.__code__}
+CLOCKS = {id(clock): name for name, clock in vars(time).items() if callable(clock) and name != "sleep"}
+BUDGET = "leave training to passes, and make a number of epochs or steps of your own a field of the class"
 Prints = dict[str, bytes]
 
 
-class Refused(BenchmarkError):
-    """Ends a call that reaches outside; the fault is noted already."""
-
-
 class Sent(NamedTuple):
-    """A message as others of its round are compared with it."""
+    """A message as others of its phase are compared with it."""
 
     client: int
     arch: str
@@ -43,13 +48,20 @@ class Sent(NamedTuple):
 
 
 class Watched:
-    """Stands in for a method: passes every call on and notes faults as (check, error)."""
+    """Stands in for a method: passes every call on and notes faults as (check, error).
 
-    def __init__(self, method: Algorithm) -> None:
-        self.method, self.faults = method, list[tuple[str, BenchmarkError]]()
+    tell: is told what is under way
+    profiling: look also for clocks and for training outside of passes, which takes time
+    """
+
+    def __init__(self, method: Algorithm, tell: Callable[[str], None] = lambda stage: None) -> None:
+        self.method, self.tell = method, tell
+        self.faults = list[tuple[str, BenchmarkError]]()
         self.sent: dict[str, list[Sent]] = {"download": [], "finish": []}
         self.held: dict[int, Prints] = {}
-        _install()
+        self.firsts: dict[tuple[str, str], dict[str, Sent]] = {}  # by phase and stage, then architecture
+        self.before, self.round = dict[str, Any](), 0
+        self.profiling, self.updates, self.allowed, self.told = False, 0, inf, ""
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.method, name)
@@ -60,13 +72,16 @@ class Watched:
         self.faults.append((check, BenchmarkError(message, where=stage, hint=hint)))
 
     def _call(self, stage: str, function: Any, *arguments: Any) -> Any:
+        arguments = tuple(map(self._handed, arguments))
         inputs = {what: arguments[place] for what, place in INPUTS.get(stage, {}).items()}
         before, threads = _prints(inputs), threading.active_count()
         if stage == "finish":
             self._unchanged("loss, step or after_step", self.held.pop(arguments[-1].who.id, before), before)
+            self._within_budget(stage)
         if stage == "begin":
             self.held[arguments[-1].who.id] = before
-        with _guarded(self, stage):
+            self.updates = 0
+        with guarded(stage, partial(self._outside, stage)), self._profiled(stage):
             outcome = function(*arguments)
         self._unchanged(stage, before, _prints(inputs))
         if threading.active_count() > threads:
@@ -75,7 +90,68 @@ class Watched:
             self._send(stage, arguments[1], outcome)
         elif stage == "finish":
             self._send(stage, arguments[-1].who, outcome[1])
+        elif stage == "aggregate":
+            self.end_round(arguments[2].name)
+        elif stage == "passes":
+            self.allowed = self._allowance(outcome, arguments[-1])
         return outcome
+
+    def _handed(self, argument: Any) -> Any:
+        """Keys without their root, and an optimiser step that is counted."""
+        if type(argument) is Key:
+            return Sealed(argument.names, lambda names: Key(argument.root, tuple(names)).seed)
+        if getattr(argument, "__name__", "") == "_update":
+            def counted(*given: Any) -> Any:
+                self.updates += 1
+                return argument(*given)
+
+            return counted
+        return argument
+
+    def _outside(self, stage: str, attempt: str) -> None:
+        self.blame("reach", stage, attempt, OUTSIDE)
+
+    def _allowance(self, passes: tuple[Pass, ...], site: Site) -> float:
+        """Optimiser steps that a visit may take: the task's on private data, or as many as fields of the class say."""
+        own = {getattr(self.method, entry.name) for entry in fields(self.method)}
+        total = 0.0
+        for run in passes:
+            if run.stream == "public":
+                return inf
+            batch = run.batch if run.batch in own and run.batch else site.train.batch
+            epochs = run.epochs if run.epochs in own and run.epochs else site.train.epochs
+            per_epoch = max(-(-site.data.size // batch), site.data.size // max(1, batch // 2))
+            steps = run.steps if run.steps in own else site.train.steps
+            total += steps or epochs * per_epoch
+        return inf if self.method.pooled else total
+
+    def _within_budget(self, stage: str) -> None:
+        if self.updates > self.allowed:
+            message = f"the visit took {self.updates} optimiser steps where the task allows {self.allowed:g}"
+            self.blame("budget", stage, message, BUDGET)
+
+    @contextmanager
+    def _profiled(self, stage: str) -> Iterator[None]:
+        if stage != self.told:
+            self.told = stage
+            self.tell(stage)
+        if not self.profiling:
+            yield
+            return
+        before = sys.getprofile()
+        sys.setprofile(partial(self._look, stage))
+        try:
+            yield
+        finally:
+            sys.setprofile(before)
+
+    def _look(self, stage: str, frame: FrameType, event: str, given: Any) -> None:
+        if event == "c_call" and (clock := _clock(given)) and is_method(frame.f_globals.get("__name__", "")):
+            self.blame("reach", stage, f"reads the clock ({clock})", "count steps and rounds instead")
+        elif given is _thread.start_new_thread:
+            self.blame("reach", stage, "starts a thread", OUTSIDE)
+        elif event == "call" and stage in OUTSIDE_PASSES and frame.f_code in GRADIENTS:
+            self.blame("budget", stage, "computes gradients outside of a pass", BUDGET)
 
     def _unchanged(self, stage: str, before: Prints, after: Prints) -> None:
         changed = [path for path in sorted(before.keys() | after.keys()) if before.get(path) != after.get(path)]
@@ -93,22 +169,38 @@ class Watched:
             self.blame("messages", stage, "the message is empty", "return None where nothing is to be sent")
         self.sent[stage].append(Sent(who.id, who.arch, leaves))
 
-    def observe(self, before: dict[str, Any], event: dict[str, Any]) -> None:
-        """Compare the messages of a finished round, and the state outside of memories with what it was `before`."""
-        number = event["round"]
+    def begin_run(self) -> None:
+        """What follows is compared with how things are now."""
+        self.before, self.round = state(self.method), 0
+        self.firsts.clear()
+        self.forget_round()
+
+    def end_round(self, phase: str) -> None:
+        """Compare the messages of a round with each other and with those of the phase's earlier rounds, and the state.
+
+        Names, types and shapes of nothing that vary would move information that no payload counts.
+        """
+        self.round += 1
+        hint = "send the same names and types from and to all clients in all rounds of a phase"
         for stage, sent in self.sent.items():
-            for other in sent[1:]:
-                if odd := _unlike(sent[0], other):
-                    message = f"round {number}: {odd} at client {other.client} and client {sent[0].client}"
-                    hint = "send the same names and types from and to all clients of a round"
+            kept = self.firsts.setdefault((phase, stage), {})
+            for other in sent:
+                first = kept.setdefault(other.arch, other) if other.leaves is not None else other
+                odd = _unlike(first, other, later=True) or _unlike(sent[0], other)
+                if odd:
+                    message = f"round {self.round}: {odd} at client {other.client} and client {first.client}"
                     self.blame("messages", stage, message, hint)
                     break
         self.forget_round()
+        self.look_around(f"round {self.round}")
+
+    def look_around(self, where: str) -> None:
+        """Compare the state outside of memories with what it was before the run."""
         after = state(self.method)
-        for name in sorted(before.keys() | after.keys()):
-            if before.get(name) != after.get(name):
-                hint = "keep it in the memories that finish and aggregate return"
-                self.blame("state", f"round {number}", f"{name} has changed: state outside of memories", hint)
+        for name in sorted(self.before.keys() | after.keys()):
+            if self.before.get(name) != after.get(name):
+                hint = "keep what is to last in the memories that finish and aggregate return"
+                self.blame("state", where, f"{name} has changed: state outside of memories", hint)
 
     def forget_round(self) -> None:
         """Start anew: messages of different rounds may differ."""
@@ -117,7 +209,18 @@ class Watched:
             sent.clear()
 
 
-def _unlike(one: Sent, two: Sent) -> str:
+def _clock(function: Any) -> str:
+    """The name of a function that tells the time, "" for others."""
+    if id(function) in CLOCKS:
+        return f"time.{CLOCKS[id(function)]}"
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, type) and issubclass(owner, datetime.date) and function.__name__ in ("now", "utcnow", "today"):
+        return f"{owner.__name__}.{function.__name__}"
+    return ""
+
+
+def _unlike(one: Sent, two: Sent, later: bool = False) -> str:
+    """later: of another round, in which there may be more or fewer rows, for which bytes are counted."""
     if one.leaves is None or two.leaves is None:
         return "" if one.leaves is two.leaves else "a message to one client and none to the other:"
     if one.arch == two.arch and (odd := sorted(one.leaves.keys() ^ two.leaves.keys())):
@@ -126,7 +229,8 @@ def _unlike(one: Sent, two: Sent) -> str:
         a, b = one.leaves[path], two.leaves[path]
         if a.dtype != b.dtype:
             return f"{path} has types {a.dtype} and {b.dtype}"
-        if one.arch == two.arch and a.shape != b.shape:
+        counted = later and (a.numel() or b.numel())
+        if one.arch == two.arch and a.shape != b.shape and not counted:
             return f"{path} has shapes {tuple(a.shape)} and {tuple(b.shape)}"
     return ""
 
@@ -136,89 +240,4 @@ def _prints(inputs: Mapping[str, Any]) -> Prints:
     named: Tree = {}
     for what, tree in inputs.items():
         named[what] = {f"of client {u.who.id}": u.message for u in tree} if what == "uploads" else tree
-    return {path: _bytes(leaf) for path, leaf in trees.walk(named)}
-
-
-def _bytes(leaf: Any) -> bytes:
-    if not isinstance(leaf, torch.Tensor):
-        return repr(leaf).encode()
-    flat = leaf.detach().contiguous().reshape(-1)
-    return str((leaf.dtype, leaf.shape)).encode() + flat.view(torch.uint8).numpy().tobytes()
-
-
-def state(method: Algorithm) -> dict[str, Any]:
-    """Marks of everything a method could remember by outside of memories: itself, its classes, its modules."""
-    kind = type(method)
-    modules = {name for name in sys.modules if name == kind.__module__ or name.startswith("algorithms.")}
-    marks = {f"self.{name}": _mark(value, modules) for name, value in vars(method).items()}
-    for module in modules:
-        for name, value in vars(sys.modules[module]).items():
-            if not name.startswith("__"):
-                marks[f"{module}.{name}"] = _mark(value, modules)
-                if isinstance(value, type) and value.__module__ in modules:
-                    attributes = {key: held for key, held in vars(value).items() if not key.startswith("__")}
-                    marks |= {f"{value.__name__}.{key}": _mark(held, modules) for key, held in attributes.items()}
-    return marks
-
-
-def _mark(value: Any, modules: set[str], depth: int = 4) -> Any:
-    """Equal as long as a value is what it was; its inside counts where Python can change it."""
-    inner = partial(_mark, modules=modules, depth=depth - 1)
-    if isinstance(value, torch.Tensor):
-        return _bytes(value)
-    if isinstance(value, np.ndarray):
-        return value.tobytes()
-    if value is None or isinstance(value, str | bytes | int | float):
-        return repr(value)
-    if depth == 0:
-        return id(value)
-    if isinstance(value, dict):
-        return [(repr(key), inner(held)) for key, held in value.items()]
-    if isinstance(value, list | tuple | set | frozenset):
-        return [inner(held) for held in value]
-    if isinstance(value, FunctionType):
-        return id(value), inner(value.__defaults__), inner(vars(value))
-    if type(value).__module__ in modules and hasattr(value, "__dict__"):
-        return id(value), inner(vars(value))
-    return id(value)
-
-
-_GUARDS: list[tuple[Watched, str]] = []  # the calls under way, the innermost last
-
-
-def under_way() -> str:
-    """The method's call that is under way, "" if none is."""
-    return _GUARDS[-1][1] if _GUARDS else ""
-
-
-@contextmanager
-def _guarded(watched: Watched, stage: str) -> Iterator[None]:
-    _GUARDS.append((watched, stage))
-    try:
-        yield
-    finally:
-        _GUARDS.pop()
-
-
-@cache
-def _install() -> None:
-    """Python cannot remove an audit hook: there is one, and it sleeps outside of a method's calls."""
-    sys.addaudithook(_hook)
-
-
-def _hook(event: str, arguments: tuple[Any, ...]) -> None:
-    if not _GUARDS or not event.startswith(REFUSED) or _python_reads():
-        return
-    watched, stage = _GUARDS[-1]
-    what = f"{event} {arguments[0]!r}" if arguments and isinstance(arguments[0], str | bytes | int) else event
-    watched.blame("reach", stage, f"reaches outside ({what})", OUTSIDE)
-    raise Refused(f"{stage} reaches outside")
-
-
-def _python_reads() -> bool:
-    frame = sys._getframe(2)
-    while frame is not None:
-        if frame.f_code.co_filename.startswith(TRUSTED[0]) or frame.f_code.co_filename.endswith(TRUSTED[1]):
-            return True
-        frame = frame.f_back  # type: ignore[assignment]
-    return False
+    return {path: printed(leaf) for path, leaf in trees.walk(named)}

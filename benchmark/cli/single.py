@@ -33,19 +33,20 @@ def run(
     backend: Annotated[Literal["loop", "stacked"], typer.Option(help="Clients one by one, or stacked.")] = "loop",
     device: Annotated[str, typer.Option(help="Torch device of the stacked backend.")] = "cpu",
     graphs: Annotated[bool, typer.Option("--graphs", help="CUDA graphs in the stacked backend.")] = False,
+    audit: Annotated[bool, typer.Option("--audit", help="Server and clients apart, in sandboxed processes.")] = False,
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write here, not into results/.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON per round, then the record.")] = False,
 ) -> None:
-    """Run one cell, or resume it; a finished one is shown, not run again.
+    """Run one cell, or resume it; a finished one is shown, not run again. An audit runs it anew and compares.
 
     Changes of the protocol (--set, --rounds, --precision, files of your own) require --out.
     """
     from benchmark.campaign import make_way
     from benchmark.cell import Cell, home
 
-    cell = Cell(task, method, seed, settings(set_ or []), rounds, precision, backend, device, graphs)
+    cell = Cell(task, method, seed, settings(set_ or []), rounds, precision, backend, device, graphs, audit)
     results = home(cell, out)
-    if out is None:
+    if out is None and not audit:
         make_way(cell, results)
     record = (_lines if as_json else _watched)(cell, results, workers or cores())
     if record.status != "ok":
@@ -60,26 +61,31 @@ def settings(given: list[str]) -> dict[str, str]:
     return dict(text.split("=", 1) for text in given)
 
 
-def _lines(cell: Any, results: Path, workers: int) -> Any:
-    from benchmark.cell import run as run_cell
+def _running(cell: Any) -> Any:
+    """The function that runs a cell; an audit's does not import the method."""
+    from benchmark.audit import audit
+    from benchmark.cell import run
 
-    record = run_cell(cell, results, workers=workers, observer=lambda event: print(json.dumps(event), flush=True))
+    return audit if cell.audit else run
+
+
+def _lines(cell: Any, results: Path, workers: int) -> Any:
+    record = _running(cell)(cell, results, workers=workers, observer=lambda event: print(json.dumps(event), flush=True))
     print(json.dumps(record.model_dump(mode="json", by_alias=True), sort_keys=True), flush=True)
     return record
 
 
 def _watched(cell: Any, results: Path, workers: int) -> Any:
-    from benchmark.cell import run as run_cell
     from benchmark.progress import Outcome, label, watch
 
     started = time.monotonic()
     with watch({label(cell): 1.0}) as view:
         view.begin(cell)
-        record = run_cell(cell, results, workers=workers, observer=lambda event: view.round(cell, event))
+        record = _running(cell)(cell, results, workers=workers, observer=lambda event: view.round(cell, event))
         if view.shares[label(cell)] == 0:
             print("done before; nothing was run")
         view.end(Outcome(cell, record, time.monotonic() - started))
-    print(f"record: {results / record.path}  result_sha256: {record.result_sha256}")
+    print(f"record: {results / record.path}  result_sha256: {record.result_sha256}{'  audited' * cell.audit}")
     return record
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-CORE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 
 
 class BenchmarkError(Exception):
@@ -66,6 +66,6 @@ def _place(error: Exception) -> str:
     """The innermost line of the traceback that belongs neither to this package nor to an installed one."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
-        if CORE not in path.parents and "site-packages" not in path.parts:
+        if PACKAGE not in path.parents and "site-packages" not in path.parts:
             return f" ({path.name}, line {frame.lineno})"
     return ""

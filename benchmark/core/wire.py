@@ -74,7 +74,7 @@ def check(message: Any, where: str, prefix: str = "") -> list[tuple[str, torch.T
     leaves: list[tuple[str, torch.Tensor]] = []
     for name in sorted(message):
         node, path = message[name], prefix + name
-        if isinstance(node, torch.Tensor):
+        if type(node) in (torch.Tensor, torch.nn.Parameter):  # a class of one's own could lie about its size
             leaves.append((path, node))
         else:
             leaves += check(node, where, path + trees.SEPARATOR)

@@ -1,0 +1,84 @@
+"""A prepared cell in a folder: the run itself, and the record of what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any, cast
+
+from benchmark import catalog, record
+from benchmark.core.errors import Diverged
+from benchmark.core.version import ENGINE, PROTOCOL
+from benchmark.suite import datasets
+
+if TYPE_CHECKING:
+    from benchmark.cell import Cell, Prepared
+    from benchmark.core.backends.worker import Backend
+    from benchmark.core.federation import Federation
+
+Observer = Callable[[dict[str, Any]], None]
+
+
+def measure(
+    cell: Cell, ready: Prepared, federation: Federation, folder: Path, workers: int, observer: Observer
+) -> tuple[record.Record, dict[str, Any]]:
+    """Run a cell in a folder, from its checkpoint if there is one: its record, and how it was obtained."""
+    started = monotonic()
+    outcome, facts = _execute(cell, ready, federation, folder, workers, observer)
+    made, seconds = _record(cell, ready, federation, **outcome), monotonic() - started
+    environment = record.environment(command=cell.command, workers=workers, seconds=seconds, device=cell.device)
+    return made, {**environment, **facts}
+
+
+def _execute(
+    cell: Cell, ready: Prepared, federation: Federation, folder: Path, workers: int, observer: Observer
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The measured part of a record, and what the backend says of how it worked."""
+    from benchmark.core.backends import Setting
+    from benchmark.core.engine import Run
+    from benchmark.core.federation import Federation
+
+    rebuild = partial(Federation.open, ready.task, ready.seed, verify=False)
+    setting = Setting(rebuild, partial(catalog.make, str(ready.path), ready.fields), ready.task.precision)
+    backend = _backend(cell, ready, setting, federation, workers)
+    try:
+        run_ = Run(federation, ready.algorithm, backend, folder, ready.identity, observer)
+        result = run_.execute()
+        return {"status": "ok", "reason": "", "result": result, "judged": run_.judged}, backend.facts
+    except Diverged as error:
+        return {"status": "diverged", "reason": str(error), "result": None, "judged": run_.judged}, backend.facts
+    finally:
+        backend.close()
+
+
+def _backend(cell: Cell, ready: Prepared, setting: Any, federation: Federation, workers: int) -> Backend:
+    from benchmark.core.backends import Pool, Serial
+
+    if cell.audit:
+        from benchmark.core.apart.backend import Rooms
+
+        return Rooms(cast("Any", ready.algorithm), federation, ready.task.precision, workers)
+    if cell.backend == "stacked":
+        from benchmark.core.backends.stacked import Stacked
+
+        return Stacked(setting, cell.device, cell.graphs)
+    if workers == 1:
+        return Serial(setting)
+    return Pool(setting, workers, lambda client: federation.who(client).size)
+
+
+def _record(cell: Cell, ready: Prepared, federation: Federation, **parts: Any) -> record.Record:
+    from benchmark.core.data.dataset import load
+    from benchmark.core.data.partition import fingerprint
+
+    data = {name: load(name, verify=False).fingerprints for name in datasets(ready.task)}
+    split = fingerprint(federation.given.parts)
+    method = catalog.method_sha256(ready.path)
+    hashes = record.Hashes(task=ready.task_sha256, algorithm=method, data=data, split=split)
+    return record.Record(
+        schema=record.SCHEMA, protocol=PROTOCOL, engine=ENGINE, task=ready.task.name, algorithm=ready.path.stem,
+        seed=ready.seed, track=ready.task.track, settings=ready.settings, departures=cell.departures, hashes=hashes,
+        backend=ready.backend, precision=ready.task.precision, rounds=ready.task.rounds, **parts,
+    )  # fmt: skip
