@@ -2,7 +2,7 @@
 PYTHON ?= python3
 READY := .venv/.ready
 
-.PHONY: bench test docs speed clean
+.PHONY: bench test docs browser speed clean
 
 bench: $(READY)
 	@.venv/bin/fedbench bench
@@ -14,6 +14,12 @@ test: $(READY)
 
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
+
+# the report in a real Chromium, of this machine or else fetched by Playwright, which no other target needs
+browser: $(READY)
+	.venv/bin/pip install -qq --disable-pip-version-check playwright==1.*
+	@command -v chromium google-chrome chromium-browser chrome >/dev/null || .venv/bin/playwright install chromium
+	.venv/bin/pytest -q tests/browser
 
 # twenty minutes on a quiet machine with two cores; the workload needs CIFAR-10 (fedbench data status)
 speed: $(READY)

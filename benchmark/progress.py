@@ -1,4 +1,4 @@
-"""What one sees of long work: live bars on a terminal, one line per cell anywhere else."""
+"""What one sees of long work: a live table on a terminal, one line per cell anywhere else."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from benchmark.tune import Tuned, Tuning
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from benchmark.cell import Cell
     from benchmark.record import Record
@@ -105,63 +106,65 @@ class Lines:
         return passed * (sum(self.costs.values()) - done) / done if done else None
 
 
-class Bars(Lines):
-    """A bar per running cell (round, accuracy, time left) under the lines of those that are finished."""
+class Screen(Lines):
+    """A live table of the cells that run, under the lines of those that are finished."""
 
     def __init__(self, console: Console, costs: Mapping[str, float]) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn
+        from rich.live import Live
 
         super().__init__(console, costs)
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[state]}"),
-        )
-        self.progress = Progress(*columns, console=console, transient=True)
-        self.bars: dict[str, Any] = {}
         self.begun: dict[str, float] = {}
-        self.accuracies: dict[str, str] = {}  # the last one judged, since not every round is
-        self.whole = self.progress.add_task("all cells", total=1.0, state="") if len(costs) > 1 else None
+        self.seen: dict[str, dict[str, Any]] = {}  # the last of everything, since not every round is judged
+        self.live = Live(console=console, transient=True, get_renderable=self.table)
 
     def __enter__(self) -> Self:
-        self.progress.start()
+        self.live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.progress.stop()
+        self.live.stop()
 
     def begin(self, cell: Cell | Tuning) -> None:
         super().begin(cell)
-        name = label(cell)
-        self.begun[name] = time.monotonic()
-        self.bars[name] = self.progress.add_task(name, total=1.0, state="starts")
+        self.begun[label(cell)] = time.monotonic()
+        self.seen[label(cell)] = {}
 
     def round(self, cell: Cell | Tuning, event: Mapping[str, Any]) -> None:
         super().round(cell, event)
-        name = label(cell)
-        share = self.shares[name]
-        words = [f"round {event['round']}/{event['rounds']}"]
-        if "accuracy" in event:
-            self.accuracies[name] = f"accuracy {event['accuracy']:.1%}"
-        words += [self.accuracies[name]] if name in self.accuracies else []
-        words += [f"{spell((time.monotonic() - self.begun[name]) * (1 - share) / share)} left"]
-        self.progress.update(self.bars[name], completed=share, state=", ".join(words))
-        self._count()
+        self.seen[label(cell)].update(event)
 
     def end(self, outcome: Outcome) -> None:
         super().end(outcome)
-        if (bar := self.bars.pop(label(outcome.cell), None)) is not None:
-            self.progress.remove_task(bar)
-        self._count()
+        self.seen.pop(label(outcome.cell), None)
 
-    def _count(self) -> None:
-        if self.whole is not None:
-            done = len(self.finished)
-            share = (done + sum(self.shares.values())) / len(self.costs)
-            state = f"{done}/{len(self.costs)}, {spell(self.left)} left"
-            self.progress.update(self.whole, completed=share, state=state)
+    def table(self) -> Table:
+        """What the terminal shows now."""
+        from rich.table import Table
+
+        made = Table("Cell", box=None, pad_edge=False, caption=self._whole(), caption_justify="left")
+        for head in ("Round", "Accuracy", "Forgetting", "MB", "Left"):
+            made.add_column(head, justify="right")
+        for name, event in self.seen.items():
+            made.add_row(name, *self._numbers(name, event))
+        return made
+
+    def _numbers(self, name: str, event: Mapping[str, Any]) -> list[str]:
+        if not event:
+            return ["starts"]
+        share, passed = self.shares[name], time.monotonic() - self.begun[name]
+        sent = (event.get("bytes_up", 0) + event.get("bytes_down", 0)) / MEGABYTE
+        return [
+            f"{event['round']}/{event['rounds']}", f"{event['accuracy']:.1%}" if "accuracy" in event else "",
+            f"{event['forgetting']:.2f}" if "forgetting" in event else "", f"{sent:.2f}",
+            spell(passed * (1 - share) / share),
+        ]  # fmt: skip
+
+    def _whole(self) -> str | None:
+        if len(self.costs) < 2:
+            return None
+        return f"{len(self.finished)}/{len(self.costs)} cells, {spell(self.left)} left"
 
 
 def watch(costs: Mapping[str, float], *, stderr: bool = False) -> Lines:
@@ -169,4 +172,4 @@ def watch(costs: Mapping[str, float], *, stderr: bool = False) -> Lines:
     from rich.console import Console
 
     console = Console(stderr=stderr, highlight=False)
-    return (Bars if console.is_terminal else Lines)(console, costs)
+    return (Screen if console.is_terminal else Lines)(console, costs)

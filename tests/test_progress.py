@@ -10,7 +10,7 @@ from rich.console import Console
 from benchmark import progress
 from benchmark.campaign import Outcome
 from benchmark.cell import Cell
-from benchmark.progress import Bars, Lines, label, spell
+from benchmark.progress import Lines, Screen, label, spell
 
 FIRST, SECOND = Cell("digits-shards", "fedavg", 0), Cell("digits-shards", "fedntd", 0)
 
@@ -51,15 +51,32 @@ def test_without_a_terminal_there_is_one_line_per_cell() -> None:
     assert lines[1:] == ["[2/2] digits-shards fedntd seed 0: FAILED: no such thing"]
 
 
-def test_on_a_terminal_a_bar_shows_cell_round_accuracy_and_time_left() -> None:
+def test_on_a_terminal_a_table_shows_round_accuracy_forgetting_bytes_and_time_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    console, text = screen()
+    view = Screen(console, {label(FIRST): 1.0, label(SECOND): 1.0})
+    view.begin(FIRST)
+    event = {"rounds": 8, "bytes_up": 1_000_000, "bytes_down": 500_000}
+    view.round(FIRST, {**event, "round": 2, "accuracy": 0.625, "forgetting": 0.25})
+    now = 106.0
+    view.round(FIRST, {**event, "round": 3})
+    console.print(view.table())
+    head, row, whole = text.getvalue().splitlines()
+    assert head.split() == ["Cell", "Round", "Accuracy", "Forgetting", "MB", "Left"]
+    # 3 of 8 rounds after 6 s, so 6 * 5 / 3 s are left; accuracy and forgetting are those of the last judged round.
+    assert row.removeprefix(label(FIRST)).split() == ["3/8", "62.5%", "0.25", "1.50", "10", "s"]
+    assert whole.strip() == "0/2 cells, 26 s left"  # 3 / 8 of 2 cells in 6 s: 6 * 13 / 3 s
+
+
+def test_the_table_leaves_a_line_per_finished_cell() -> None:
     console, text = screen(terminal=True)
-    with Bars(console, {label(FIRST): 1.0, label(SECOND): 1.0}) as view:
+    with Screen(console, {label(FIRST): 1.0}) as view:
         view.begin(FIRST)
-        view.round(FIRST, {"round": 2, "rounds": 8, "accuracy": 0.625})
-        view.round(FIRST, {"round": 3, "rounds": 8})
-        view.progress.refresh()
-    shown = text.getvalue()
-    assert "digits-shards fedavg seed 0" in shown and "round 3/8, accuracy 62.5%, " in shown and "0/2, " in shown
+        view.end(Outcome(FIRST, None, 1.0, "no such thing"))
+    assert "digits-shards fedavg seed 0: FAILED: no such thing" in text.getvalue() and view.seen == {}
 
 
 @pytest.mark.parametrize(

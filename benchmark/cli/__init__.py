@@ -11,16 +11,16 @@ from typing import Any, NoReturn
 
 import typer
 
-from benchmark.cli import check, data, fleet, lists, report, single, tables
+from benchmark.cli import author, check, data, fleet, lists, machine, report, single, tables
 from benchmark.core.errors import BenchmarkError
 from benchmark.failures import explain
 from benchmark.places import OWN
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
+    no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
     epilog="Anywhere in a command: --debug shows the traceback of a failure, --algorithms FOLDER adds methods.",
 )  # fmt: skip
-for part in (single, check, fleet, tables, report, lists):
+for part in (single, check, author, fleet, tables, report, lists, machine):
     part.register(app)
 app.add_typer(data.app, name="data")
 
