@@ -2,7 +2,7 @@
 PYTHON ?= python3
 READY := .venv/.ready
 
-.PHONY: bench test docs browser speed clean
+.PHONY: bench test engines docs browser speed clean
 
 bench: $(READY)
 	@.venv/bin/fedbench bench
@@ -11,6 +11,17 @@ test: $(READY)
 	.venv/bin/ruff check .
 	.venv/bin/mypy benchmark algorithms
 	.venv/bin/pytest -q
+
+# Flower, Ray and submitit in an environment on top of the first, and their tests
+engines: .venv-engines/.ready
+	RAY_USAGE_STATS_ENABLED=0 FLWR_TELEMETRY_ENABLED=0 .venv-engines/bin/python -m pytest -q tests/engines
+
+.venv-engines/.ready: $(READY) requirements-engines.lock
+	@$(PYTHON) -m venv .venv-engines
+	@.venv-engines/bin/pip install -qq --no-compile --disable-pip-version-check --no-deps -r requirements-engines.lock
+	@.venv/bin/python -c 'import site; print("import site; site.addsitedir(%r)" % site.getsitepackages()[0])' \
+	    > "$$(.venv-engines/bin/python -c 'import site; print(site.getsitepackages()[0])')/core.pth"
+	@touch $@
 
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
@@ -37,5 +48,5 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf .venv bench build site *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-engines bench build site *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -18,7 +18,7 @@ from benchmark import catalog, record
 from benchmark.core import task as tasks
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.version import ENGINE, PROTOCOL
-from benchmark.measure import Observer, measure
+from benchmark.measure import Make, Observer, measure
 from benchmark.places import RESULTS
 from benchmark.suite import unfit
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from benchmark.core.api import Algorithm
+    from benchmark.core.backends import Setting
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,14 @@ class Prepared:
         """The method's fields, and the learning rate where it is not the task's."""
         return self.fields | ({tasks.RATE: self.task.train.optimiser.lr} if self.rated else {})
 
+    def setting(self, verify: bool) -> Setting:
+        """What a worker needs; verify: it checks the data that it reads."""
+        from benchmark.core.backends import Setting
+        from benchmark.core.federation import Federation
+
+        rebuild = partial(Federation.open, self.task, self.seed, verify=verify)
+        return Setting(rebuild, partial(catalog.make, str(self.path), self.fields), self.task.precision)
+
     @property
     def identity(self) -> str:
         """Hash of everything but the data that the result depends on."""
@@ -167,12 +176,15 @@ def home(cell: Cell, out: Path | None) -> Path:
     return out or RESULTS
 
 
-def run(cell: Cell, results: Path, *, workers: int = 1, observer: Observer = lambda event: None) -> record.Record:
+def run(
+    cell: Cell, results: Path, *, workers: int = 1, observer: Observer = lambda event: None, make: Make | None = None
+) -> record.Record:
     """Run a cell, resume it, or return the record that is already there, whichever backend it comes from.
 
     results: folder of records; the cell's is <task>/<algorithm>/<seed>.json in it
     workers: 1 works in this process, more are worker processes; the result is the same
     observer: called after every round with round, rounds, phase, seconds, bytes and, if judged, accuracy
+    make: makes the backend instead, for clients that are elsewhere
     """
     ready = cell.prepare()
     home = results / ready.task.name / ready.path.stem
@@ -183,7 +195,7 @@ def run(cell: Cell, results: Path, *, workers: int = 1, observer: Observer = lam
         federation = Federation.open(ready.task, ready.seed, ready.algorithm)
         with _owned(folder):
             if not target.exists():  # else another process has finished it meanwhile
-                made, facts = measure(cell, ready, federation, folder, workers, observer)
+                made, facts = measure(cell, ready, federation, folder, workers, observer, make)
                 record.write(made, facts, target)
             shutil.rmtree(folder, ignore_errors=True)
     found = record.read(target)

@@ -19,30 +19,31 @@ if TYPE_CHECKING:
     from benchmark.core.federation import Federation
 
 Observer = Callable[[dict[str, Any]], None]
+Make = Callable[["Prepared", "Federation"], "Backend"]
 
 
 def measure(
-    cell: Cell, ready: Prepared, federation: Federation, folder: Path, workers: int, observer: Observer
-) -> tuple[record.Record, dict[str, Any]]:
-    """Run a cell in a folder, from its checkpoint if there is one: its record, and how it was obtained."""
+    cell: Cell, ready: Prepared, federation: Federation, folder: Path, workers: int, observer: Observer,
+    make: Make | None = None,
+) -> tuple[record.Record, dict[str, Any]]:  # fmt: skip
+    """Run a cell in a folder, from its checkpoint if there is one: its record, and how it was obtained.
+
+    make: makes the backend, where clients are elsewhere
+    """
     started = monotonic()
-    outcome, facts = _execute(cell, ready, federation, folder, workers, observer)
+    outcome, facts = _execute(ready, federation, folder, make or partial(_backend, cell, workers), observer)
     made, seconds = _record(cell, ready, federation, **outcome), monotonic() - started
     environment = record.environment(command=cell.command, workers=workers, seconds=seconds, device=cell.device)
     return made, {**environment, **facts}
 
 
 def _execute(
-    cell: Cell, ready: Prepared, federation: Federation, folder: Path, workers: int, observer: Observer
+    ready: Prepared, federation: Federation, folder: Path, make: Make, observer: Observer
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The measured part of a record, and what the backend says of how it worked."""
-    from benchmark.core.backends import Setting
     from benchmark.core.engine import Run
-    from benchmark.core.federation import Federation
 
-    rebuild = partial(Federation.open, ready.task, ready.seed, verify=False)
-    setting = Setting(rebuild, partial(catalog.make, str(ready.path), ready.fields), ready.task.precision)
-    backend = _backend(cell, ready, setting, federation, workers)
+    backend = make(ready, federation)
     try:
         run_ = Run(federation, ready.algorithm, backend, folder, ready.identity, observer)
         result = run_.execute()
@@ -53,13 +54,14 @@ def _execute(
         backend.close()
 
 
-def _backend(cell: Cell, ready: Prepared, setting: Any, federation: Federation, workers: int) -> Backend:
+def _backend(cell: Cell, workers: int, ready: Prepared, federation: Federation) -> Backend:
     from benchmark.core.backends import Pool, Serial
 
     if cell.audit:
         from benchmark.core.apart.backend import Rooms
 
         return Rooms(cast("Any", ready.algorithm), federation, ready.task.precision, workers)
+    setting = ready.setting(verify=False)  # this process has verified the data
     if cell.backend == "stacked":
         from benchmark.core.backends.stacked import Stacked
 

@@ -44,7 +44,7 @@ def fails(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         ("run fedntd --task digits-shards --out x --set bata=2", "no field bata; did you mean beta?"),
         ("run fedntd --task digits-shards --out x --set beta=-1", "fedntd.beta is -1.0, but must be at least 0"),
         ("run fedntd --task digits-shards --out x --set beta=two", "fedntd.beta: "),
-        ("run fedntd --task digits-shards --out x --set beta", "--set beta is not field=value"),
+        ("run fedntd --task digits-shards --out x --set beta", "--set beta is not name=value"),
         ("list planets", "'planets' is not one of 'tasks', 'methods', 'nets', 'datasets'"),
         ("data get cifar11", "unknown dataset 'cifar11'; did you mean cifar10?"),
         ("data get svhn", "get it: fedbench data get svhn --download"),

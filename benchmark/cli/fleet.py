@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypedDict
+from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
 import typer
+import yaml
 
-from benchmark.cli.shared import RESULTS, ROOT, Workers, cores, names, numbers, show
+from benchmark.cli.shared import RESULTS, ROOT, Workers, cores, names, numbers, pairs, show
 from benchmark.cli.tables import show_board
 from benchmark.core.errors import BenchmarkError
 
@@ -60,10 +61,15 @@ def campaign(
     methods: Names = "", tasks: Names = "", seeds: Seeds = "", workers: Workers = None,
     tune: Annotated[bool, typer.Option(help="Tune a method before its first cell on a lite task.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would run.")] = False,
+    executor: Annotated[Literal["local", "ray", "slurm"], typer.Option(help="Where cells run.")] = "local",
+    address: Annotated[str, typer.Option(help="Of the Ray cluster.")] = "auto",
+    option: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of submitit, such as slurm_partition=cpu.")
+    ] = None,
 ) -> None:  # fmt: skip
     """Run every missing or outdated cell into results/, worth most first, until done or interrupted.
 
-    The same command resumes. Nothing is committed.
+    The same command resumes. Nothing is committed. Elsewhere than locally methods are not tuned first.
     """
     from benchmark.campaign import current, plan
     from benchmark.costs import expected, measured, work
@@ -72,9 +78,11 @@ def campaign(
     chosen = _filters(suite, methods, tasks, seeds)
     tiers = names(",".join(tier or []), ["quick", "lite", "paper"], "tier")
     cost = partial(expected, known=measured(RESULTS), work=work(suite.tasks.values()))
-    jobs = plan(suite, tiers=tiers, tune=tune, cost=cost, **chosen)
+    jobs = plan(suite, tiers=tiers, tune=tune and executor == "local", cost=cost, **chosen)
     if dry_run:
         _list(jobs, suite, cost, workers or cores())
+    elif executor != "local":
+        _fail_if_any(_spread(jobs, suite, cost, executor, address, pairs(option or [], "--option"), workers))
     else:
         _fail_if_any(_train(jobs, suite, cost, workers or cores()))
 
@@ -140,6 +148,26 @@ def _train(jobs: Sequence[Job], suite: Suite, cost: Cost, workers: int, seconds:
     if len(outcomes) < len(ready):
         print(f"the time is over with {len(ready) - len(outcomes)} cells open; the same command goes on with them")
     return outcomes
+
+
+def _spread(
+    jobs: Sequence[Job], suite: Suite, cost: Cost, executor: str, address: str, options: dict[str, str],
+    workers: int | None,
+) -> list[Outcome]:  # fmt: skip
+    """Run cells on a cluster, and write their records here."""
+    from benchmark import executors
+    from benchmark.campaign import costs
+    from benchmark.cell import Cell
+    from benchmark.progress import watch
+
+    cells = [job for job in jobs if isinstance(job, Cell)]
+    if executor == "ray":
+        place: executors.Executor = executors.Ray(address)
+    else:
+        values = {name: yaml.safe_load(value) for name, value in options.items()}
+        place = executors.Slurm(suite.results / ".slurm", values, workers or 32)
+    with watch(costs(cells, suite, cost)) as view:
+        return executors.run(cells, suite.results, view, place)
 
 
 def _fail_if_any(outcomes: Sequence[Outcome]) -> None:

@@ -63,3 +63,12 @@ def numbers(text: str) -> list[int]:
         return [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
         raise BenchmarkError(f"--seeds {text} is not a list of numbers", hint="write it like 0,1,2") from None
+
+
+def pairs(given: Sequence[str], option: str) -> dict[str, str]:
+    """Names and values of an option that may be repeated."""
+    for text in given:
+        if "=" not in text or text.startswith("="):
+            example = "beta=0.5" if option == "--set" else "timeout_min=60"
+            raise BenchmarkError(f"{option} {text} is not NAME=VALUE", hint=f"write it like {option} {example}")
+    return dict(text.split("=", 1) for text in given)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from benchmark.cli.shared import Json, Workers, cores, show
+from benchmark.cli.shared import Json, Workers, cores, pairs, show
 from benchmark.core.errors import BenchmarkError
 
 
@@ -25,7 +26,7 @@ def run(
     task: Annotated[str, typer.Option(help="Name of a task, or a .yaml file of your own.")],
     seed: Annotated[int, typer.Option(min=0)] = 0,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a hyper-parameter.")
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change a hyper-parameter.")
     ] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="Other rounds than the task's.")] = None,
     workers: Workers = None,
@@ -34,6 +35,7 @@ def run(
     device: Annotated[str, typer.Option(help="Torch device of the stacked backend.")] = "cpu",
     graphs: Annotated[bool, typer.Option("--graphs", help="CUDA graphs in the stacked backend.")] = False,
     audit: Annotated[bool, typer.Option("--audit", help="Server and clients apart, in sandboxed processes.")] = False,
+    ray: Annotated[str, typer.Option(metavar="ADDRESS", help="Spread clients over this Ray cluster, or `auto`.")] = "",
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write here, not into results/.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON per round, then the record.")] = False,
 ) -> None:
@@ -44,21 +46,22 @@ def run(
     from benchmark.campaign import make_way
     from benchmark.cell import Cell, home
 
-    cell = Cell(task, method, seed, settings(set_ or []), rounds, precision, backend, device, graphs, audit)
+    cell = Cell(task, method, seed, pairs(set_ or [], "--set"), rounds, precision, backend, device, graphs, audit)
     results = home(cell, out)
     if out is None and not audit:
         make_way(cell, results)
-    record = (_lines if as_json else _watched)(cell, results, workers or cores())
+    if audit and ray:
+        raise BenchmarkError("--audit keeps to this machine", hint="leave --ray out")
+    how = {"make": partial(_cluster, ray)} if ray else {"workers": workers or cores()}
+    record = (_lines if as_json else _watched)(cell, results, how)
     if record.status != "ok":
         raise typer.Exit(1)
 
 
-def settings(given: list[str]) -> dict[str, str]:
-    """Fields and values of all --set."""
-    for text in given:
-        if "=" not in text or text.startswith("="):
-            raise BenchmarkError(f"--set {text} is not FIELD=VALUE", hint="write it like --set beta=0.5")
-    return dict(text.split("=", 1) for text in given)
+def _cluster(address: str, ready: Any, federation: Any) -> Any:
+    from benchmark.core.backends.cluster import Cluster
+
+    return Cluster(ready.setting(verify=True), ready.identity, address, lambda client: federation.who(client).size)
 
 
 def _running(cell: Any) -> Any:
@@ -69,19 +72,19 @@ def _running(cell: Any) -> Any:
     return audit if cell.audit else run
 
 
-def _lines(cell: Any, results: Path, workers: int) -> Any:
-    record = _running(cell)(cell, results, workers=workers, observer=lambda event: print(json.dumps(event), flush=True))
+def _lines(cell: Any, results: Path, how: dict[str, Any]) -> Any:
+    record = _running(cell)(cell, results, **how, observer=lambda event: print(json.dumps(event), flush=True))
     print(json.dumps(record.model_dump(mode="json", by_alias=True), sort_keys=True), flush=True)
     return record
 
 
-def _watched(cell: Any, results: Path, workers: int) -> Any:
+def _watched(cell: Any, results: Path, how: dict[str, Any]) -> Any:
     from benchmark.progress import Outcome, label, watch
 
     started = time.monotonic()
     with watch({label(cell): 1.0}) as view:
         view.begin(cell)
-        record = _running(cell)(cell, results, workers=workers, observer=lambda event: view.round(cell, event))
+        record = _running(cell)(cell, results, **how, observer=lambda event: view.round(cell, event))
         if view.shares[label(cell)] == 0:
             print("done before; nothing was run")
         view.end(Outcome(cell, record, time.monotonic() - started))
