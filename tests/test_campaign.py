@@ -21,7 +21,7 @@ from benchmark.cell import Cell
 from benchmark.core import task as tasks
 from benchmark.progress import Lines, label
 from benchmark.suite import Method, Suite
-from benchmark.tune import Tuning
+from benchmark.tune import Tuned, Tuning, read
 
 TASK = "digits-shards"
 
@@ -111,6 +111,15 @@ def test_a_cell_that_fails_or_kills_its_process_costs_only_itself(tmp_path: Path
     here = cell.run(good[0], tmp_path / "here")
     assert next(one.record for one in outcomes if one.cell == good[0]) == here
     assert multiprocessing.active_children() == []
+
+
+def test_a_cell_waits_for_its_method_s_tuning(tmp_path: Path) -> None:
+    cells = [Cell(TASK, "fedavg", rounds=1), Cell(TASK, "local", rounds=1)]
+    jobs = [Tuning(TASK, "fedavg"), *cells]
+    outcomes = campaign.run(jobs, tmp_path, 2, Lines(Console(file=io.StringIO()), {label(job): 1.0 for job in jobs}))
+    assert [outcome.cell for outcome in outcomes] == [cells[1], jobs[0], cells[0]]
+    tuned = outcomes[1].record
+    assert isinstance(tuned, Tuned) and tuned == read(jobs[0].place(tmp_path))
 
 
 def test_after_the_deadline_no_cell_begins(tmp_path: Path) -> None:

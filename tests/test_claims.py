@@ -113,8 +113,8 @@ def test_a_pair_counts_by_its_share_of_what_a_claim_lacks(tmp_path: Path) -> Non
     both = Claim(id="a", kind="order", statement="s", tasks=["t"], elsewhere=[TASK], methods=["fedntd", "moon"])
     source = Source(paper="P", table="T", source="S", seen=True, claims=[both, number("b", "moon", 50.0)])
     found = verdicts_.answers(Suite.load(shelf(tmp_path)), [source])
-    # on t both lack; elsewhere, where an answer counts half, MOON alone, which has a number there as well
-    assert found == {("t", "fedntd"): 0.5, ("t", "moon"): 0.5, (TASK, "fedntd"): 0.5, (TASK, "moon"): 1.5}
+    # on t both lack; elsewhere, where an answer counts a tenth, MOON alone, which has a number there as well
+    assert found == {("t", "fedntd"): 0.5, ("t", "moon"): 0.5, (TASK, "fedntd"): 0.1, (TASK, "moon"): 1.1}
 
 
 def test_a_shipped_verdict_is_of_the_paper_s_own_setting() -> None:

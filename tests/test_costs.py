@@ -30,9 +30,9 @@ def test_costs_come_from_measured_seconds(tmp_path: Path) -> None:
 
 def test_an_unmeasured_task_goes_at_the_pace_of_the_one_whose_images_cost_most_alike() -> None:
     known = {("small", "fedavg"): 10.0, ("large", "fedavg"): 100.0}
-    work = {"small": Work(1000, 1.0), "large": Work(1000, 50.0), "new": Work(500, 100.0)}
-    # as `large`: 100 s for 50,000 operations, here 50,000
-    assert expected(("new", "fedavg"), known, work) == 100.0
+    work = {"small": Work(1000, 1e6), "large": Work(1000, 5e7), "new": Work(500, 1e8)}
+    # as `large`, 100 s for 1000 images of 50 million operations and 10 more of overhead: half as many of 110 million
+    assert expected(("new", "fedavg"), known, work) == pytest.approx(100 * 500 * 110 / (1000 * 60))
 
 
 def test_work_is_images_and_operations() -> None:
