@@ -2,7 +2,7 @@
 PYTHON ?= python3
 READY := .venv/.ready
 
-.PHONY: bench test engines docs browser speed clean
+.PHONY: bench test engines docs browser speed reliability clean
 
 bench: $(READY)
 	@.venv/bin/fedbench bench
@@ -38,6 +38,10 @@ speed: $(READY)
 	    --benchmark-json=results/speed/parts.json
 	.venv/bin/pytest -q tests/benchmarks/test_rounds.py --benchmark-enable --benchmark-json=results/speed/rounds.json
 	.venv/bin/python tests/benchmarks/tables.py
+
+# half an hour on a quiet machine with two cores; writes its figures into docs/reliability.md
+reliability: $(READY)
+	.venv/bin/pytest -q -m reliability --figures
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -232,6 +233,9 @@ class _Hand:
 
 def _work(pipe: Connection, results: Path) -> None:
     """A worker's life: jobs come through the pipe, rounds and outcomes go back; it ends with its parent."""
+    from benchmark.core.backends.pool import follow  # imports torch
+
+    threading.Thread(target=follow, daemon=True).start()
     try:
         while True:
             pipe.send(_one(pipe.recv(), results, lambda event: pipe.send(("round", event))))
@@ -261,6 +265,8 @@ def make_way(cell: Cell, results: Path) -> None:
     if target.exists():
         shelf = Suite(results, {task.name: task}, {method.name: method}, [])
         if shelf.marks(record.read(target)):
-            target.unlink()
-    if unfinished.exists() and checkpoint.load(unfinished)[1]["identity"] != cell.prepare().identity:
-        shutil.rmtree(unfinished.parent)
+            with cells_.owned(unfinished.parent, target):
+                target.unlink()
+    if unfinished.exists() and checkpoint.load(unfinished)[1].get("identity") != cell.prepare().identity:
+        with cells_.owned(unfinished.parent, target):
+            shutil.rmtree(unfinished.parent)

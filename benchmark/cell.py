@@ -8,7 +8,7 @@ import os
 import platform
 import shlex
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 from benchmark import catalog, record
 from benchmark.core import task as tasks
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.files import sweep
 from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.measure import Make, Observer, measure
 from benchmark.places import RESULTS
@@ -193,18 +194,23 @@ def run(
         from benchmark.core.federation import Federation
 
         federation = Federation.open(ready.task, ready.seed, ready.algorithm)
-        with _owned(folder):
+        with owned(folder, target):
             if not target.exists():  # else another process has finished it meanwhile
                 made, facts = measure(cell, ready, federation, folder, workers, observer, make)
                 record.write(made, facts, target)
-            shutil.rmtree(folder, ignore_errors=True)
+    elif folder.exists():  # whoever wrote the record was killed before it could tidy up, or is about to
+        with suppress(BenchmarkError), owned(folder, target):
+            pass
     found = record.read(target)
     same(found, ready, target)
     return found
 
 
 def same(found: record.Record, ready: Prepared, target: Path) -> None:
-    """Raises BenchmarkError if a record is of another version of the cell."""
+    """Raises BenchmarkError if a record is of another cell, or of another version of this one."""
+    if (found.task, found.algorithm, found.seed) != (ready.task.name, ready.path.stem, ready.seed):
+        message = f"holds the record of another cell, {found.path.as_posix()}"
+        raise BenchmarkError(message, where=str(target), hint="restore the file from git, or delete it", user=False)
     expected = {
         "task": ready.task_sha256, "algorithm": catalog.method_sha256(ready.path), "engine": ENGINE,
         "protocol": PROTOCOL, "settings": json.loads(json.dumps(ready.settings, default=str)),
@@ -218,16 +224,19 @@ def same(found: record.Record, ready: Prepared, target: Path) -> None:
 
 
 @contextmanager
-def _owned(folder: Path) -> Iterator[None]:
+def owned(folder: Path, target: Path) -> Iterator[None]:
     """A lock on a cell's folder: two processes do not run the same cell; a dead owner's lock does not count.
 
-    A folder without a checkpoint is worth nothing and goes with its owner.
+    folder: where the cell runs; target: its record. What killed processes left half-written goes at once, and a folder
+    that is worth nothing any more, since the record is there or there is no checkpoint, goes with its owner.
     """
     with _locked(folder):
+        sweep(folder)
+        sweep(target.parent, f"{target.stem}.*")
         try:
             yield
         finally:
-            if not (folder / "checkpoint.safetensors").exists():
+            if target.exists() or not (folder / "checkpoint.safetensors").exists():
                 shutil.rmtree(folder, ignore_errors=True)
 
 

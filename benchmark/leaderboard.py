@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from benchmark import claims, verdicts
-from benchmark.core.files import write_atomic
+from benchmark.core.files import sweep, write_atomic
 from benchmark.core.task import Task
 from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.record import canonical
@@ -47,6 +47,8 @@ def write(results: Path) -> Path:
     """Write all tables and metrics, and LEADERBOARD.md beside the folder of results; those without records go."""
     made = files(Suite.load(results))
     (results / "metrics").mkdir(exist_ok=True)
+    for folder in sorted({path.parent for path in made}):
+        sweep(folder)
     for path, text in made.items():
         write_atomic(path, text)
     for path in sorted({*(results / "tables").glob("*.csv"), *(results / "metrics").glob("*/*.json")} - made.keys()):

@@ -81,12 +81,12 @@ def write_split(results: Path, name: str) -> None:
 
     seeds = json.loads((results / name / "protocol.json").read_bytes())["seeds"]
     made = split_tables(tasks.load(name).model_copy(update={"seeds": tuple(seeds)}))
-    write_atomic(results / name / "split.json", _split_text(made))
+    write_atomic(results / name / "split.json", _split_text(name, made))
 
 
-def _split_text(made: dict[str, Any]) -> str:
-    """JSON with a line per client."""
-    seeds = []
+def _split_text(name: str, made: dict[str, Any]) -> str:
+    """JSON with a line per client; its checksum covers everything but the line that holds it."""
+    seeds = [f' "task": {json.dumps(name)}', f' "sha256": "{record.sha256({"task": name, **made})}"']
     for seed, table in made.items():
         clients = ",\n".join(f"   {json.dumps(client)}" for client in table["clients"])
         head = "".join(f"  {json.dumps(k)}: {json.dumps(v)},\n" for k, v in table.items() if k != "clients")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import re
 from collections.abc import Mapping
@@ -291,6 +292,8 @@ def _cpuinfo() -> dict[str, str]:
 
 def _instructions(flags: str) -> str:
     """The widest instruction set that decides the bits of a sum; the machine's type where flags are unknown."""
+    if chosen := os.environ.get("ATEN_CPU_CAPABILITY"):  # torch's own variable
+        return chosen
     known = flags.split()
     wide = (name for name in ("avx512f", "avx2", "avx") if name in known)
     return next(wide, platform.machine())

@@ -96,7 +96,8 @@ class Suite:
         return found
 
     @cached_property
-    def _splits(self) -> dict[str, dict[str, Any]]:
+    def splits(self) -> dict[str, dict[str, Any]]:
+        """Split of every seed, by task, where it is there."""
         paths = {name: self.results / name / "split.json" for name in self.tasks}
         return {name: _split(path) for name, path in paths.items() if path.exists()}
 
@@ -140,7 +141,7 @@ class Suite:
             words.append("its method has changed" if method else "its method is gone")
         elif made.settings != _settings(method, task):
             words.append("its tuned values have changed")
-        split = self._splits.get(made.task, {}).get(str(made.seed))
+        split = self.splits.get(made.task, {}).get(str(made.seed))
         if (split and split["sha256"] != made.hashes.split) or _other_data(made):
             words.append("its data have changed")
         return words
@@ -155,11 +156,30 @@ def _method(path: Path) -> Method:
 
 
 def _split(path: Path) -> dict[str, Any]:
+    """Split of every seed; refuses a file that is damaged or another task's."""
     try:
-        return dict(json.loads(path.read_bytes()))
-    except ValueError:
+        return _opened(path.read_bytes(), path.parent.name)
+    except (OSError, ValueError) as error:
         hint = "restore the file from git"
-        raise BenchmarkError("not a split file", where=str(path), hint=hint, user=False) from None
+        raise BenchmarkError(f"not a split file: {error}", where=str(path), hint=hint, user=False) from None
+
+
+def _opened(data: bytes, task: str) -> dict[str, Any]:
+    if not data.endswith(b"}\n"):
+        raise ValueError("it is truncated, its end is missing")
+    try:
+        content = dict(json.loads(data))
+        digest, owner = content.pop("sha256", None), content.get("task", task)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"its bytes have changed ({error})") from None
+    if digest not in (None, record.sha256(content)):
+        raise ValueError("its bytes have changed, its checksum does not match")
+    if owner != task:
+        raise ValueError(f"it belongs to {owner}")
+    seeds = {seed: table for seed, table in content.items() if seed != "task"}
+    if not all(seed.isdecimal() and isinstance(table, dict) and "sha256" in table for seed, table in seeds.items()):
+        raise ValueError("its bytes have changed, not all of its entries are tables of seeds")
+    return seeds
 
 
 def _versions(made: Record) -> list[str]:

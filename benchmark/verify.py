@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -13,6 +11,7 @@ from benchmark import catalog, findings, leaderboard, pipeline, tune
 from benchmark.core.data.manifest import manifest
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.version import ENGINE, PROTOCOL
+from benchmark.record import canonical
 from benchmark.suite import Suite
 
 Check = Callable[[Path, Suite], Iterator[str]]
@@ -83,33 +82,27 @@ def _sha256(path: Path) -> str:
 
 
 def _datasets(root: Path, _: Suite) -> Iterator[str]:
-    for name, facts in manifest().items():
-        path = root / "results" / "datasets" / f"{name}.json"
-        if _json(path) != facts.model_dump(mode="json"):
-            yield f"results/datasets/{name}.json: is not what the manifest says; `dvc repro datasets`"
+    folder = root / "results" / "datasets"
+    made = {folder / f"{name}.json": canonical(facts.model_dump(mode="json")) for name, facts in manifest().items()}
+    yield from _unlike(root, made, "is not what the manifest says", "`dvc repro datasets`")
 
 
 def _pipelines(root: Path, suite: Suite) -> Iterator[str]:
     """Listed cells against records, protocols against task files, splits against their records' seeds."""
     results = root / "results"
     for name in suite.tasks:
-        for path, text in pipeline.listing(results, name).items():
-            if not path.exists() or path.read_text() != text:
-                yield f"{path.relative_to(root).as_posix()}: does not list the records that are here; `fedbench commit`"
+        made = pipeline.listing(results, name)
+        yield from _unlike(root, made, "does not list the records that are here", "`fedbench commit`")
         seeds = {str(seed) for (task, _), made in suite.records.items() if task == name for seed in made}
+        if not seeds:
+            continue
         remedy = f"`dvc repro results/{name}/dvc.yaml:table`"
-        if seeds and _json(results / name / "protocol.json") != pipeline.protocol(results, name):
-            yield f"results/{name}/protocol.json: is not what the task file says; {remedy}"
-        if lacking := sorted(seeds - (_json(results / name / "split.json") or {}).keys()):
+        protocol = {results / name / "protocol.json": canonical(pipeline.protocol(results, name))}
+        yield from _unlike(root, protocol, "is not what the task file says", remedy)
+        if not (results / name / "split.json").exists():
+            yield f"results/{name}/split.json: is missing; {remedy}"
+        elif lacking := sorted(seeds - suite.splits[name].keys()):
             yield f"results/{name}/split.json: lacks seed {', '.join(lacking)}; {remedy}"
-
-
-def _json(path: Path) -> Any:
-    """Content of a JSON file, None if there is none or it is damaged."""
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
 
 
 def _parameters(root: Path, _: Suite) -> Iterator[str]:
@@ -121,11 +114,8 @@ def _parameters(root: Path, _: Suite) -> Iterator[str]:
 
 def _board(root: Path, suite: Suite) -> Iterator[str]:
     """Every table, recomputed from the records, against the bytes on disk."""
-    made: Mapping[Path, str] = leaderboard.files(suite)
-    for path, text in made.items():
-        if not path.exists() or path.read_bytes() != text.encode():
-            yield f"{path.relative_to(root).as_posix()}: is not what the records give; `dvc repro` rebuilds it"
-    results = root / "results"
+    made, results = leaderboard.files(suite), root / "results"
+    yield from _unlike(root, made, "is not what the records give", "`dvc repro` rebuilds it")
     for path in sorted({*(results / "tables").glob("*"), *(results / "metrics").glob("*/*")} - made.keys()):
         yield f"{path.relative_to(root).as_posix()}: no records give this table; delete it"
 
@@ -141,3 +131,20 @@ def _findings_page(root: Path, suite: Suite) -> Iterator[str]:
             yield f"{name}: its numbers are not what the records give; `fedbench findings`, then read it again"
     except BenchmarkError as error:
         yield str(error)
+
+
+def _unlike(root: Path, made: Mapping[Path, str], changed: str, remedy: str) -> Iterator[str]:
+    """Files that do not hold what they must, and how they differ."""
+    owners = {text.encode(): path for path, text in made.items()}
+    for path, text in made.items():
+        expected, found = text.encode(), path.read_bytes() if path.is_file() else None
+        if found == expected:
+            continue
+        how = changed
+        if found is None:
+            how = "is missing"
+        elif expected.startswith(found):
+            how = "is truncated"
+        elif found in owners:
+            how = f"holds what belongs into {owners[found].name}"
+        yield f"{path.relative_to(root).as_posix()}: {how}; {remedy}"

@@ -1,9 +1,10 @@
-"""One thread, no mirror, a cache of its own: tests see the same on every machine."""
+"""One thread, no mirror, a cache of its own: tests see the same on every machine. Figures of long tests are kept."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,39 @@ def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("FEDBENCH_DATA", str(tmp_path_factory.mktemp("archives")))
         patch.delenv("FEDBENCH_MIRROR", raising=False)
         yield
+
+
+Figures = Callable[[str, str, str], None]
+REPORT = Path(__file__).parents[1] / "docs" / "reliability.md"
+BEGIN, END = "<!-- figures: written by `make reliability` -->\n", "<!-- end of figures -->"
+MEASURED = pytest.StashKey[list[tuple[str, str, str]]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What `make reliability` adds."""
+    parser.addoption("--figures", action="store_true", help="Write what long tests measure into docs/reliability.md.")
+
+
+@pytest.fixture
+def figures(request: pytest.FixtureRequest) -> Figures:
+    """Note what was measured: number of the point, what, and how much."""
+    return lambda *row: request.config.stash.setdefault(MEASURED, []).append(row)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Print the figures and put them into the report; the rows of tests that did not run stay."""
+    rows = session.config.stash.get(MEASURED, [])
+    if session.config.getoption("--figures") and rows:
+        before, rest = REPORT.read_text().split(BEGIN)
+        old, after = rest.split(END)
+        cells = [line.strip("| ").split(" | ") for line in old.splitlines()[2:]]
+        known = {(point, what): measured for point, what, measured in cells}
+        known |= {(point, what): measured for point, what, measured in rows}
+        lines = ["| Point | What | Measured |", "| --- | --- | --- |"]
+        lines += [f"| {point} | {what} | {measured} |" for (point, what), measured in sorted(known.items())]
+        table = "\n".join(lines) + "\n"
+        REPORT.write_text(before + BEGIN + table + END + after)
+        print(f"\n{table}")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -46,7 +46,7 @@ def test_every_flipped_byte_is_noticed(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for place in range(len(whole)):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        with pytest.raises(BenchmarkError, match="is damaged") as caught:
+        with pytest.raises(BenchmarkError, match=r"is damaged|is of format version|is truncated|goes on") as caught:
             checkpoint.load(path)
         assert not caught.value.user and str(tmp_path) in caught.value.hint
 
@@ -56,7 +56,7 @@ def test_every_truncation_is_noticed(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for size in range(len(whole)):
         path.write_bytes(whole[:size])
-        with pytest.raises(BenchmarkError, match="is damaged"):
+        with pytest.raises(BenchmarkError, match=r"is truncated|its first line has changed"):
             checkpoint.load(path)
 
 
@@ -89,9 +89,25 @@ def test_memories_keep_what_a_checkpoint_refers_to_until_the_next_one(tmp_path: 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["client-4-1.safetensors", "client-4-3.safetensors"]
     memories.prune()
     assert [path for path in tmp_path.iterdir()] == [memories.current(4)]
-    again = Memories(tmp_path, {4: 3})
+    again = Memories(tmp_path, memories.settle())
     path = again.current(4)
     assert path is not None and checkpoint.load_memory(path)["round"].item() == 3
+
+
+def test_a_memory_of_another_run_is_noticed(tmp_path: Path) -> None:
+    """Client and round are the same: only the checkpoint knows which memory it belongs with."""
+    left, right = Memories(tmp_path / "left"), Memories(tmp_path / "right")
+    for memories, number in ((left, 1), (right, 2)):
+        checkpoint.save(memories.path(3, 7), {"x": torch.tensor(number)}, {"client": 3, "round": 7})
+        memories.commit(3, 7)
+    entries = left.settle()
+    assert [entry[:2] for entry in entries] == [(3, 7)]
+    right.path(3, 7).replace(left.path(3, 7))
+    with pytest.raises(BenchmarkError, match="not the memory that the checkpoint belongs with"):
+        Memories(tmp_path / "left", entries)
+    left.path(3, 7).unlink()
+    with pytest.raises(BenchmarkError, match="No such file"):
+        Memories(tmp_path / "left", entries)
 
 
 def test_swapped_memories_are_noticed(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def damage(kind: str, path: Path) -> None:
         ("test-labels.npy", "longer", "not the file that was written", False),
         ("test-images.npy", "header", "holds bool", False),
         ("test-images.npy", "zeroed", "has a changed header", False),
-        ("cache.json", "zeroed", "cache.json cannot be read", False),
+        ("cache.json", "zeroed", "cache.json is truncated", False),
         ("train-images.npy", "flipped", "train-images.npy or its labels have changed bytes", True),
         ("test-labels.npy", "flipped", "test-images.npy or its labels have changed bytes", True),
     ],
@@ -106,9 +106,10 @@ def test_a_worker_checks_presence_and_size_only() -> None:
 
 def test_a_cache_of_another_manifest_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     load("digits")
-    receipt = cache.folder("digits") / "cache.json"
-    receipt.write_text(receipt.read_text().replace("1135f2ca", "00000000"))
-    with pytest.raises(BenchmarkError, match="does not hold the data that the manifest asks for"):
+    path = cache.folder("digits") / "cache.json"
+    other = cache.Receipt.model_validate_json(path.read_text().replace("1135f2ca", "00000000"))
+    path.write_text(other.sealed().model_dump_json())
+    with pytest.raises(BenchmarkError, match="is of another version: not the data that the manifest asks for"):
         load("digits", verify=False)
 
 

@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[1]
 # A name stands for the module and everything in it.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
-    ("campaign", "progress", "pipeline", "verify", "profile", "pace", "author", "doctor", "export", "executors"),
+    ("campaign", "progress", "pipeline", "verify", "profile", "pace", "author", "doctor", "export", "executors",
+     "regress"),
     ("leaderboard", "tables", "verdicts", "claims", "findings", "tune", "report", "rerun", "audit"),
     ("cell", "costs", "measure"),
     ("suite", "stats", "catalog", "record", "conformance", "courses", "watch", "marks", "toy", "failures"),

@@ -33,7 +33,7 @@ write(Path("results"), made.model_copy(update={{"hashes": hashes}}))
 SETUP = """
 from benchmark.pipeline import *
 write_methods(RESULTS), write_datasets(RESULTS), sync(RESULTS), write_protocol(RESULTS, {task!r})
-(RESULTS / {task!r} / "split.json").write_text(json.dumps({{"0": {{"sha256": "ab" * 32}}}}))
+(RESULTS / {task!r} / "split.json").write_text(json.dumps({{"0": {{"sha256": "ab" * 32}}}}) + "\\n")
 """
 
 

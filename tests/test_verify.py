@@ -38,7 +38,7 @@ def root(tmp_path: Path) -> Path:
         made = make("fedavg", seed)
         write(results, made.model_copy(update={"hashes": made.hashes.model_copy(update={"algorithm": sha256})}))
     splits = {str(seed): {"sha256": made.hashes.split} for seed in range(3)}
-    (results / TASK / "split.json").write_text(json.dumps(splits))
+    (results / TASK / "split.json").write_text(json.dumps(splits) + "\n")
     pipeline.write_datasets(results)
     pipeline.sync(results)
     pipeline.write_protocol(results, TASK)
@@ -87,9 +87,10 @@ RECORD = f"results/{TASK}/fedavg/1.json"
         (_edit("algorithms/fedavg.py", "(Algorithm):", "(Algorithm):\n    more = 1"), "has changed since"),
         (_edit("algorithms/fedavg.py", "class", "clas"), "has changed since its fingerprint"),
         (_delete("results/methods/fedavg.json"), "has no fingerprint"),
-        (_delete("results/datasets/digits.json"), "is not what the manifest says"),
+        (_delete("results/datasets/digits.json"), "is missing; `dvc repro datasets`"),
         (_edit(f"results/{TASK}/protocol.json", '"clients": 20', '"clients": 21'), "not what the task file says"),
         (_edit(f"results/{TASK}/split.json", '"2"', '"3"'), "lacks seed 2"),
+        (_delete(f"results/{TASK}/split.json"), "split.json: is missing"),
         (_edit(f"results/{TASK}/split.json", "abab", "cdcd"), "its data have changed"),
         (_edit(f"results/{TASK}/cells.yaml", "seed: 1", "seed: 4"), "does not list the records"),
         (_edit("params.yaml", "engine: 1", "engine: 0"), "params.yaml: must hold"),

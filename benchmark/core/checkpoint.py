@@ -1,24 +1,34 @@
-"""Where a run stands, on disk: each file appears whole or not at all and carries a checksum that is checked on load."""
+"""Where a run stands, on disk: each file appears whole or not at all and is sealed with a checksum.
+
+A file begins with a line of text, `fedbench checkpoint <format> <bytes that follow> <their sha256>`; then come the
+length of the facts (8 bytes, little-endian), the facts as JSON, and the tree as an encoded message.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from benchmark.core import wire
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.files import write_atomic
+from benchmark.core.files import settle, write_atomic
 from benchmark.core.tree import Tree
+
+FORMAT = 1
+SEAL = re.compile(rb"fedbench checkpoint (\d{1,9}) (\d{1,18}) ([0-9a-f]{64})\n")
+Entry = tuple[int, int, str]  # client, round that wrote its memory, checksum
 
 
 def save(path: Path, tree: Tree | None, facts: dict[str, Any], sync: bool = True) -> None:
     """Save a tree with plain facts beside it."""
-    body = wire.encode(tree, str(path)).data
     head = json.dumps(facts).encode()
-    text = len(head).to_bytes(8, "little") + head + body
-    write_atomic(path, hashlib.sha256(text).digest() + text, sync)
+    content = len(head).to_bytes(8, "little") + head + wire.encode(tree, str(path)).data
+    digest = hashlib.sha256(content).hexdigest()
+    write_atomic(path, f"fedbench checkpoint {FORMAT} {len(content)} {digest}\n".encode() + content, sync)
 
 
 def load(path: Path) -> tuple[Tree | None, dict[str, Any]]:
@@ -27,11 +37,25 @@ def load(path: Path) -> tuple[Tree | None, dict[str, Any]]:
         data = path.read_bytes()
     except OSError as error:
         raise _unusable(path, f"cannot be read ({error.strerror})") from None
-    digest, text = data[:32], data[32:]
-    if len(data) < 40 or hashlib.sha256(text).digest() != digest:
-        raise _unusable(path, "is damaged (its checksum does not match)")
-    size = int.from_bytes(text[:8], "little")
-    return wire.decode(text[8 + size :]), json.loads(text[8 : 8 + size])
+    size, digest = _seal(path, data)
+    content = data[data.index(b"\n") + 1 :]
+    if len(content) != size:
+        how = "is truncated" if len(content) < size else "goes on after its end"
+        raise _unusable(path, f"{how}: {len(content)} bytes, expected {size}")
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise _unusable(path, "is damaged: its bytes have changed, its checksum does not match")
+    length = int.from_bytes(content[:8], "little")
+    return wire.decode(content[8 + length :]), json.loads(content[8 : 8 + length])
+
+
+def _seal(path: Path, start: bytes) -> tuple[int, str]:
+    """Size and checksum of what follows the first line."""
+    found = SEAL.match(start)
+    if found is None:
+        raise _unusable(path, "is truncated" if not start else "is damaged: its first line has changed")
+    if int(found[1]) != FORMAT:
+        raise _unusable(path, f"is of format version {int(found[1])}, this fedbench reads version {FORMAT}")
+    return int(found[2]), found[3].decode()
 
 
 def load_memory(path: Path) -> Tree:
@@ -58,9 +82,15 @@ class Memories:
     A version is the number of the round that wrote it, so that an interrupted round leaves the committed ones alone.
     """
 
-    def __init__(self, folder: Path, versions: dict[int, int] | None = None) -> None:
-        self.folder, self.versions = folder, dict(versions or {})
-        self.outdated: list[Path] = []
+    def __init__(self, folder: Path, entries: Iterable[Entry] = ()) -> None:
+        """entries: what `settle` gave to a checkpoint; BenchmarkError if a file is missing or another one."""
+        self.folder, self.outdated = folder, list[Path]()
+        self.versions, self.digests = dict[int, int](), dict[int, str]()
+        for client, version, digest in entries:
+            self.versions[client], self.digests[client] = version, digest
+            path = self.path(client, version)
+            if self._digest(path) != digest:
+                raise _unusable(path, "holds something else: it is not the memory that the checkpoint belongs with")
 
     def path(self, client: int, version: int) -> Path:
         """File of one version of a client's memory."""
@@ -75,9 +105,26 @@ class Memories:
         if (old := self.current(client)) is not None:
             self.outdated.append(old)
         self.versions[client] = version
+        self.digests.pop(client, None)
+
+    def settle(self) -> list[Entry]:
+        """What a checkpoint must say of them, now that they last through a power failure."""
+        for client, version in self.versions.items():
+            if client not in self.digests:
+                path = self.path(client, version)
+                settle(path)
+                self.digests[client] = self._digest(path)
+        return [(client, self.versions[client], self.digests[client]) for client in sorted(self.versions)]
 
     def prune(self) -> None:
         """Delete what no checkpoint refers to any more."""
         for path in self.outdated:
             path.unlink(missing_ok=True)
         self.outdated.clear()
+
+    def _digest(self, path: Path) -> str:
+        try:
+            with path.open("rb") as file:
+                return _seal(path, file.readline(200))[1]
+        except OSError as error:
+            raise _unusable(path, f"cannot be read ({error.strerror})") from None

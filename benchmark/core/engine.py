@@ -204,7 +204,7 @@ class Run:
         self._settle([number for number in self.judgements if number < self.done])
         facts = {
             "identity": self.identity, "done": self.done, "seconds": self.seconds, "ledger": self.ledger.to_json(),
-            "versions": sorted(self.memories.versions.items()), "evaluations": self.evaluations,
+            "memories": self.memories.settle(), "evaluations": self.evaluations,
         }  # fmt: skip
         checkpoint.save(self.file, self.server, facts)
         self.memories.prune()
@@ -217,13 +217,13 @@ class Run:
             self.server = _memory(server, "init_server")
             return
         tree, facts = checkpoint.load(self.file)
-        if facts["identity"] != self.identity:
+        if facts.get("identity") != self.identity:
             raise BenchmarkError(
                 "the checkpoint belongs to another cell", where=str(self.folder), hint="choose another folder"
             )
         self.server, self.done, self.seconds = tree or {}, facts["done"], facts["seconds"]
         self.ledger, self.evaluations = Ledger.from_json(facts["ledger"]), facts["evaluations"]
-        self.memories = Memories(self.folder, dict(facts["versions"]))
+        self.memories = Memories(self.folder, facts["memories"])
         if self._judged(self.done) and self.done not in [entry["round"] for entry in self.evaluations]:
             number, phase, _ = next(self._rounds(self.done - 1))
             self._report(number, phase)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from benchmark.core.errors import BenchmarkError
 
@@ -16,19 +18,54 @@ def write_atomic(path: Path, data: bytes | str, sync: bool = True) -> None:
     sync: also after a power failure
     Raises BenchmarkError if the disk refuses; the old file then stays.
     """
-    content = data.encode() if isinstance(data, str) else data
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            if sync:
-                os.fsync(file.fileno())
-        temporary.replace(path)
+        with replacing(path, sync) as file:
+            file.write(data.encode() if isinstance(data, str) else data)
     except OSError as error:
         hint = "free some space or choose another folder, then repeat the command"
         raise BenchmarkError(f"cannot be written ({error.strerror})", where=str(path), hint=hint, user=False) from error
+
+
+@contextmanager
+def replacing(path: Path, sync: bool = True) -> Iterator[BinaryIO]:
+    """A file to fill, which takes its name when it is whole; OSError if the disk refuses."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        temporary.replace(path)
+        if sync:
+            settle(path.parent)
     finally:
         with suppress(OSError):  # of what refused already
             temporary.unlink(missing_ok=True)
+
+
+def settle(path: Path) -> None:
+    """Make a file, or the names in a folder, last through a power failure."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sweep(folder: Path, name: str = "*") -> None:
+    """Remove what writers that were killed have left of the files of a name; those of living processes stay."""
+    for path in folder.glob(f".{name}.tmp"):
+        if not _lives(path.name.split(".")[-2]):
+            path.unlink(missing_ok=True)
+
+
+def _lives(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ValueError, ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True

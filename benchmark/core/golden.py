@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tempfile
 from collections.abc import Callable
@@ -42,7 +43,7 @@ QUIRKS: dict[str, dict[str, Any]] = {  # in what the published code departs from
 def read(path: Path) -> dict[str, np.ndarray]:
     """All arrays of a golden file."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise BenchmarkError("no such file", where=str(path), hint="give the path of a golden .npz file") from None
@@ -62,11 +63,13 @@ def replay(path: Path, make: Make) -> dict[str, Any]:
         if any(name.startswith("proj1_") for name in arrays):
             return golden_losses.replay(arrays, config, make)
         algorithm = make(config["algorithm"], settings(config))
+        _check_types(arrays)
         federation = _federation(arrays, config)
         _check(federation, arrays)
-    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+        compared = _compare(federation, algorithm, arrays)
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError) as error:
         raise BenchmarkError(f"not a golden file ({type(error).__name__}: {error})", where=str(path)) from None
-    return {"algorithm": config["algorithm"], "rounds": config["rounds"], **_compare(federation, algorithm, arrays)}
+    return {"algorithm": config["algorithm"], "rounds": config["rounds"], **compared}
 
 
 def settings(config: dict[str, Any]) -> dict[str, Any]:
@@ -100,6 +103,16 @@ def _federation(arrays: dict[str, np.ndarray], config: dict[str, Any]) -> Federa
         mean=(0.0,) * channels, std=(1.0,) * channels, cohorts=arrays["cohorts"],
         initial={NETWORK: _model(arrays, "init.")}, order="stored",
     ))  # fmt: skip
+
+
+def _check_types(arrays: dict[str, np.ndarray]) -> None:
+    """Labels and cohorts are whole numbers, images and parameters float32, none is empty: else ValueError."""
+    for name, array in arrays.items():
+        whole = name == "cohorts" or name.startswith("y_")
+        if name != "config" and (array.dtype.kind not in "iu" if whole else array.dtype != np.float32):
+            raise ValueError(f"{name} holds {array.dtype}")
+        if not array.size:
+            raise ValueError(f"{name} is empty")
 
 
 def _check(federation: Federation, arrays: dict[str, np.ndarray]) -> None:

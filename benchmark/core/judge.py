@@ -88,7 +88,7 @@ class Common:
                 site = self.federation.site(client, first, 0)
                 memory = self.algorithm.init_client(site, self.federation.birth(client))
             else:
-                memory = checkpoint.load(path)[0] or {}
+                memory = checkpoint.load_memory(path)
             pairs.append((who, self.algorithm.local_model(server, memory, who)))
         return pairs
 

@@ -21,11 +21,11 @@ _worker: Worker | None = None
 
 def _start(setting: Setting) -> None:
     global _worker
-    threading.Thread(target=_follow, daemon=True).start()
+    threading.Thread(target=follow, daemon=True).start()
     _worker = Worker(setting)
 
 
-def _follow() -> None:
+def follow() -> None:
     """End with the parent, even if it was killed."""
     parent = multiprocessing.parent_process()
     assert parent is not None

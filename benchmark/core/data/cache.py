@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark.core.data.manifest import Arrays, Facts, fingerprint
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.files import replacing, sweep
 
 
 class Receipt(BaseModel):
-    """What cache.json says: where the data came from, fingerprint per split, size in bytes per file."""
+    """What cache.json says: where the data came from, fingerprint per split, size in bytes per file.
+
+    sha256: of the rest of it; receipts written before it existed lack it
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     source: str
     fingerprints: dict[str, str]
     sizes: dict[str, int]
+    sha256: str = ""
+
+    def sealed(self) -> Receipt:
+        """The same with its checksum."""
+        text = self.model_dump_json(exclude={"sha256"})
+        return self.model_copy(update={"sha256": hashlib.sha256(text.encode()).hexdigest()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +52,16 @@ def write(name: str, source: str, arrays: Arrays, fingerprints: dict[str, str]) 
     target = folder(name)
     try:
         target.mkdir(parents=True, exist_ok=True)
+        sweep(target)
         for split, (images, labels) in arrays.items():
             for kind, array in (("images", images), ("labels", labels.astype(np.uint8))):
-                _replace(target / f"{split}-{kind}.npy", partial(np.save, arr=array))
-        sizes = {path.name: path.stat().st_size for path in (target / file for file in _files(arrays))}
-        receipt = Receipt(source=source, fingerprints=fingerprints, sizes=sizes)
+                with replacing(target / f"{split}-{kind}.npy") as file:
+                    np.save(file, array)
+        sizes = {path.name: path.stat().st_size for path in (target / name for name in _files(arrays))}
+        receipt = Receipt(source=source, fingerprints=fingerprints, sizes=sizes).sealed()
         text = receipt.model_dump_json(indent=1) + "\n"
-        _replace(target / "cache.json", lambda file: file.write(text.encode()))
+        with replacing(target / "cache.json") as file:
+            file.write(text.encode())
     except OSError as error:
         hint = "free some space or set FEDBENCH_CACHE to another folder"
         message = f"{name} cannot be cached: {error.strerror or error}"
@@ -68,7 +79,7 @@ def read(name: str, facts: Facts, verify: bool) -> Cached | None:
         return None
     for split, known in facts.splits.items():
         if known.fingerprint not in (None, receipt.fingerprints.get(split)):
-            raise _damaged(name, "cache.json", "does not hold the data that the manifest asks for")
+            raise _damaged(name, "cache.json", "is of another version: not the data that the manifest asks for")
     arrays = {split: _open(name, split, receipt, facts) for split in facts.splits}
     for split, (images, labels) in arrays.items() if verify else ():
         if fingerprint(images, labels) != receipt.fingerprints[split]:
@@ -91,8 +102,10 @@ def _array(name: str, file: str, receipt: Receipt) -> np.ndarray:
         raise _damaged(name, file, "is missing")
     found, expected = path.stat().st_size, receipt.sizes.get(file)
     if found != expected:
-        how = "truncated" if found < (expected or 0) else "not the file that was written"
-        raise _damaged(name, file, f"is {how}: {found} bytes, expected {expected}")
+        how = "is truncated" if found < (expected or 0) else "is not the file that was written"
+        if twin := next((other for other, size in receipt.sizes.items() if size == found), None):
+            how = f"holds what belongs into {twin}"
+        raise _damaged(name, file, f"{how}: {found} bytes, expected {expected}")
     try:
         array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
         return array
@@ -103,27 +116,22 @@ def _array(name: str, file: str, receipt: Receipt) -> np.ndarray:
 def _receipt(name: str) -> Receipt | None:
     path = folder(name) / "cache.json"
     try:
-        return Receipt.model_validate_json(path.read_bytes())
+        data = path.read_bytes()
+        receipt = Receipt.model_validate_json(data)
     except FileNotFoundError:
         return None
-    except (OSError, ValidationError) as error:
-        raise _damaged(name, path.name, "cannot be read") from error
+    except OSError as error:
+        raise _damaged(name, path.name, f"cannot be read ({error.strerror})") from error
+    except ValidationError as error:
+        how = "has changed bytes" if data.endswith(b"}\n") else "is truncated"
+        raise _damaged(name, path.name, how) from error
+    if receipt.sha256 and receipt != receipt.sealed():
+        raise _damaged(name, path.name, "has changed bytes (its checksum does not match)")
+    return receipt
 
 
 def _files(arrays: Arrays) -> list[str]:
     return [f"{split}-{kind}.npy" for split in arrays for kind in ("images", "labels")]
-
-
-def _replace(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            fill(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _damaged(name: str, file: str, how: str) -> BenchmarkError:

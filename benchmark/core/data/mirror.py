@@ -1,4 +1,7 @@
-"""Packed mirrors: folders of lossless WebP sheets in uncompressed zip files, for machines that reach no data server."""
+"""Packed mirrors: folders of lossless WebP sheets in uncompressed zip files, for machines that reach no data server.
+
+MANIFEST.json holds the size and sha256 of every file; from format 2 on also its own, over the entries of its datasets.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from pydantic import BaseModel, PositiveInt, ValidationError
 
 from benchmark.core.data.manifest import Arrays
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.files import replacing, sweep
 
 if TYPE_CHECKING:
     from benchmark.core.data.decoded import Dataset, Split
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 SHEET = 100
 """Images side by side in one sheet; WebP allows 16,383 pixels, so images up to 163 pixels wide can be packed."""
 
+FORMAT = 2
 ZIP_ENTRY, ZIP_END = 150, 100
 """Upper bounds in bytes of what a zip file adds per entry (two headers, a short name twice) and at its end."""
 
@@ -49,6 +54,11 @@ class PackedDataset(BaseModel):
     labels_file: PackedFile
     splits: dict[str, PackedSplit]
 
+    @property
+    def files(self) -> list[PackedFile]:
+        """All of them."""
+        return [self.labels_file, *(file for split in self.splits.values() for file in split.files)]
+
 
 def find() -> Path | None:
     """The mirror named by FEDBENCH_MIRROR. Raises BenchmarkError if that is no mirror."""
@@ -73,12 +83,12 @@ def read(folder: Path, name: str) -> Arrays:
         packed = PackedDataset.model_validate(_datasets(folder)[name])
     except ValidationError as error:
         raise _unusable(folder, f"entry {name} is not valid: {error.errors()[0]['loc']}") from error
-    with np.load(io.BytesIO(_verified(folder, packed.labels_file)), allow_pickle=False) as file:
+    with np.load(io.BytesIO(_verified(folder, packed.labels_file, packed)), allow_pickle=False) as file:
         labels = {split: file[split] for split in packed.splits if split in file}
     for split, entry in packed.splits.items():
         if split not in labels or labels[split].shape != entry.shape[:1]:
             raise _unusable(folder, f"{packed.labels_file.path} holds no {entry.shape[0]} labels of {split}")
-    return {split: (_images(folder, entry), labels[split]) for split, entry in packed.splits.items()}
+    return {split: (_images(folder, entry, packed), labels[split]) for split, entry in packed.splits.items()}
 
 
 def pack(dataset: Dataset, folder: Path, part_bytes: int = 20_000_000) -> list[Path]:
@@ -91,9 +101,10 @@ def pack(dataset: Dataset, folder: Path, part_bytes: int = 20_000_000) -> list[P
     try:
         home.mkdir(parents=True, exist_ok=True)
         entry, written = _pack_dataset(dataset, home, part_bytes)
-        temporary = folder / f".MANIFEST.json.{os.getpid()}"
-        temporary.write_text(json.dumps({"format": 1, "datasets": {**known, dataset.name: entry}}, indent=1) + "\n")
-        temporary.replace(folder / "MANIFEST.json")
+        datasets = {**known, dataset.name: entry}
+        content = {"format": FORMAT, "sha256": _sha256(datasets), "datasets": datasets}
+        with replacing(folder / "MANIFEST.json") as file:
+            file.write(json.dumps(content, indent=1).encode() + b"\n")
     except OSError as error:
         message = f"{dataset.name} cannot be packed: {error.strerror or error}"
         hint = "free some space or choose another folder"
@@ -107,7 +118,9 @@ def _pack_dataset(dataset: Dataset, home: Path, part_bytes: int) -> tuple[dict[s
     for split, rows in splits.items():
         if rows.coarse is not None:
             labels[f"{split}_coarse"] = rows.coarse.astype(np.uint8)
-    np.savez(home / "labels.npz", **labels)
+    sweep(home)
+    with replacing(home / "labels.npz") as file:
+        np.savez(file, **labels)
     written, described = [home / "labels.npz"], dict[str, object]()
     for split, rows in splits.items():
         parts = _write_parts(home, split, _sheets(rows), part_bytes)
@@ -151,7 +164,7 @@ def _write_parts(home: Path, split: str, sheets: Iterable[bytes], part_bytes: in
         room -= need
     paths = [home / f"{split}-{k}.zip" for k in range(len(parts))]
     for path, part in zip(paths, parts, strict=True):
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
             for i, sheet in enumerate(part):
                 archive.writestr(zipfile.ZipInfo(f"{i:04}.webp"), sheet)
     return paths
@@ -163,37 +176,58 @@ def _describe(path: Path) -> dict[str, object]:
 
 
 def _datasets(folder: Path) -> dict[str, object]:
+    """Entries of MANIFEST.json, once it has proved whole."""
     try:
-        return dict(json.loads((folder / "MANIFEST.json").read_bytes())["datasets"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _unusable(folder, f"MANIFEST.json cannot be read ({error})") from error
+        data = (folder / "MANIFEST.json").read_bytes()
+    except OSError as error:
+        raise _unusable(folder, f"MANIFEST.json cannot be read ({error.strerror})") from error
+    try:
+        content = json.loads(data)
+        format_, digest, datasets = content["format"], content.get("sha256"), dict(content["datasets"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        how = "has changed bytes" if data.endswith(b"}\n") else "is truncated"
+        raise _unusable(folder, f"MANIFEST.json {how}: {type(error).__name__} {error}") from error
+    if format_ not in (1, FORMAT):
+        raise _unusable(folder, f"MANIFEST.json is of format version {format_}, this fedbench reads up to {FORMAT}")
+    if digest != (_sha256(datasets) if format_ == FORMAT else None):
+        raise _unusable(folder, "MANIFEST.json has changed bytes (its checksum does not match)")
+    return datasets
 
 
-def _verified(folder: Path, file: PackedFile) -> bytes:
+def _sha256(datasets: object) -> str:
+    return hashlib.sha256(json.dumps(datasets, sort_keys=True).encode()).hexdigest()
+
+
+def _verified(folder: Path, file: PackedFile, packed: PackedDataset) -> bytes:
     path = folder / file.path
     if not path.resolve().is_relative_to(folder.resolve()):
         raise _unusable(folder, f"{file.path} lies outside the mirror")
     if not path.is_file():
         raise _unusable(folder, f"{file.path} is missing")
     data = path.read_bytes()
-    if len(data) != file.bytes:
-        raise _unusable(folder, f"{file.path} has {len(data)} bytes, expected {file.bytes}")
-    if hashlib.sha256(data).hexdigest() != file.sha256:
-        raise _unusable(folder, f"{file.path} has changed bytes (sha256 differs)")
-    return data
+    digest = hashlib.sha256(data).hexdigest()
+    if digest == file.sha256:
+        return data
+    for other in packed.files:
+        if digest == other.sha256:
+            raise _unusable(folder, f"{file.path} holds what belongs into {other.path}")
+    if len(data) < file.bytes:
+        raise _unusable(folder, f"{file.path} is truncated: {len(data)} bytes, expected {file.bytes}")
+    raise _unusable(folder, f"{file.path} has changed bytes (sha256 differs)")
 
 
-def _images(folder: Path, split: PackedSplit) -> np.ndarray:
+def _images(folder: Path, split: PackedSplit, packed: PackedDataset) -> np.ndarray:
     n, height, width, *colour = split.shape
-    images = np.empty((n, height, width, 3 if colour else 1), np.uint8)
-    filled = 0
+    images, filled = np.empty((0, height, width, 3 if colour else 1), np.uint8), 0
     for file in split.files:
-        data = _verified(folder, file)
+        data = _verified(folder, file, packed)
         try:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 cells = np.concatenate([_cells(archive.read(name), height, width) for name in archive.namelist()])
         except (ValueError, OSError, zipfile.BadZipFile) as error:
             raise _unusable(folder, f"{file.path} holds no sheets of {height} x {width} images") from error
+        if not filled:  # not before: a shape that no sheet has asks for memory that no machine has
+            images = np.empty((n, *images.shape[1:]), np.uint8)
         images[filled : filled + len(cells)] = cells[: n - filled, ..., : images.shape[3]]
         filled += len(cells)
     if filled != n:
