@@ -12,12 +12,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO, get_args
 
 from benchmark import catalog, record
 from benchmark.core import task as tasks
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.files import sweep
+from benchmark.core.splits import Precision
 from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.measure import Make, Observer, measure
 from benchmark.places import RESULTS
@@ -92,8 +93,11 @@ class Cell:
             raise BenchmarkError(f"seed {self.seed} is negative", hint="choose a seed of at least 0")
         if self.rounds is not None and self.rounds < 1:
             raise BenchmarkError(f"--rounds {self.rounds}", hint="choose at least 1")
-        if self.precision not in (None, "fp32", "bf16"):
-            raise BenchmarkError(f"--precision {self.precision}", hint="choose fp32 or bf16")
+        if self.precision not in (None, *get_args(Precision)):
+            hint = f"choose {', '.join(get_args(Precision))}"
+            raise BenchmarkError(f"--precision {self.precision}", hint=hint)
+        if (self.precision or task.precision) == "tf32" and not self.device.startswith("cuda"):
+            raise BenchmarkError("tf32 needs a CUDA device", hint="add --backend stacked --device cuda, or choose bf16")
         if self.backend not in ("loop", "stacked"):
             raise BenchmarkError(f"--backend {self.backend}", hint="choose loop or stacked")
         if self.audit and self.backend != "loop":

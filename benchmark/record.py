@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_fie
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.files import write_atomic
+from benchmark.core.splits import Precision
 from benchmark.core.task import Track
 
 SCHEMA: Literal[1] = 1
@@ -146,7 +147,7 @@ class Record(Strict):
     departures: list[str]
     hashes: Hashes
     backend: Literal["loop", "stacked"]
-    precision: Literal["fp32", "bf16"]
+    precision: Precision
     judged: Literal["common", "clients"]
     rounds: Count
     result: Result | None

@@ -243,7 +243,8 @@ def test_a_folder_that_is_a_file_is_one_sentence(task: str, tmp_path: Path) -> N
     ("change", "words"),
     [
         ({"seed": -1}, "seed -1 is negative"), ({"rounds": 0}, "--rounds 0; choose at least 1"),
-        ({"precision": "fp16"}, "--precision fp16; choose fp32 or bf16"),
+        ({"precision": "fp16"}, "--precision fp16; choose fp32, bf16, tf32"),
+        ({"precision": "tf32"}, "tf32 needs a CUDA device; add --backend stacked --device cuda"),
         ({"algorithm": "fedavgg"}, "did you mean fedavg?"),
         ({"algorithm": "fedmd"}, "fedmd does not apply to tiny: the task has no labelled public data; tasks that fit"),
         ({"settings": {"gamma": 1}}, "method fedavg has no field gamma; it has no fields"),

@@ -12,6 +12,7 @@ import typer
 
 from benchmark.cli.shared import Json, Workers, cores, pairs, show
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.splits import Precision
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +31,7 @@ def run(
     ] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="Other rounds than the task's.")] = None,
     workers: Workers = None,
-    precision: Annotated[Literal["fp32", "bf16"] | None, typer.Option(help="Other precision than the task's.")] = None,
+    precision: Annotated[Precision | None, typer.Option(help="Other precision than the task's.")] = None,
     backend: Annotated[Literal["loop", "stacked"], typer.Option(help="Clients one by one, or stacked.")] = "loop",
     device: Annotated[str, typer.Option(help="Torch device of the stacked backend.")] = "cpu",
     graphs: Annotated[bool, typer.Option("--graphs", help="CUDA graphs in the stacked backend.")] = False,
@@ -106,7 +107,7 @@ def profile(
     method: Annotated[str, typer.Argument(help="Name of a method.", metavar="METHOD")],
     task: Annotated[str, typer.Option(help="Name of a task.")],
     rounds: Annotated[int, typer.Option(min=4, help="Rounds to run.")] = 4,
-    precision: Annotated[Literal["fp32", "bf16"] | None, typer.Option(help="Other precision than the task's.")] = None,
+    precision: Annotated[Precision | None, typer.Option(help="Other precision than the task's.")] = None,
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:

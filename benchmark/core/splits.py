@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Precision = Literal["fp32", "bf16", "tf32"]
 Positive = Annotated[int, Field(ge=1)]
 
 

@@ -15,7 +15,7 @@ from yaml.composer import ComposerError
 
 from benchmark.core import parts
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.splits import KINDS, Positive, Split, Strict
+from benchmark.core.splits import KINDS, Positive, Precision, Split, Strict
 from benchmark.places import RESULTS
 
 FOLDER = Path(__file__).parents[1] / "tasks"
@@ -99,7 +99,7 @@ class Task(Strict):
     probe: ProbeSpec | None = None  # judges the track unsupervised, and no other
     targets: tuple[Share, ...] = Field(default=(), strict=False)  # accuracies
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0, 1, 2), strict=False)
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Precision = "fp32"  # of arithmetic; weights are fp32. tf32: matrix products on a CUDA device
     judge: Literal["test", "validation"] = "test"  # whose images the models are judged on; validation: for tuning
     methods: Settings = Field(default={})  # hyper-parameters that differ from the methods' defaults
     tuned: Settings = Field(default={})  # what `fedbench tune` chose for each method; never in a task's own file

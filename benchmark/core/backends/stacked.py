@@ -68,7 +68,7 @@ class Stacked(Worker, Backend):
 
     def __init__(self, setting: Setting, device: str = "cpu", graphs: bool = False) -> None:
         super().__init__(setting)
-        self.device, self.graphs = _device(device), graphs
+        self.device, self.graphs = _device(device, setting.precision), graphs
         if graphs and self.device.type != "cuda":
             raise BenchmarkError(f"device {device} knows no CUDA graphs", hint="choose --device cuda")
         networks = len(self.federation.task.networks)
@@ -255,15 +255,15 @@ class Stacked(Worker, Backend):
         return trees.map(lambda leaf: leaf.to(self.device), tree)
 
 
-def _device(name: str) -> torch.device:
-    """The device, in full fp32: TF32 would change numbers behind the precision that a record names."""
+def _device(name: str, precision: str) -> torch.device:
+    """The device, in the precision that the record names: TF32 only where asked for."""
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise BenchmarkError(f"device {name} cannot be used ({reason})", hint="choose another --device") from None
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
     return device
 
