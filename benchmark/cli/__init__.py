@@ -44,10 +44,10 @@ def invoke(words: list[str], debug: bool = False) -> int:
         if code == INTERRUPTED:
             raise KeyboardInterrupt
         return code or 0
-    except typer.TyperException as error:
-        print(f"fedbench: {_usage(error)}", file=sys.stderr)
-        return 2
     except (Exception, KeyboardInterrupt) as error:
+        if hasattr(error, "format_message"):  # a mistake in the command line, whose class typer has renamed over time
+            print(f"fedbench: {_usage(error)}", file=sys.stderr)
+            return 2
         if debug:
             raise
         message, code = explain(error)
