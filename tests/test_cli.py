@@ -152,6 +152,13 @@ def test_what_nobody_expected_is_one_line_too_and_a_traceback_only_on_request(
         invoke(["data", "status"], debug=True)
 
 
+def test_a_missing_extra_is_named_with_what_installs_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "flwr", None)  # as where it is not installed
+    assert 'pip install "fedbench[flower]"' in fails(capsys, "flower", "fd", "--task", TASK)
+
+
 def test_a_full_disk_is_named() -> None:
     line, code = explain(OSError(28, "No space left on device", "records/0.json"))
     assert line == "records/0.json: the disk is full; free some space, then repeat the command" and code == 1

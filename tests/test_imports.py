@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("campaign", "progress", "pipeline", "verify", "profile", "pace", "author", "doctor", "export", "executors",
      "regress"),
-    ("leaderboard", "tables", "verdicts", "claims", "findings", "tune", "report", "rerun", "audit"),
+    ("leaderboard", "tables", "verdicts", "claims", "findings", "tune", "report", "rerun", "audit", "flower"),
     ("cell", "costs", "measure"),
     ("suite", "stats", "catalog", "record", "conformance", "courses", "watch", "marks", "toy", "failures"),
     ("core.engine", "core.judge", "core.golden", "core.golden_losses"),

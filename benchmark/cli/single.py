@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -54,7 +55,7 @@ def run(
     if audit and ray:
         raise BenchmarkError("--audit keeps to this machine", hint="leave --ray out")
     how = {"make": partial(_cluster, ray)} if ray else {"workers": workers or cores()}
-    record = (_lines if as_json else _watched)(cell, results, how)
+    record = (_lines if as_json else watched)(cell, results, partial(_running(cell), **how))
     if record.status != "ok":
         raise typer.Exit(1)
 
@@ -65,7 +66,7 @@ def _cluster(address: str, ready: Any, federation: Any) -> Any:
     return Cluster(ready.setting(verify=True), ready.identity, address, lambda client: federation.who(client).size)
 
 
-def _running(cell: Any) -> Any:
+def _running(cell: Any) -> Callable[..., Any]:
     """The function that runs a cell; an audit's does not import the method."""
     from benchmark.audit import audit
     from benchmark.cell import run
@@ -73,19 +74,20 @@ def _running(cell: Any) -> Any:
     return audit if cell.audit else run
 
 
-def _lines(cell: Any, results: Path, how: dict[str, Any]) -> Any:
-    record = _running(cell)(cell, results, **how, observer=lambda event: print(json.dumps(event), flush=True))
+def _lines(cell: Any, results: Path, run_cell: Callable[..., Any]) -> Any:
+    record = run_cell(cell, results, observer=lambda event: print(json.dumps(event), flush=True))
     print(json.dumps(record.model_dump(mode="json", by_alias=True), sort_keys=True), flush=True)
     return record
 
 
-def _watched(cell: Any, results: Path, how: dict[str, Any]) -> Any:
+def watched(cell: Any, results: Path, run_cell: Callable[..., Any]) -> Any:
+    """Run a cell under a live view and say where its record is; run_cell: `cell.run` or one like it."""
     from benchmark.progress import Outcome, label, watch
 
     started = time.monotonic()
     with watch({label(cell): 1.0}) as view:
         view.begin(cell)
-        record = _running(cell)(cell, results, **how, observer=lambda event: view.round(cell, event))
+        record = run_cell(cell, results, observer=lambda event: view.round(cell, event))
         if view.shares[label(cell)] == 0:
             print("done before; nothing was run")
         view.end(Outcome(cell, record, time.monotonic() - started))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-NEEDS = {"test_clusters.py": ("ray", "submitit")}
+NEEDS = {"test_clusters.py": ("ray", "submitit"), "test_flower.py": ("flwr", "ray")}
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:

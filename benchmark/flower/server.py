@@ -1,0 +1,66 @@
+"""The ServerApp: runs a cell whose clients live on Flower's nodes, and writes its record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+
+from benchmark.cell import Cell, Prepared, home, run
+from benchmark.core.federation import Federation
+from benchmark.flower.backend import Flower
+from benchmark.flower.post import Post
+from benchmark.measure import Observer
+from benchmark.record import Record
+
+LIMIT = 3600.0
+
+
+def serve(grid: Grid, cell: Cell, results: Path, observer: Observer, limit: float = LIMIT) -> Record:
+    """Run a cell, or resume it, over a grid of nodes; a finished one is read.
+
+    limit: seconds that nodes have for a round. Raises BenchmarkError, also for a node that is lost.
+    """
+    made: list[Flower] = []
+
+    def make(ready: Prepared, federation: Federation) -> Flower:
+        made.append(Flower(Post(grid, limit), cell, ready, federation))
+        return made[0]
+
+    record = run(cell, results, observer=observer, make=make)
+    for backend in made:
+        backend.forget()
+    return record
+
+
+def account(record: Record, results: Path) -> list[dict[str, Any]]:
+    """Bytes of a run per direction: payload and wire of the ledger, and what Flower moved; none if it did not run."""
+    path = (results / record.path).with_suffix(".run.json")
+    moved = json.loads(path.read_text()).get("moved") if path.exists() else None
+    if not moved or record.result is None:
+        return []
+    counted = record.result.bytes
+    return [
+        {"bytes": "down", "payload": counted.down, "wire": counted.down_wire, "moved by Flower": moved["down"]},
+        {"bytes": "up", "payload": counted.up, "wire": counted.up_wire, "moved by Flower": moved["up"]},
+        {"bytes": "copies for the judge", "payload": None, "wire": None, "moved by Flower": moved["copies"]},
+    ]
+
+
+def main(grid: Grid, context: Context) -> None:
+    """What `flwr run` starts; the app's pyproject.toml lists what may be configured."""
+    config: dict[str, Any] = dict(context.run_config)
+    settings = dict(text.split("=", 1) for text in config["set"].split())
+    cell = Cell(config["task"], config["method"], config["seed"], settings, config["rounds"] or None)
+    results = home(cell, Path(config["out"]) if config["out"] else None)
+    record = serve(grid, cell, results, lambda event: print(json.dumps(event), flush=True), config["limit"])
+    print(f"record: {results / record.path}  result_sha256: {record.result_sha256}", flush=True)
+    for row in account(record, results):
+        print(json.dumps(row), flush=True)
+
+
+app = ServerApp()
+app.main()(main)

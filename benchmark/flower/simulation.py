@@ -1,0 +1,37 @@
+"""Flower's simulation engine: server and nodes on this machine, the nodes' work spread over Ray's processes."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import ray
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+from flwr.simulation import run_simulation
+
+from benchmark.cell import Cell
+from benchmark.core.backends.pool import cores
+from benchmark.flower import client
+from benchmark.flower.server import LIMIT, serve
+from benchmark.measure import Observer
+from benchmark.record import Record
+
+
+def simulate(cell: Cell, results: Path, nodes: int, observer: Observer, limit: float = LIMIT) -> Record:
+    """Run a cell, or resume it, in Flower's simulation engine; arguments as for `serve`."""
+    cell.prepare()
+    logging.getLogger("flwr").setLevel(logging.ERROR)
+    done: list[Record] = []
+
+    def main(grid: Grid, context: Context) -> None:
+        done.append(serve(grid, cell, results, observer, limit))
+
+    app = ServerApp()
+    app.main()(main)
+    config = {"init_args": {"num_cpus": min(nodes, cores())}, "client_resources": {"num_cpus": 1, "num_gpus": 0.0}}
+    try:
+        run_simulation(app, client.app, nodes, backend_config=config)
+    finally:
+        ray.shutdown()
+    return done[0]
