@@ -25,10 +25,13 @@ Replies = dict[int, Any]
 
 
 class Post:
-    """limit: seconds that nodes have for their replies; moved: bytes so far, "down" to the nodes and "up" from them."""
+    """moved: bytes so far, "down" to the nodes and "up" from them.
 
-    def __init__(self, grid: Grid, limit: float) -> None:
-        self.grid, self.limit = grid, limit
+    limit: seconds that nodes have for their replies; ended: set when nobody is there any more to carry messages
+    """
+
+    def __init__(self, grid: Grid, limit: float, ended: threading.Event) -> None:
+        self.grid, self.limit, self.ended = grid, limit, ended
         self.moved = Counter({"down": 0, "up": 0})
         self.names: dict[int, str] = {}
 
@@ -75,9 +78,8 @@ class Post:
             if time.monotonic() > deadline:
                 what, hint = f"no reply from {late} within {self.limit:g} s", "a higher limit gives nodes more time"
                 raise BenchmarkError(what, where=where, hint=f"{hint}; the same command resumes", user=False)
-            if not threading.main_thread().is_alive():  # the simulation, of which this thread is the server, has failed
+            if self.ended.wait(PAUSE):
                 raise BenchmarkError(f"Flower ended before {late} replied", where=where, user=False)
-            time.sleep(PAUSE)
 
     def _failure(self, node: int, error: Any, where: str) -> BenchmarkError:
         if error.code == ErrorCode.NODE_UNAVAILABLE:

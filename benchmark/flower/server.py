@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,16 @@ from benchmark.flower.post import Post
 from benchmark.measure import Observer
 from benchmark.record import Record
 
-LIMIT = 3600.0
 
-
-def serve(grid: Grid, cell: Cell, results: Path, observer: Observer, limit: float = LIMIT) -> Record:
+def serve(grid: Grid, cell: Cell, results: Path, observer: Observer, limit: float, ended: threading.Event) -> Record:
     """Run a cell, or resume it, over a grid of nodes; a finished one is read.
 
-    limit: seconds that nodes have for a round. Raises BenchmarkError, also for a node that is lost.
+    limit, ended: see `Post`. Raises BenchmarkError, also for a node that is lost.
     """
     made: list[Flower] = []
 
     def make(ready: Prepared, federation: Federation) -> Flower:
-        made.append(Flower(Post(grid, limit), cell, ready, federation))
+        made.append(Flower(Post(grid, limit, ended), cell, ready, federation))
         return made[0]
 
     record = run(cell, results, observer=observer, make=make)
@@ -56,10 +55,14 @@ def main(grid: Grid, context: Context) -> None:
     settings = dict(text.split("=", 1) for text in config["set"].split())
     cell = Cell(config["task"], config["method"], config["seed"], settings, config["rounds"] or None)
     results = home(cell, Path(config["out"]) if config["out"] else None)
-    record = serve(grid, cell, results, lambda event: print(json.dumps(event), flush=True), config["limit"])
+    record = serve(grid, cell, results, _line, config["limit"], threading.Event())
     print(f"record: {results / record.path}  result_sha256: {record.result_sha256}", flush=True)
     for row in account(record, results):
-        print(json.dumps(row), flush=True)
+        _line(row)
+
+
+def _line(event: dict[str, Any]) -> None:
+    print(json.dumps(event), flush=True)
 
 
 app = ServerApp()

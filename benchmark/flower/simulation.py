@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from pathlib import Path
 
 import ray
@@ -13,19 +14,22 @@ from flwr.simulation import run_simulation
 from benchmark.cell import Cell
 from benchmark.core.backends.pool import cores
 from benchmark.flower import client
-from benchmark.flower.server import LIMIT, serve
+from benchmark.flower.server import serve
 from benchmark.measure import Observer
 from benchmark.record import Record
 
+LIMIT = 3600.0  # seconds for a round: processes of this machine do not get lost one by one
 
-def simulate(cell: Cell, results: Path, nodes: int, observer: Observer, limit: float = LIMIT) -> Record:
-    """Run a cell, or resume it, in Flower's simulation engine; arguments as for `serve`."""
+
+def simulate(cell: Cell, results: Path, *, nodes: int, observer: Observer = lambda event: None) -> Record:
+    """Run a cell, or resume it, in Flower's simulation engine, on a number of virtual nodes; see `cell.run`."""
     cell.prepare()
     logging.getLogger("flwr").setLevel(logging.ERROR)
     done: list[Record] = []
+    ended = threading.Event()
 
     def main(grid: Grid, context: Context) -> None:
-        done.append(serve(grid, cell, results, observer, limit))
+        done.append(serve(grid, cell, results, observer, LIMIT, ended))
 
     app = ServerApp()
     app.main()(main)
@@ -33,5 +37,6 @@ def simulate(cell: Cell, results: Path, nodes: int, observer: Observer, limit: f
     try:
         run_simulation(app, client.app, nodes, backend_config=config)
     finally:
+        ended.set()
         ray.shutdown()
     return done[0]
