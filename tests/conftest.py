@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
+from figures import MEASURED, Figures, report
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, and inherited by worker processes
 
@@ -28,12 +28,6 @@ def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-Figures = Callable[[str, str, str], None]
-REPORT = Path(__file__).parents[1] / "docs" / "reliability.md"
-BEGIN, END = "<!-- figures: written by `make reliability` -->\n", "<!-- end of figures -->"
-MEASURED = pytest.StashKey[list[tuple[str, str, str]]]()
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What `make reliability` adds."""
     parser.addoption("--figures", action="store_true", help="Write what long tests measure into docs/reliability.md.")
@@ -49,16 +43,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Print the figures and put them into the report; the rows of tests that did not run stay."""
     rows = session.config.stash.get(MEASURED, [])
     if session.config.getoption("--figures") and rows:
-        before, rest = REPORT.read_text().split(BEGIN)
-        old, after = rest.split(END)
-        cells = [line.strip("| ").split(" | ") for line in old.splitlines()[2:]]
-        known = {(point, what): measured for point, what, measured in cells}
-        known |= {(point, what): measured for point, what, measured in rows}
-        lines = ["| Point | What | Measured |", "| --- | --- | --- |"]
-        lines += [f"| {point} | {what} | {measured} |" for (point, what), measured in sorted(known.items())]
-        table = "\n".join(lines) + "\n"
-        REPORT.write_text(before + BEGIN + table + END + after)
-        print(f"\n{table}")
+        print(f"\n{report(rows)}")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

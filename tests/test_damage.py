@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from busy import setting, start
-from conftest import Figures
+from figures import Figures
 from records import TASK, make, shelf
 from records import write as put
 

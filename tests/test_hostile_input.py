@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from conftest import Figures
+from figures import Figures
 from hostile import Attempt, bytes_of, command_line, junk, name, refuse, tree_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Figures
+from figures import Figures
 from killing import Nursery
 from records import make, shelf
 from records import write as put

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
-from conftest import Figures
+from figures import Figures
 from records import fingerprint, make, result, write
 
 from benchmark import leaderboard

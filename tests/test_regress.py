@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import Figures
+from figures import Figures
 from rich.console import Console
 
 from benchmark import cell as cells_
