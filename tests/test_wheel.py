@@ -25,13 +25,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(ROOT / name, source)
     pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
     wheels = source / "wheels"
-    for words in (
-        ["wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", str(wheels), str(source)],
-        ["install", "--no-deps", "--no-index", "--no-compile", "--target", str(site), "--find-links", str(wheels),
-         "fedbench"],
-    ):  # fmt: skip
-        done = subprocess.run([*pip, *words], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+    build = ["wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", str(wheels), str(source)]
+    subprocess.run([*pip, *build], check=True)
+    (wheel,) = wheels.glob("fedbench-*.whl")
+    install = ["install", "--no-deps", "--no-index", "--no-compile", "--target", str(site), str(wheel)]
+    subprocess.run([*pip, *install], check=True)
     return site
 
 
