@@ -40,8 +40,9 @@ class Strict(BaseModel):
 
 
 class Point(Strict):
-    """One setting, by what it changes: mean accuracy of the last five rounds on validation data; None: diverged.
+    """One setting, by what it changes, and its accuracy on validation data; None: diverged.
 
+    score: mean of the last five rounds, or of the end alone: see `_at_end`
     seconds: core-seconds
     """
 
@@ -143,8 +144,12 @@ def shortened(task: Task) -> Task:
         "rounds": max(1, task.rounds // ROUNDS), "validation": task.validation or VALIDATION, "judge": "validation",
         "tuned": {}, "targets": (), "note": "",
     }  # fmt: skip
-    # A linear probe costs as much as rounds of training: it judges at the end alone.
-    return task.model_copy(update=changes | {"evaluate_every": changes["rounds"] if task.probe else 1})
+    return task.model_copy(update=changes | {"evaluate_every": changes["rounds"] if _at_end(task) else 1})
+
+
+def _at_end(task: Task) -> bool:
+    """Whether the last evaluation alone counts: personal models adapt last, and a linear probe costs like training."""
+    return task.track == "personal" or task.probe is not None
 
 
 @dataclass(frozen=True)
@@ -173,7 +178,7 @@ class Tuning:
         for number, changes in enumerate(settings):
             one = cells.Cell(str(setting), self.algorithm, SEED, changes)
             watch = _Part(number, len(settings), observer)
-            points.append(_point(one, scratch, workers, watch))
+            points.append(_point(one, scratch, _at_end(task), workers, watch))
         made = Tuned(
             schema=1, protocol=PROTOCOL, engine=ENGINE, task=task.name, algorithm=self.algorithm,
             task_sha256=task.sha256, algorithm_sha256=catalog.method_sha256(catalog.find(self.algorithm)), seed=SEED,
@@ -202,12 +207,15 @@ class _Part:
         self.observer({**event, "round": self.number * rounds + event["round"], "rounds": self.points * rounds})
 
 
-def _point(one: cells.Cell, scratch: Path, workers: int, observer: Observer) -> Point:
+def _point(one: cells.Cell, scratch: Path, at_end: bool, workers: int, observer: Observer) -> Point:
     """A point from its record, which an interrupted tuning finds again by all that it depends on."""
     folder = scratch / one.prepare().identity[:16]
     made = cells.run(one, folder, workers=workers, observer=observer)
-    score = made.result.accuracy_last5 if made.result else None
-    return Point(settings=one.settings, score=score, seconds=spent((folder / made.path).with_suffix(".run.json")) or 0)
+    seconds = spent((folder / made.path).with_suffix(".run.json")) or 0
+    if made.result is None:
+        return Point(settings=one.settings, score=None, seconds=seconds)
+    score = made.result.accuracy if at_end else made.result.accuracy_last5
+    return Point(settings=one.settings, score=score, seconds=seconds)
 
 
 def read(path: Path) -> Tuned:
