@@ -64,6 +64,7 @@ def protocol(results: Path, name: str) -> dict[str, Any]:
     methods = sorted({cell["method"] for cell in cells.values()} | task.methods.keys() | task.tuned.keys())
     seeds = sorted({*task.seeds, *(cell["seed"] for cell in cells.values())})
     rows = [seeds, {field: task.protocol.get(field) for field in SPLIT_FIELDS}]
+    rows += [task.protocol["only"]] if task.only else []
     return {
         "protocol": task.protocol, "sha256": task.sha256, "seeds": seeds, "split_sha256": record.sha256(rows),
         "settings": {method: task.settings(method) for method in methods},

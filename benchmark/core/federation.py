@@ -198,7 +198,7 @@ def _network(initial: Mapping[str, Tree], shape: tuple[int, int, int], classes: 
 
 def gather(task: Task, seed: int, verify: bool = True) -> Ingredients:
     """Load the task's datasets and cut validation, public part and clients, all by keys of the seed."""
-    data = load(task.dataset, verify)
+    data = _data(task, verify)
     key = Key(seed)("split")
     labels = data.train.labels
     rest, held = np.arange(len(labels)), np.arange(0)
@@ -228,6 +228,12 @@ def gather(task: Task, seed: int, verify: bool = True) -> Ingredients:
     )  # fmt: skip
 
 
+def _data(task: Task, verify: bool = True) -> Dataset:
+    """The task's dataset, of its classes alone where it names some."""
+    data = load(task.dataset, verify)
+    return data.only(task.only.classes, task.only.superclasses) if task.only else data
+
+
 def split(task: Task, data: Dataset, rest: np.ndarray, key: Key) -> Sequence[np.ndarray]:
     """Rows of each client, out of the rows that are left for clients."""
     labels, how, clients = data.train.labels[rest], task.split, task.clients
@@ -249,8 +255,8 @@ def split(task: Task, data: Dataset, rest: np.ndarray, key: Key) -> Sequence[np.
         case "superclass":
             if data.train.coarse is None:
                 raise BenchmarkError(f"{data.name} has no superclasses", where=task.name, hint="use cifar100")
-            coarse = data.train.coarse[rest]
-            parts = partition.superclass(labels, coarse, clients, how.per_class, how.superclasses, key)
+            fine = labels if data.train.fine is None else data.train.fine[rest]
+            parts = partition.superclass(fine, data.train.coarse[rest], clients, how.per_class, how.superclasses, key)
         case "registered":
             parts = partition.registered(how.name, how.options, labels, clients, key)
     return [rest[part] for part in parts]
@@ -275,7 +281,7 @@ def _other(data: Dataset, extra: Extra, offset: int, key: Key, verify: bool) -> 
 
 def split_tables(task: Task) -> dict[str, Any]:
     """Readable split of every seed of a task: class counts per client and a fingerprint of all rows."""
-    data = load(task.dataset)
+    data = _data(task)
     tables = {}
     for seed in task.seeds:
         parts = gather(task, seed, verify=False).parts

@@ -1,19 +1,36 @@
-"""How a task's training data are divided among clients: the forms of its field `split`."""
+"""Which of a dataset's classes a task has, its field `only`, and how they are divided among clients, `split`."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Precision = Literal["fp32", "bf16", "tf32"]
 Positive = Annotated[int, Field(ge=1)]
+Numbers = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)]
 
 
 class Strict(BaseModel):
     """Unknown fields and implicit conversions are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Only(Strict):
+    """Of the dataset these classes alone, or these superclasses as labels: numbered anew, for the split as well."""
+
+    classes: Numbers = ()
+    superclasses: Numbers = ()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Only:
+        if bool(self.classes) == bool(self.superclasses):
+            raise ValueError("name either classes or superclasses")
+        chosen = self.classes or self.superclasses
+        if len(set(chosen)) < len(chosen):
+            raise ValueError("a number stands twice")
+        return self
 
 
 class Iid(Strict):

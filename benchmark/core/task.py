@@ -15,7 +15,7 @@ from yaml.composer import ComposerError
 
 from benchmark.core import parts
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.splits import KINDS, Positive, Precision, Split, Strict
+from benchmark.core.splits import KINDS, Only, Positive, Precision, Split, Strict
 from benchmark.places import RESULTS
 
 FOLDER = Path(__file__).parents[1] / "tasks"
@@ -84,6 +84,7 @@ class Task(Strict):
     track: Track
     tier: Literal["quick", "lite", "paper"]
     dataset: str
+    only: Only | None = None
     split: Split
     clients: Positive  # N
     cohort: Positive  # K
@@ -260,5 +261,5 @@ def _shown(value: Any) -> str:
 
 
 def _field_names(model: type[BaseModel]) -> list[str]:
-    nested = (Train, Optimiser, AugmentSpec, Extra, ProbeSpec, *KINDS)
+    nested = (Only, Train, Optimiser, AugmentSpec, Extra, ProbeSpec, *KINDS)
     return sorted({name for kind in (model, *nested) for name in kind.model_fields})

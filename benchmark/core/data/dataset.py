@@ -80,4 +80,5 @@ def _dataset(name: str, known: Facts, arrays: Arrays, prints: dict[str, str], so
         std=known.std,
         fingerprints=prints,
         source=source,
+        superclasses=known.coarse_classes or (),
     )
