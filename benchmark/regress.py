@@ -21,6 +21,7 @@ from benchmark.core.errors import BenchmarkError
 from benchmark.leaderboard import TRACKS
 from benchmark.progress import Lines, label
 from benchmark.record import Record, Result
+from benchmark.rerun import KIND
 from benchmark.suite import Suite
 
 WIDTH = 2.0  # standard deviations
@@ -29,7 +30,6 @@ MEASURES: dict[str, Callable[[Result], float]] = {
     "course": lambda result: fmean(entry.accuracy for entry in result.evaluations),  # steadier than the last round
     "forgetting": lambda result: result.forgetting,
 }
-KIND = ("torch", "numpy", "cpu", "instructions", "device", "threads")  # equal: the same bits are promised
 Verdict = Literal["equal", "within band", "changed"]
 
 
