@@ -18,7 +18,10 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
-EXTRAS = {"report": ("altair", "jinja2", "scikit_posthocs", "vl_convert"), "tensorboard": ("tensorboard",)}
+EXTRAS = {
+    "report": ("altair", "jinja2", "scikit_posthocs", "vl_convert"), "tensorboard": ("tensorboard",),
+    "ray": ("ray",), "slurm": ("submitit",), "flower": ("flwr", "ray"),
+}  # fmt: skip
 """What `pip install 'fedbench[NAME]'` brings, by the modules that must be there."""
 
 

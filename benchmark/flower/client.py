@@ -39,7 +39,6 @@ def visit(content: Any, context: Context) -> RecordDict:
     """Visits one after another; the first failure ends them."""
     order = content["order"]
     worker, folder = _worker(order["cell"]), _folder(context, order["token"])
-    folder.mkdir(parents=True, exist_ok=True)
     phases = worker.algorithm.phases(worker.federation.task.rounds)
     replies: dict[str, Any] = {}
     try:
