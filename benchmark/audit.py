@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from benchmark import record
+from benchmark.audited import mark
 from benchmark.cell import Cell, same
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.files import write_atomic
 from benchmark.measure import Observer, measure
-from benchmark.record import Record, canonical
+from benchmark.record import Record
 
 HINT = "what a method keeps or learns outside of its memories and messages is not there in an audit: mend the method"
 
@@ -43,8 +42,7 @@ def audit(
         where = ", ".join((made.algorithm, made.task, f"seed {made.seed}"))
         message = f"the audited run differs from the record: {difference(plain, made)}"
         raise BenchmarkError(message, where=where, hint=HINT, user=False)
-    beside = target.with_suffix(".run.json")
-    write_atomic(beside, canonical({**_read(beside), "audit": facts}))
+    mark(target, facts)
     return plain
 
 
@@ -63,10 +61,3 @@ def _walk(node: Any, path: str) -> list[tuple[str, Any]]:
     if isinstance(node, list):
         return [leaf for place, inner in enumerate(node) for leaf in _walk(inner, f"{path}[{place}]")]
     return [(path, node)]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_bytes()))
-    except (OSError, ValueError):
-        return {}  # a damaged note on how a record was obtained costs the note

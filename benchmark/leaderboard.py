@@ -35,6 +35,8 @@ minus the final one. MB (1e6 bytes) are measured payload of all clients over the
 count until an evaluation first exceeds it. Δ is the difference to FedAvg in points of accuracy over the same seeds, p
 its paired t test; models that are judged differently are not compared. Settings: *tuned* on validation data by
 `fedbench tune`, *set by the task*, or the method's *defaults*."""
+AUDITED = """*Audited*: with server and clients in sandboxed processes that share nothing but encoded messages, these
+seeds came to the same bits and bytes (`fedbench run --audit`)."""
 
 
 def write_table(results: Path, task: str) -> None:
@@ -86,7 +88,7 @@ def in_order(suite: Suite) -> list[Task]:
 def leaderboard(suite: Suite, made: dict[str, DataFrame]) -> str:
     """LEADERBOARD.md: an overview per track, a table per task, the papers' claims."""
     sources = claims.load(suite.results / "claims.yaml")
-    parts = [f"# Leaderboard\n\n{_introduction(suite)}"]
+    parts = [f"# Leaderboard\n\n{_introduction(suite, made)}"]
     for track in TRACKS:
         ordered = [task for task in in_order(suite) if task.track == track]
         if ordered:
@@ -110,9 +112,10 @@ def _outcasts(suite: Suite) -> list[str]:
     return ["## Records without a table", "\n".join(lines)] if lines else []
 
 
-def _introduction(suite: Suite) -> str:
+def _introduction(suite: Suite, made: dict[str, DataFrame]) -> str:
     number = sum(map(len, suite.records.values()))
-    return f"Protocol {PROTOCOL}, engine {ENGINE}; {number} records. {INTRODUCTION}"
+    note = f"\n\n{AUDITED}" if any("audited" in frame for frame in made.values()) else ""
+    return f"Protocol {PROTOCOL}, engine {ENGINE}; {number} records. {INTRODUCTION}{note}"
 
 
 def _overview(suite: Suite, ordered: Sequence[Task], made: dict[str, DataFrame]) -> list[str]:
@@ -179,7 +182,7 @@ def _rows(task: Task, frame: DataFrame, extra: list[str]) -> str:
         spread = [spread_text(row, name) for name in HEADERS]
         p = "" if _empty(row["p"]) else "<0.0001" if row["p"] < 1e-4 else f"{row['p']:.4f}"
         rows.append([row["method"], *spread, *(goal_text(row, goal) for goal in goals),
-                     spread_text(row, "difference"), p, row["judged"], row["settings"], str(row["seeds"]),
+                     spread_text(row, "difference"), p, row["judged"], row["settings"], seeds_text(row),
                      *(_cell(row[name]) for name in extra)])  # fmt: skip
     return _markdown([*headers, "Δ", "p", "Judged", "Settings", "n", *(name.capitalize() for name in extra)], rows)
 
@@ -198,6 +201,12 @@ def goal_text(row: Any, goal: str) -> str:
     if _empty(row[f"rounds_to_{goal}"]):
         return f"{row[f'reached_{goal}']} of {row['seeds']} seeds"
     return f"{row[f'rounds_to_{goal}']:.1f}, {row[f'mb_to_{goal}']:.2f}"
+
+
+def seeds_text(row: Any) -> str:
+    """How many seeds, and how many of them an audit came to as well."""
+    seeds, audits = row["seeds"], row.get("audited", 0)
+    return f"{seeds}, {'' if audits == seeds else f'{audits} '}audited" if audits else str(seeds)
 
 
 def _empty(value: Any) -> bool:

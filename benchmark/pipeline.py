@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from benchmark import catalog, claims, leaderboard, record
+from benchmark.audited import audited
 from benchmark.core import task as tasks
 from benchmark.core.data.manifest import manifest
 from benchmark.core.errors import BenchmarkError
@@ -107,7 +108,9 @@ def listing(results: Path, name: str) -> dict[Path, str]:
     """cells.yaml and dvc.yaml of a task as its records ask for."""
     found = [entry.record for entry in record.read_all(results, name) if entry.record]
     cells = {f"{r.algorithm}-{r.seed}": {"method": r.algorithm, "seed": r.seed} for r in found if not r.departures}
-    texts = {"cells.yaml": {"cells": cells}, "dvc.yaml": _pipeline(tasks.load(name), cells)}
+    audits = [r for r in found if not r.departures and audited(results / r.path, r)]
+    notes = [f"results/{r.path.with_suffix('.run.json').as_posix()}" for r in audits]
+    texts = {"cells.yaml": {"cells": cells}, "dvc.yaml": _pipeline(tasks.load(name), cells, notes)}
     return {results / name / file: _yaml(content) for file, content in texts.items()}
 
 
@@ -120,8 +123,10 @@ def _listed(results: Path, name: str) -> dict[str, dict[str, Any]]:
     return dict(yaml.safe_load(path.read_text())["cells"]) if path.exists() else {}
 
 
-def _pipeline(task: Task, cells: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _pipeline(task: Task, cells: dict[str, dict[str, Any]], notes: list[str]) -> dict[str, Any]:
     """The stages of one task; all paths are relative to the root of the repository.
+
+    notes: files whose marks stand in the table
 
     Nothing depends on `open`, so that a plain `dvc repro` leaves open cells alone and naming this file runs them. A
     task without records has no other stage: what only it needs may not be at hand.
@@ -150,7 +155,7 @@ def _pipeline(task: Task, cells: dict[str, dict[str, Any]]) -> dict[str, Any]:
                        {split: ["${item.seed}.sha256"]}, {"results/methods/${item.method}.json": ["sha256"]}],
             "outs": [_out(f"{home}/${{item.method}}/${{item.seed}}.json")],
         }},
-        "table": _stage(f"table {name}", [*records, *code], out=f"results/tables/{name}.csv"),
+        "table": _stage(f"table {name}", [*records, *notes, *code], out=f"results/tables/{name}.csv"),
         "open": opening,
     }  # fmt: skip
     return {"vars": ["cells.yaml"], "stages": stages}

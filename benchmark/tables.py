@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from benchmark.audited import audited
 from benchmark.core.task import Task
 from benchmark.record import Record, Result
 from benchmark.stats import Estimate, estimate, paired
@@ -34,17 +35,23 @@ def table(suite: Suite, task: Task, metrics: Mapping[str, Metric] | None = None)
     Accuracies, forgetting and differences in %, points; MB = 1e6 bytes of payload over the whole run, all clients;
     <column>_interval is half the 95 % t interval over seeds.
     metrics: further columns, by name
+    The column `audited`, how many of the seeds an audit came to as well, is there where any is.
     """
     from pandas import DataFrame
 
     reference = list(suite.standing(task.name, REFERENCE).values())
     rows = [
-        _row(task, method, list(marks), group, reference) | _columns(metrics or {}, group)
+        _row(task, method, list(marks), group, reference) | _columns(metrics or {}, group) | _audits(suite, group)
         for (name, method), made in sorted(suite.records.items()) if name == task.name
         for marks, group in _states(suite, made).items()
     ]  # fmt: skip
     rows.sort(key=lambda row: (not row["comparable"], -(row["accuracy"] or 0), row["method"], row["marks"]))
-    return DataFrame(rows)
+    frame = DataFrame(rows)
+    return frame if frame["audited"].any() else frame.drop(columns="audited")
+
+
+def _audits(suite: Suite, group: Sequence[Record]) -> Row:
+    return {"audited": sum(audited(suite.results / record.path, record) for record in group if record.result)}
 
 
 def _states(suite: Suite, made: dict[int, Record]) -> dict[tuple[str, ...], list[Record]]:

@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
      "regress"),
     ("leaderboard", "tables", "verdicts", "claims", "findings", "tune", "report", "rerun", "audit", "flower"),
     ("cell", "costs", "measure"),
-    ("suite", "stats", "catalog", "record", "conformance", "courses", "watch", "marks", "toy", "failures"),
+    ("suite", "stats", "catalog", "record", "audited", "conformance", "courses", "watch", "marks", "toy", "failures"),
     ("core.engine", "core.judge", "core.golden", "core.golden_losses"),
     ("core.backends", "core.apart"),
     ("core.evaluate", "core.probe", "core.local"),

@@ -24,7 +24,7 @@ from benchmark.core.keys import Key
 from benchmark.core.sandbox import Bounds
 from benchmark.core.tree import Tree
 
-PRELOADED = [inside.__name__, "benchmark.core.apart.desks", "benchmark.catalog"]  # what every process begins with
+PRELOADED = [inside.__name__, "benchmark.core.apart.desks", "benchmark.catalog", "algorithms"]  # by every process
 LONGEST = 2000  # characters of an error that are shown
 OWN_KEYS = "derive keys from those that are handed in"
 _STARTING = threading.Lock()

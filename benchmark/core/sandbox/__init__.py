@@ -48,18 +48,23 @@ def confine(bounds: Bounds, readable: tuple[Path, ...] = (), writable: tuple[Pat
         return ["files", "system calls"]
     calls = seccomp.restrict  # the last one: setting up the files needs calls that it refuses
     _privileges()
-    return landlock.restrict([*code(), *readable], writable) + calls()
+    return landlock.restrict([*code(), *readable], writable, folders()) + calls()
+
+
+@cache
+def folders() -> tuple[Path, ...]:
+    """Where Python looks for code; it lists them anew whenever something in there has changed."""
+    places = {Path(folder) for folder in [*site.getsitepackages(), *sys.path] if Path(folder).name == "site-packages"}
+    library = Path(os.__file__).parent
+    return tuple(folder for folder in (ROOT, library, *sorted(places)) if folder.is_dir())
 
 
 @cache
 def code() -> tuple[Path, ...]:
     """Installed code: a method may import what it has not imported yet."""
-    library = Path(os.__file__).parent
-    packages = {Path(folder) for folder in [*site.getsitepackages(), *sys.path] if Path(folder).name == "site-packages"}
     found = [ROOT / "benchmark", ROOT / "algorithms"]
-    for folder in [library, *sorted(packages - {library / "site-packages"}), library / "site-packages"]:
-        if folder.is_dir():
-            found += _without_data(folder)
+    for folder in folders()[1:]:
+        found += _without_data(folder)
     return tuple(found)
 
 

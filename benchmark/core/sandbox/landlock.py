@@ -34,8 +34,11 @@ def version() -> int:
     return max(0, _call(CREATE, None, 0, VERSION))
 
 
-def restrict(readable: Sequence[Path], writable: Sequence[Path]) -> list[str]:
-    """Allow reading beneath the one, everything beneath the other, and no other file; what the kernel cannot do."""
+def restrict(readable: Sequence[Path], writable: Sequence[Path], listed: Sequence[Path] = ()) -> list[str]:
+    """Allow reading beneath the one, everything beneath the other, and no other file; what the kernel cannot do.
+
+    listed: folders whose names of files may be seen
+    """
     known = version()
     if not known:
         return ["files (no Landlock)"]
@@ -46,6 +49,7 @@ def restrict(readable: Sequence[Path], writable: Sequence[Path]) -> list[str]:
     try:
         _allow(ruleset, readable, EXECUTE | READ_FILE | READ_FOLDER)
         _allow(ruleset, writable, files)
+        _allow(ruleset, listed, READ_FOLDER)
         _checked(_call(RESTRICT, ruleset, 0))
     finally:
         os.close(ruleset)
