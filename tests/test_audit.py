@@ -17,7 +17,7 @@ from benchmark import catalog, leaderboard, record
 from benchmark.audited import audited, mark
 from benchmark.cli import invoke
 from benchmark.core.apart.backend import Rooms
-from benchmark.core.apart.desks import Deployed
+from benchmark.core.apart.desks import Deployed, Server
 from benchmark.core.apart.inside import Sealed
 from benchmark.core.apart.method import Apart
 from benchmark.core.apart.room import Room, _hashed
@@ -121,12 +121,13 @@ def test_a_sealed_key_gives_the_numbers_of_the_key_and_of_nothing_else() -> None
 
 
 def test_a_process_that_does_not_answer_is_ended() -> None:
-    desk = partial(Deployed, partial(toy_method, "fedavg"))
-    with Room(desk, Bounds(seconds=20)) as room:
-        room.ask("phases", 1)
-        room.bounds = Bounds(seconds=0.001)
-        with pytest.raises(BenchmarkError, match=r"^describe: does not end within 0.001 s; bound its loops"):
-            room.ask("describe", NETWORKS * 1000)
+    endless = ADVERSARIES / "endless_loop.py"
+    hub = replace(toy_federation(apart("fedavg"), "global").hub, models={})
+    with Room(partial(Server, partial(toy_method, str(endless))), Bounds(), (endless,)) as room:
+        room.ask("open", hub, {}, None)
+        room.bounds = Bounds(seconds=0.5)
+        with pytest.raises(BenchmarkError, match=r"^aggregate: does not end within 0.5 s; bound its loops by a field$"):
+            room.ask("aggregate", [], Phase("train", 1), (), key=Key(0))
 
 
 def test_an_answer_has_a_largest_size() -> None:
