@@ -1,8 +1,8 @@
 """One small cell of every method, trained anew and set beside its record: what a change has done to the numbers.
 
 Bytes must be equal. On the kind of machine that the record comes from the whole result must be, bit for bit. Elsewhere,
-since processors round differently, accuracy and forgetting must lie within a band around the record of the same seed:
-twice the standard deviation over seeds, pooled over all methods of the task.
+since processors round differently and training magnifies it, accuracy and forgetting must lie within a band around the
+record of the same seed: three standard deviations of the difference of two seeds, pooled over all methods of the task.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from benchmark.record import Record, Result
 from benchmark.rerun import KIND
 from benchmark.suite import Suite
 
-WIDTH = 2.0  # standard deviations
+WIDTH = 3 * sqrt(2)  # standard deviations over seeds; the difference of two seeds has sqrt(2) of them
 MEASURES: dict[str, Callable[[Result], float]] = {
     "accuracy": lambda result: result.accuracy,
     "course": lambda result: fmean(entry.accuracy for entry in result.evaluations),  # steadier than the last round
