@@ -15,7 +15,7 @@ from benchmark.core.api import Batch, Hub, Key, Phase, Tree, Upload, hyper
 
 @dataclass(frozen=True)
 class FedDFGan(Gan, FedDF):
-    """FedDF that distils on `images` images drawn anew each round from a generator, fixed before the first round.
+    """FedDF that distils on `images` images drawn anew each round from a generator that was trained beforehand.
 
     The generator learns from the task's public images in the range of a network's inputs, without their labels: every
     image counts as class 0. The paper takes a BigGAN that others trained; this one is as small as FAug's.
@@ -25,14 +25,17 @@ class FedDFGan(Gan, FedDF):
     needs = ("public", "validation")
     images: int = hyper(1000, low=1)
 
-    def init_server(self, hub: Hub, key: Key) -> Tree:
+    def beforehand(self, hub: Hub, key: Key) -> Tree:
         assert hub.public is not None
         x = hub.public.inputs()
         low, high = x.amin((0, 2, 3), keepdim=True), x.amax((0, 2, 3), keepdim=True)
         span = (high - low).clamp(min=1e-6)
         labels = torch.zeros(len(x), dtype=torch.int64)
         generator = self.learn((x - low) / span * 2 - 1, labels, hub, key("gan"))
-        return {**super().init_server(hub, key), "generator": generator, "low": low, "span": span}
+        return {"generator": generator, "low": low, "span": span}
+
+    def init_server(self, hub: Hub, key: Key) -> Tree:
+        return {**super().init_server(hub, key), **(hub.beforehand or self.beforehand(hub, key))}
 
     def aggregate(self, server: Tree, uploads: Sequence[Upload], phase: Phase, hub: Hub, key: Key) -> Tree:
         net, labels = hub.network("faug_generator"), torch.zeros(self.images, dtype=torch.int64)

@@ -41,8 +41,10 @@ def _execute(
     ready: Prepared, federation: Federation, folder: Path, make: Make, observer: Observer
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The measured part of a record, and what the backend says of how it worked."""
+    from benchmark.beforehand import prepare
     from benchmark.core.engine import Run
 
+    prepare(federation, ready.algorithm, catalog.method_sha256(ready.path))
     backend = make(ready, federation)
     try:
         run_ = Run(federation, ready.algorithm, backend, folder, ready.identity, observer)

@@ -165,6 +165,7 @@ class Hub:
     cohort: int  # K
     train: Training
     network: Callable[[str], Net] = _no_network
+    beforehand: Tree = field(default_factory=dict)  # what the method's `beforehand` made; {} if nobody called it
 
 
 class Upload(NamedTuple):
@@ -226,6 +227,10 @@ class Algorithm:
     def passes(self, phase: Phase, site: Site) -> tuple[Pass, ...]:
         """What a client does in one round."""
         return (Pass(),)
+
+    def beforehand(self, hub: Hub, key: Key) -> Tree:
+        """What the server makes of public data alone, by the key of `init_server`; kept in the cache between runs."""
+        return {}
 
     def init_server(self, hub: Hub, key: Key) -> Tree:
         """The server's memory before the first round."""
@@ -290,7 +295,5 @@ def average(models: Tree, uploads: Sequence[Upload], name: str = "model") -> Tre
     return new
 
 
-__all__ = [
-    "Algorithm", "Batch", "Data", "Gradient", "Hub", "Key", "Local", "Net", "Optim", "Output", "Pass", "Phase", "Site",
-    "Tensor", "Training", "Tree", "Update", "Upload", "Who", "average", "hyper", "torch",
-]  # fmt: skip
+__all__ = ["Algorithm", "Batch", "Data", "Gradient", "Hub", "Key", "Local", "Net", "Optim", "Output", "Pass", "Phase",
+           "Site", "Tensor", "Training", "Tree", "Update", "Upload", "Who", "average", "hyper", "torch"]  # fmt: skip

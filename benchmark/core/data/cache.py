@@ -41,10 +41,14 @@ class Cached:
     arrays: Arrays
 
 
+def root() -> Path:
+    """Where everything is cached: FEDBENCH_CACHE, by default ~/.cache/fedbench."""
+    return Path(os.environ.get("FEDBENCH_CACHE") or "~/.cache/fedbench").expanduser()
+
+
 def folder(name: str) -> Path:
-    """Where a dataset is cached: FEDBENCH_CACHE, by default ~/.cache/fedbench."""
-    root = os.environ.get("FEDBENCH_CACHE") or "~/.cache/fedbench"
-    return Path(root).expanduser() / "data" / name
+    """Where a dataset is cached."""
+    return root() / "data" / name
 
 
 def write(name: str, source: str, arrays: Arrays, fingerprints: dict[str, str]) -> None:
