@@ -96,6 +96,8 @@ def _federation(arrays: dict[str, np.ndarray], config: dict[str, Any]) -> Federa
         evaluate_every=config["rounds"],  # reports must not wait: each is compared with the server as it is then
     )  # fmt: skip
     channels, height, width = arrays["x_test"].shape[1:]
+    if config["num_classes"] < 1 or min(height, width) < 2:
+        raise ValueError(f"{config['num_classes']} classes of images of {height} x {width} pixels")
     return Federation(task, 0, Ingredients(
         private=_rows(np.concatenate(xs), np.concatenate(ys)),
         parts=[np.arange(a, b) for a, b in pairwise(edges)],
