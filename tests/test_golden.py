@@ -116,6 +116,7 @@ def made(tmp_path: Path) -> Any:
         for k in range(len(SIZES)):
             arrays |= {f"x_{k}": xs[k].numpy(), f"y_{k}": ys[k].numpy()}
         test = {"x_test": torch.randn(6, 2, 6, 4).numpy(), "y_test": np.arange(6) % CLASSES}
+        test["test_accuracy"] = np.zeros(4)  # float64, as in the published recordings; not replayed
         arrays |= {**test, "cohorts": np.array(cohorts), "config": np.array(json.dumps(config)), **changes}
         kept: dict[str, Any] = {name: array for name, array in arrays.items() if array is not None}
         np.savez(tmp_path / "made.npz", **kept)
@@ -172,6 +173,8 @@ def test_official_names_become_fields_with_the_published_quirks() -> None:
         ({"config": np.array("[]")}, "not a golden file"),
         ({"config": np.array("{")}, "not a golden file"),
         ({"x_test": np.zeros(3, np.float32)}, "not a golden file"),
+        ({"round1.conv.bias": np.zeros(4)}, "round1.conv.bias holds float64"),
+        ({"y_2": np.zeros(10, np.float32)}, "y_2 holds float32"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused_with_its_name(made: Any, changes: dict[str, Any], complaint: str) -> None:
