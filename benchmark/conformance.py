@@ -14,7 +14,7 @@ from typing import Any
 from benchmark import catalog
 from benchmark.core.apart.backend import Rooms
 from benchmark.core.apart.method import Apart
-from benchmark.core.apart.room import PRELOADED, Answer, Room
+from benchmark.core.apart.room import Answer, Room
 from benchmark.core.engine import Run
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.reach import OUTSIDE
@@ -28,7 +28,6 @@ LARGEST_ANSWER = 64_000_000  # bytes
 INTERFACE = {f"benchmark.core.{name}" for name in ("api", "ops", "tree", "keys", "optim")}
 LIBRARIES = {"__future__", "collections", "dataclasses", "functools", "itertools", "math", "torch", "typing"}
 """What a method may import, besides the method that it inherits from."""
-PRELOADED.append("benchmark.courses")
 
 
 def check(name: str, seconds: float = SECONDS) -> list[Finding]:

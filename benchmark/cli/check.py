@@ -24,6 +24,9 @@ def check(
 
     Messages, purity, state, files and network, randomness, order of clients, resuming, and the stacked backend.
     """
+    from benchmark.core.apart import nursery
+
+    nursery.context()  # first, since it imports as long as the line below does
     from benchmark.conformance import check as examine
 
     findings = examine(method)

@@ -1,4 +1,4 @@
-"""What happens inside a sandboxed process. Preloaded once in a clean process, from which the others are forked."""
+"""What happens inside a sandboxed process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ import torch
 from benchmark.core import sandbox
 from benchmark.core.errors import BenchmarkError, Diverged, blamed
 from benchmark.core.keys import Key
-from benchmark.core.nets import build
 from benchmark.core.reach import OUTSIDE, guarded
 from benchmark.core.sandbox import Bounds
 
@@ -128,21 +127,3 @@ def _silence() -> None:
     for number in range(3):
         os.dup2(nothing, number)
     os.close(nothing)
-
-
-def _warm() -> None:
-    """Whatever torch looks up on disk at first use, it looks up before files are out of reach."""
-    torch.set_num_threads(1)
-    net, images = build("golden", (1, 8, 8), 3), torch.zeros(2, 1, 8, 8)
-    for precision in (torch.float32, torch.bfloat16):
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision is torch.bfloat16):
-            net(images).logits.float().sum().backward()
-
-    def loss(weight: torch.Tensor) -> torch.Tensor:
-        return (weight * torch.nn.functional.conv2d(images, weight[None, None, None, None])).sum()
-
-    torch.func.vmap(torch.func.grad(loss))(torch.ones(2))
-    sandbox.code()
-
-
-_warm()

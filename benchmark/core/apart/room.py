@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import pickle
 import signal
 import sys
@@ -11,20 +10,18 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 from benchmark.core import wire
-from benchmark.core.apart import inside
+from benchmark.core.apart import inside, nursery
 from benchmark.core.apart.inside import ANSWER, ERROR, SEED, STAGE, Order
 from benchmark.core.errors import BenchmarkError, Diverged
 from benchmark.core.keys import Key
 from benchmark.core.sandbox import Bounds
 from benchmark.core.tree import Tree
 
-PRELOADED = [inside.__name__, "benchmark.core.apart.desks", "benchmark.catalog", "algorithms"]  # by every process
 LONGEST = 2000  # characters of an error that are shown
 OWN_KEYS = "derive keys from those that are handed in"
 _STARTING = threading.Lock()
@@ -54,7 +51,7 @@ class Room:
     ) -> None:
         self.bounds, self.stage = bounds, ""
         self.late = False
-        context = _context()
+        context = nursery.context()
         self.pipe, theirs = context.Pipe()
         with _nameless_program():
             self.process = context.Process(target=inside.enter, args=(theirs,), daemon=True)
@@ -129,13 +126,6 @@ class Room:
         else:
             message, hint = f"ends its process (exit code {code})", "raise an exception"
         return BenchmarkError(message, where=place, hint=hint, user=False)
-
-
-def _context() -> ForkServerContext:
-    """Processes are forked from one that has imported torch and has never held any data."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    return context
 
 
 @contextmanager
