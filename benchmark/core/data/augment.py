@@ -49,9 +49,11 @@ class Augment:
         if self.flip:
             mirrored = draw.random(count) < 0.5
             cols = np.where(mirrored[:, None], cols[:, ::-1], cols)
-        batch = torch.arange(count, device=images.device)[:, None, None]
         down, along = (sent(torch.from_numpy(places.copy()), images.device) for places in (rows, cols))
-        return images[batch, down[:, :, None], along[:, None, :]]
+        tall, wide, channels = images.shape[1:]
+        starts = (torch.arange(count, device=images.device)[:, None] * tall + down) * wide
+        pixels = images.reshape(-1, channels).index_select(0, (starts[:, :, None] + along[:, None, :]).flatten())
+        return pixels.view(count, height, width, channels)
 
     def colour(self, x: Tensor, draw: np.random.Generator) -> Tensor:
         """Brightness, contrast and grey of images in [0, 1], (B, c, h, w)."""
@@ -70,13 +72,16 @@ class Augment:
         """Cutout of normalised images (B, c, h, w): zero is the mean pixel."""
         if not self.cutout:
             return x
-        count, _, height, width = x.shape
+        count, channels, height, width = x.shape
         centre = draw.integers(0, [[height], [width]], size=(2, count))
         half = self.cutout // 2
-        hidden_rows = np.abs(2 * (np.arange(height) - centre[0][:, None]) + 1) <= 2 * half
-        hidden_cols = np.abs(2 * (np.arange(width) - centre[1][:, None]) + 1) <= 2 * half
-        hidden = torch.from_numpy(hidden_rows[:, None, :, None] & hidden_cols[:, None, None, :])
-        return x.masked_fill(sent(hidden, x.device), 0.0)
+        rows = np.abs(2 * (np.arange(height) - centre[0][:, None]) + 1) <= 2 * half
+        cols = np.abs(2 * (np.arange(width) - centre[1][:, None]) + 1) <= 2 * half
+        # one row of pixels and channels at a time: three channels are too few for a fast inner loop
+        hidden = torch.from_numpy(rows[:, :, None] & cols.repeat(channels, axis=1)[:, None, :])
+        planes = x.permute(0, 2, 3, 1).reshape(count, height, width * channels)
+        planes = planes.masked_fill(sent(hidden, x.device), 0.0)
+        return planes.view(count, height, width, channels).permute(0, 3, 1, 2)
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
