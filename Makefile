@@ -29,7 +29,8 @@ docs: $(READY)
 # the report in a real Chromium, of this machine or else fetched by Playwright, which no other target needs
 browser: $(READY)
 	.venv/bin/pip install -qq --disable-pip-version-check playwright==1.*
-	@command -v chromium google-chrome chromium-browser chrome >/dev/null || .venv/bin/playwright install chromium
+	@for name in chromium google-chrome chromium-browser chrome; do command -v $$name >/dev/null && break; done \
+	    || .venv/bin/playwright install chromium
 	.venv/bin/pytest -q tests/browser
 
 # twenty minutes on a quiet machine with two cores; the workload needs CIFAR-10 (fedbench data status)

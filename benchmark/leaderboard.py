@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from benchmark import claims, verdicts
+from benchmark import claims, curves, verdicts
 from benchmark.core.files import sweep, write_atomic
 from benchmark.core.task import Task
 from benchmark.core.version import ENGINE, PROTOCOL
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 TRACKS = ("global", "heterogeneous", "personal", "unsupervised")
 TIERS = ("quick", "lite", "paper")
 PICTURED = 2  # comparable rows
+MADE = ("tables", "metrics", "curves")  # folders of results/ that hold nothing else
 METRICS = ("accuracy", "last5", "forgetting", "mb_up", "mb_down", "seeds")
 HEADERS = {
     "accuracy": "Accuracy %", "last5": "Last five %", "forgetting": "Forgetting F %", "in_local": "In-local %",
@@ -46,14 +47,15 @@ def write_table(results: Path, task: str) -> None:
 
 
 def write(results: Path) -> Path:
-    """Write all tables and metrics, and LEADERBOARD.md beside the folder of results; those without records go."""
+    """Write all tables, metrics and curves, and LEADERBOARD.md beside the results; those without records go."""
     made = files(Suite.load(results))
-    (results / "metrics").mkdir(exist_ok=True)
+    for folder in MADE:
+        (results / folder).mkdir(exist_ok=True)
     for folder in sorted({path.parent for path in made}):
         sweep(folder)
     for path, text in made.items():
         write_atomic(path, text)
-    for path in sorted({*(results / "tables").glob("*.csv"), *(results / "metrics").glob("*/*.json")} - made.keys()):
+    for path in without_records(results, made):
         path.unlink()
     return results.parent / "LEADERBOARD.md"
 
@@ -68,7 +70,7 @@ def files(suite: Suite) -> dict[Path, str]:
     """Every file of the board with its content."""
     made = tables(suite)
     found = {suite.results / "tables" / f"{name}.csv": csv(frame) for name, frame in made.items()}
-    found |= metrics(suite.results, made)
+    found |= metrics(suite.results, made) | learning(suite, made)
     return found | {suite.results.parent / "LEADERBOARD.md": leaderboard(suite, made)}
 
 
@@ -78,6 +80,17 @@ def metrics(results: Path, made: dict[str, DataFrame]) -> dict[Path, str]:
         results / "metrics" / task / f"{row['method']}.json": canonical({name: row[name] for name in METRICS})
         for task, frame in made.items() for row in reversed(frame.dropna(subset=["accuracy"]).to_dict(orient="records"))
     }  # fmt: skip
+
+
+def learning(suite: Suite, made: dict[str, DataFrame]) -> dict[Path, str]:
+    """results/curves/<task>.csv: accuracy and forgetting over rounds, what `dvc plots` draws."""
+    drawn = {task: curves.frame(suite, task, list(dict.fromkeys(table["method"]))) for task, table in made.items()}
+    return {suite.results / "curves" / f"{task}.csv": csv(frame) for task, frame in drawn.items() if len(frame)}
+
+
+def without_records(results: Path, made: Container[Path]) -> list[Path]:
+    """Files of the board on disk that no records give."""
+    return sorted(path for folder in MADE for path in (results / folder).rglob("*.*") if path not in made)
 
 
 def in_order(suite: Suite) -> list[Task]:

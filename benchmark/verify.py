@@ -114,9 +114,9 @@ def _parameters(root: Path, _: Suite) -> Iterator[str]:
 
 def _board(root: Path, suite: Suite) -> Iterator[str]:
     """Every table, recomputed from the records, against the bytes on disk."""
-    made, results = leaderboard.files(suite), root / "results"
+    made = leaderboard.files(suite)
     yield from _unlike(root, made, "is not what the records give", "`dvc repro` rebuilds it")
-    for path in sorted({*(results / "tables").glob("*"), *(results / "metrics").glob("*/*")} - made.keys()):
+    for path in leaderboard.without_records(root / "results", made):
         yield f"{path.relative_to(root).as_posix()}: no records give this table; delete it"
 
 

@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("campaign", "progress", "pipeline", "verify", "profile", "pace", "author", "doctor", "export", "executors",
      "regress"),
-    ("leaderboard", "tables", "verdicts", "claims", "findings", "tune", "report", "rerun", "audit", "flower"),
+    ("leaderboard", "tables", "curves", "verdicts", "claims", "findings", "tune", "report", "rerun", "audit", "flower"),
     ("cell", "costs", "measure"),
     ("suite", "stats", "catalog", "record", "audited", "conformance", "courses", "watch", "marks", "toy", "failures",
      "beforehand"),
@@ -34,8 +34,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
      "core.parts", "core.sandbox", "core.reach", "places"),
 )
 WITHOUT_TORCH = (
-    "leaderboard", "tables", "claims", "verdicts", "costs", "tune", "report", "suite", "stats", "record", "failures",
-    "progress", "campaign", "cli",
+    "leaderboard", "tables", "curves", "claims", "verdicts", "costs", "tune", "report", "suite", "stats", "record",
+    "failures", "progress", "campaign", "cli",
 )  # fmt: skip
 READING = ("--help", "run --help", "board", "claims", "data status", "list tasks", "list datasets")
 

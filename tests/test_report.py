@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from records import TASK, fingerprint, make, result, shelf, write
 
-from benchmark import leaderboard, report
+from benchmark import curves, leaderboard, report
 from benchmark.cli import invoke
+from benchmark.core.version import ENGINE
 from benchmark.report import facts, ranks
 from benchmark.suite import Suite
 
@@ -91,16 +92,25 @@ def _traffic(name: str) -> dict[str, Any]:
 
 def test_curves_are_means_between_the_lowest_and_the_highest_seed(results: Path) -> None:
     suite = Suite.load(results)
-    curve = facts.curves(list(suite.standing(TASK, "fedntd").values()))
+    curve = curves.over_rounds(list(suite.standing(TASK, "fedntd").values()))
     assert curve["round"] == [40] and curve["mb"] == [8.0]
     assert (curve["low"], curve["accuracy"], curve["high"]) == ([60.0], [62.0], [65.0])
     assert curve["classes"] == [[62.0] * 10]
 
 
+def test_dvc_plots_the_curves_of_records_against_which_nothing_speaks(results: Path) -> None:
+    write(results, make("fedprox", 0, 0.55, engine=ENGINE + 1))
+    text = leaderboard.files(Suite.load(results))[results / "curves" / f"{TASK}.csv"]
+    # shelf: FedNTD 60, 61, 65 %, FedAvg 50, 52, 54 %, judged once; the board's order
+    assert text.splitlines()[1:] == [
+        "fedntd,3,40,8.0,62.0,60.0,65.0,10.0,10.0,10.0", "fedavg,3,40,8.0,52.0,50.0,54.0,10.0,10.0,10.0",
+    ]  # fmt: skip
+
+
 def test_only_rounds_that_all_seeds_have_are_on_a_curve() -> None:
     late = result(0.4)
     late["evaluations"] = [late["evaluations"][0] | {"round": 20}, late["evaluations"][0]]
-    curve = facts.curves([make("fedavg", 0, 0.6), make("fedavg", 1, result=late)])
+    curve = curves.over_rounds([make("fedavg", 0, 0.6), make("fedavg", 1, result=late)])
     assert curve["round"] == [40] and curve["accuracy"] == [50.0]
 
 

@@ -71,7 +71,7 @@ def _content(suite: Suite) -> dict[str, Any]:
     found = verdicts.evaluate(suite, claims.load(suite.results / "claims.yaml"))
     return {
         "protocol": PROTOCOL, "engine": ENGINE, "count": sum(map(len, suite.records.values())),
-        "introduction": leaderboard.INTRODUCTION.split("\n\n")[1].replace("*", ""),
+        "introduction": leaderboard.INTRODUCTION.split("\n\n")[1].replace("*", "").replace("`", ""),
         "tracks": rows.tracks(suite, made), "ranking": ranking, "methods": methods.methods(suite),
         "pictures": {name: picture(suite, name, frame) for name, frame in made.items() if leaderboard.shown(frame)},
         "claims": sorted(found, key=lambda finding: verdicts.VERDICTS.index(finding.verdict)),

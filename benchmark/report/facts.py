@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from statistics import fmean
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmark.core.data.manifest import manifest
-from benchmark.record import Evaluation, Record
+from benchmark.curves import over_rounds
+from benchmark.record import Record
 from benchmark.tables import REFERENCE
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def task(suite: Suite, name: str, frame: DataFrame) -> dict[str, Any]:
     return {
         "points": spots, "chosen": chosen(spots), "methods": list(made),
         "classes": list(known.classes) if known else [],
-        "curves": {method: curves(records) for method, records in made.items()},
+        "curves": {method: over_rounds(records) for method, records in made.items()},
         "bytes": traffic(made),
     }  # fmt: skip
 
@@ -71,29 +71,6 @@ def chosen(spots: Sequence[dict[str, Any]]) -> list[str]:
     reference = [REFERENCE] if REFERENCE in ranked else []
     best = [method for method in ranked if method != REFERENCE][: CHOSEN - len(reference)]
     return reference + best
-
-
-def curves(made: Sequence[Record]) -> dict[str, list[Any]]:
-    """Per evaluation that all seeds have: the mean over seeds, and the lowest and highest seed."""
-    by_round = [{one.round: one for one in record.result.evaluations} for record in made if record.result]
-    shared = sorted(set.intersection(*(set(entries) for entries in by_round)))
-    steps = [[entries[number] for entries in by_round] for number in shared]
-    accuracy, forgetting = (_spread(steps, pick) for pick in (lambda e: e.accuracy, lambda e: e.forgetting))
-    return {
-        "round": shared, "mb": [round(fmean(one.bytes for one in step) / 1e6, 3) for step in steps],
-        "accuracy": accuracy[0], "low": accuracy[1], "high": accuracy[2],
-        "forgetting": forgetting[0], "forgetting_low": forgetting[1], "forgetting_high": forgetting[2],
-        "classes": [_classes(step) for step in steps],
-    }  # fmt: skip
-
-
-def _spread(steps: Sequence[Sequence[Evaluation]], pick: Callable[[Evaluation], float]) -> list[list[float]]:
-    return [[round(100 * sum_up([pick(one) for one in step]), 2) for step in steps] for sum_up in (fmean, min, max)]
-
-
-def _classes(step: Sequence[Evaluation]) -> list[float]:
-    """Accuracy of every class, mean over seeds; [] where it was not measured."""
-    return [round(100 * fmean(values), 1) for values in zip(*(one.per_class for one in step), strict=True)]
 
 
 def traffic(found: dict[str, list[Record]]) -> list[dict[str, Any]]:
