@@ -125,7 +125,8 @@ class Slurm:
         try:
             import submitit
         except ImportError:
-            raise BenchmarkError("submitit is not installed", hint='pip install "fedbench[slurm]"') from None
+            hint = "install it: pip install 'fedbench[slurm]'"
+            raise BenchmarkError("submitit is not installed", hint=hint) from None
         self.width, self.jobs = width, list[Any]()
         try:
             self.executor = submitit.AutoExecutor(folder=folder, cluster=cluster)

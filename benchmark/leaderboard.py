@@ -49,8 +49,8 @@ def write_table(results: Path, task: str) -> None:
 def write(results: Path) -> Path:
     """Write all tables, metrics and curves, and LEADERBOARD.md beside the results; those without records go."""
     made = files(Suite.load(results))
-    for folder in MADE:
-        (results / folder).mkdir(exist_ok=True)
+    for name in MADE:
+        (results / name).mkdir(exist_ok=True)
     for folder in sorted({path.parent for path in made}):
         sweep(folder)
     for path, text in made.items():

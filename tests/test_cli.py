@@ -9,10 +9,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from records import make, write
 
+from benchmark import executors
 from benchmark.cli import invoke
+from benchmark.core.backends.cluster import Cluster
+from benchmark.core.errors import BenchmarkError
 from benchmark.failures import explain
 
 TASK = "digits-shards"
@@ -152,11 +157,35 @@ def test_what_nobody_expected_is_one_line_too_and_a_traceback_only_on_request(
         invoke(["data", "status"], debug=True)
 
 
+@pytest.mark.parametrize(
+    ("module", "extra", "words"),
+    [
+        ("flwr", "flower", f"flower fd --task {TASK}"),
+        ("altair", "report", "report --results shelf --out report.html"),
+        ("torch.utils.tensorboard", "tensorboard", f"export shelf/{TASK}/fedavg/0.json --tensorboard boards"),
+    ],
+)
 def test_a_missing_extra_is_named_with_what_installs_it(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "flwr", None)  # as where it is not installed
-    assert 'pip install "fedbench[flower]"' in fails(capsys, "flower", "fd", "--task", TASK)
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    module: str, extra: str, words: str,
+) -> None:  # fmt: skip
+    write(tmp_path / "shelf", make("fedavg", 0))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, module, None)  # as where it is not installed
+    assert f"install it: pip install 'fedbench[{extra}]'" in fails(capsys, *words.split())
+    assert [path.name for path in tmp_path.iterdir()] == ["shelf"]
+
+
+def test_clusters_name_the_extra_that_they_lack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    setting: Any = None  # of a cell; nobody looks at it
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(BenchmarkError, match=r"Ray is not installed; install it: pip install 'fedbench\[ray\]'"):
+        executors.Ray("auto")
+    with pytest.raises(BenchmarkError, match="Ray is not installed"):
+        Cluster(setting, "cell", "auto", lambda client: 1)
+    with pytest.raises(BenchmarkError, match=r"submitit is not installed; install it: pip install 'fedbench\[slurm\]'"):
+        executors.Slurm(tmp_path, {}, 1)
 
 
 def test_a_full_disk_is_named() -> None:

@@ -35,7 +35,7 @@ def flower(
     Shows what Flower moved beside the ledger's bytes. For SuperLink and SuperNodes see docs/flower.md.
     """
     if not all(map(importlib.util.find_spec, ("flwr", "ray"))):
-        raise BenchmarkError("Flower is not installed", hint='pip install "fedbench[flower]"')
+        raise BenchmarkError("Flower is not installed", hint="install it: pip install 'fedbench[flower]'")
     from benchmark.campaign import make_way
     from benchmark.cell import Cell, home
 

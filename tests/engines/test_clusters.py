@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deployment import free
 from ray.cluster_utils import Cluster as Machines
 from rich.console import Console
 
@@ -61,10 +62,18 @@ def machines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A head that only leads, and two machines of one core."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    cluster = Machines(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
-    yield cluster, nodes
-    cluster.shutdown()
+    cluster = Machines()
+    try:
+        cluster.add_node(num_cpus=0, include_dashboard=False, **ports())
+        nodes = [cluster.add_node(num_cpus=1, **ports()) for _ in range(2)]
+        yield cluster, nodes
+    finally:
+        cluster.shutdown()
+
+
+def ports() -> dict[str, int]:
+    """Of a machine's agents. Ray gives up on a machine whose agents take 15 seconds to find ports of their own."""
+    return {name: free() for name in ("metrics_agent_port", "dashboard_agent_listen_port", "runtime_env_agent_port")}
 
 
 def spread(cell: list[Cell], results: Path, place: executors.Executor) -> list[Any]:

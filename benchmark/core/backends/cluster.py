@@ -45,9 +45,9 @@ class Cluster(Backend):
     """
 
     def __init__(self, setting: Setting, name: str, address: str, size: Callable[[int], int]) -> None:
+        connect(address)
         import ray
 
-        connect(address)
         self.ray, self.name, self.size = ray, name, size
         self.workers = int(ray.cluster_resources()["CPU"])
         self.setting = ray.put(setting)
@@ -88,7 +88,7 @@ def connect(address: str) -> None:
     try:
         import ray
     except ImportError:
-        hint = 'pip install "fedbench[ray]"'
+        hint = "install it: pip install 'fedbench[ray]'"
         raise BenchmarkError("Ray is not installed", hint=hint) from None
     try:
         if address != "auto":  # Ray itself would try for minutes
