@@ -65,7 +65,9 @@ def evaluate(suite: Suite, sources: list[Source]) -> list[Finding]:
 
 
 def _finding(suite: Suite, source: Source, claim: Claim, known: dict[str, Claim]) -> Finding:
-    measured, verdict = _judged(suite, claim, known)
+    place = _place(suite, claim)
+    measured, verdict = _judged(suite, claim if claim.kind == "order" else _at(claim, place), known)
+    measured += f" in {place}" if measured and claim.kind != "order" and place != claim.tasks[0] else ""
     seen = source.seen if claim.seen is None else claim.seen
     return Finding(
         id=claim.id, paper=source.paper, table=source.table, statement=claim.statement or _statement(claim),
@@ -76,6 +78,15 @@ def _finding(suite: Suite, source: Source, claim: Claim, known: dict[str, Claim]
     )  # fmt: skip
 
 
+def _place(suite: Suite, claim: Claim) -> str:
+    """The first of a claim's tasks that has records of all its methods, or the first."""
+    return next((task for task in claim.tasks if all(suite.standing(task, m) for m in claim.methods)), claim.tasks[0])
+
+
+def _at(claim: Claim, task: str) -> Claim:
+    return claim.model_copy(update={"tasks": [task]})
+
+
 def _judged(suite: Suite, claim: Claim, known: dict[str, Claim]) -> tuple[str, Verdict]:
     judges: dict[str, Callable[[Suite, Claim, dict[str, Claim]], tuple[str, Verdict]]]
     judges = {"number": _number, "difference": _difference, "ratio": _ratio, "order": _order}
@@ -84,7 +95,7 @@ def _judged(suite: Suite, claim: Claim, known: dict[str, Claim]) -> tuple[str, V
 
 def _remark(suite: Suite, claim: Claim, task: str) -> str:
     """How a claim stands on a task that is not the paper's, in words; "" without records."""
-    measured, verdict = _judged(suite, claim.model_copy(update={"tasks": [task]}), {})
+    measured, verdict = _judged(suite, _at(claim, task), {})
     if not measured:
         return ""
     return f"{REMARKS[verdict]} on {measured if claim.kind == 'order' else f'{task}: {measured}'}"
@@ -157,8 +168,9 @@ def _missed(suite: Suite, claim: Claim) -> int:
 
 
 def _same_side(suite: Suite, claim: Claim, other: Claim, found: Estimate) -> bool:
-    """Whether the number lies on the claimed side of the number that it is compared with."""
-    reference = _values(suite, other, other.tasks[0], other.methods[0])
+    """Whether the number lies on the claimed side of the number that it is compared with, in the same place if there."""
+    place = claim.tasks[0] if claim.tasks[0] in other.tasks else other.tasks[0]
+    reference = _values(suite, other, place, other.methods[0])
     if reference is None or claim.value is None or other.value is None:
         return False
     return (found.mean - fmean(reference.values())) * (claim.value - other.value) > 0

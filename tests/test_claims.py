@@ -97,6 +97,15 @@ def test_another_task_gives_a_remark_and_no_verdict(tmp_path: Path) -> None:
     assert verdicts(results, order)[0].verdict == "not reproduced"  # equal: what holds elsewhere does not count
 
 
+def test_a_number_comes_from_the_first_of_its_tasks_that_has_records(tmp_path: Path) -> None:
+    paper, results = "paper-fedntd-t1-cifar10-s2", shelf(tmp_path)
+    claim = number("a", "fedavg", 52.0).model_copy(update={"tasks": [paper, TASK]})
+    found = verdicts(results, claim)[0]
+    assert found.verdict == "reproduced" and found.measured == f"52.00 ± 4.97 % (n = 3) in {TASK}"
+    write(results, make("fedavg", 0, task=paper))
+    assert verdicts(results, claim)[0].measured.endswith("% (n = 1)")
+
+
 def test_open_claims_say_what_they_wait_for(tmp_path: Path) -> None:
     results, paper = shelf(tmp_path), "paper-fedntd-t1-cifar10-s2"
     write(results, make("fedavg", 0, task=paper))
@@ -146,7 +155,7 @@ def test_the_shipped_file_holds_every_target() -> None:
         ("nothing: 1", "must hold `sources:`"),
         ("sources: [{paper: P, table: T, source: S, seen: 1, claims: []}]", "seen"),
         ("{id: a, tasks: [t], methods: [m]}", "every kind but order has a value"),
-        ("{id: a, tasks: [t], methods: [m, n], value: 1.0}", "one task and 1 method"),
+        ("{id: a, tasks: [t], methods: [m, n], value: 1.0}", "a number has 1 method"),
         ("{id: a, tasks: [t], methods: [m], value: 1.0, metric: rounds}", "target"),
         ("{id: a, tasks: [t], methods: [m], value: 1.0, against: b}", "against b"),
         ("{id: a, tasks: [t], methods: [m], value: 1.0}, {id: a, tasks: [t], methods: [m], value: 1.0}", "twice: a"),

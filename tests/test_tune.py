@@ -48,7 +48,7 @@ def test_models_are_judged_on_held_out_training_images() -> None:
     assert made.validation is not None and made.test.images is made.private.images
     assert list(made.test.rows) == list(made.validation.rows)
     assert not set(made.test.rows) & {row for part in made.parts for row in part}
-    assert tune.shortened(tasks.load("digits-personal")).evaluate_every == 3  # of 15 rounds: the adapted models count
+    assert tune.shortened(tasks.load("digits-personal")).evaluate_every == 2  # of 10 rounds: the adapted models count
     without = tasks.load("digits-unsup")
     assert not without.validation and tune.shortened(without).validation == tune.VALIDATION
 

@@ -86,7 +86,7 @@ class Run:
                 judgement.advance(self.backend, rest=self._judged(number))
         uploads = self._collect(phase, jobs, visits())
         where = f"aggregate in phase {phase.name}, round {number}"
-        torch.manual_seed(key("aggregate", "dropout").seed)  # for networks that the server trains
+        key("aggregate", "dropout").reseed()  # for networks that the server trains
         with blamed(where):
             server = self.algorithm.aggregate(self.server, uploads, phase, self.federation.hub, key("aggregate"))
         self.server = _memory(server, where)
