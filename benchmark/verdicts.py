@@ -168,7 +168,7 @@ def _missed(suite: Suite, claim: Claim) -> int:
 
 
 def _same_side(suite: Suite, claim: Claim, other: Claim, found: Estimate) -> bool:
-    """Whether the number lies on the claimed side of the number that it is compared with, in the same place if there."""
+    """Whether the number lies on the claimed side of the one that it is compared with, on the same task if it can."""
     place = claim.tasks[0] if claim.tasks[0] in other.tasks else other.tasks[0]
     reference = _values(suite, other, place, other.methods[0])
     if reference is None or claim.value is None or other.value is None:
