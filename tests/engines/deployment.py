@@ -13,6 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 NODES = 2
+LIMIT = 600  # seconds for a run
 LOOPBACK = '[superlink]\ndefault = "loopback"\n[superlink.loopback]\naddress = "127.0.0.1:{}"\ninsecure = true\n'
 
 
@@ -69,6 +70,14 @@ class Deployment:
         return subprocess.Popen(
             command, cwd=self.folder, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
+
+    def output(self, run: subprocess.Popen[str]) -> str:
+        """What a run has printed when it ends; one whose server Flower has given up never does by itself."""
+        try:
+            return run.communicate(timeout=LIMIT)[0]
+        except subprocess.TimeoutExpired:
+            run.kill()
+            return run.communicate()[0] + (self.folder / "superlink.log").read_text()
 
     def kill(self, name: str) -> None:
         """As a power cut would."""

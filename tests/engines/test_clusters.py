@@ -73,7 +73,8 @@ def machines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def ports() -> dict[str, int]:
     """Of a machine's agents. Ray gives up on a machine whose agents take 15 seconds to find ports of their own."""
-    return {name: free() for name in ("metrics_agent_port", "dashboard_agent_listen_port", "runtime_env_agent_port")}
+    kinds = "metrics_agent", "metrics_export", "dashboard_agent_listen", "runtime_env_agent"
+    return {f"{kind}_port": free() for kind in kinds}
 
 
 def spread(cell: list[Cell], results: Path, place: executors.Executor) -> list[Any]:

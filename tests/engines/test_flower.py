@@ -77,7 +77,7 @@ def test_the_deployment_engine_gives_the_bits_of_one_process(
     method: str, serial: Path, deployment: Deployment, tmp_path: Path
 ) -> None:
     flow = deployment.run(task=TASK, method=method, rounds=2, out=tmp_path)
-    output, _ = flow.communicate()
+    output = deployment.output(flow)
     assert same(serial, tmp_path, method), output
     check_bytes(tmp_path, method)
     # of FD's clients, whose models are judged, copies of the memories come along; at the end the nodes forget theirs
@@ -95,11 +95,11 @@ def test_a_lost_node_is_one_sentence_and_the_run_resumes_when_it_is_back(
         assert run_.poll() is None
         time.sleep(0.2)
     deployment.kill("node-1")
-    output, _ = run_.communicate()
+    output = deployment.output(run_)
     last = next(line for line in reversed(output.splitlines()) if "BenchmarkError" in line)
     assert "node 1 of 2 is lost; start it again as before, then repeat the command: it resumes" in last
     deployment.start_node(1)
-    output, _ = deployment.run(**config).communicate()
+    output = deployment.output(deployment.run(**config))
     assert '"round": 1,' not in output, "it did not resume"
     expected = run(Cell(TASK, "fd", rounds=6), tmp_path / "serial")
     assert record.read(tmp_path / TASK / "fd" / "0.json").result_sha256 == expected.result_sha256, output
