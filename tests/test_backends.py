@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,11 @@ def left_alone(when: str, what: signal.Signals) -> tuple[int, str]:
         os.killpg(group, what)  # a terminal sends it to the whole group
     else:
         process.send_signal(what)
-    _, errors = process.communicate(timeout=120)
+    try:
+        _, errors = process.communicate(timeout=120)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)  # whatever is left where the test fails
     return process.returncode, errors
 
 
