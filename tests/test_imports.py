@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
      "beforehand"),
     ("core.engine", "core.judge", "core.golden", "core.golden_losses"),
     ("core.backends", "core.apart"),
-    ("core.evaluate", "core.probe", "core.local"),
+    ("core.evaluate", "core.probe", "core.local", "core.teachers"),
     ("core.federation", "core.checkpoint", "core.ledger"),
     ("core.task", "core.model", "core.nets", "core.data", "core.wire"),
     ("core.api", "core.ops"),

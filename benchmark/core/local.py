@@ -17,6 +17,7 @@ from benchmark.core.data.streams import Stream
 from benchmark.core.errors import BenchmarkError, Diverged
 from benchmark.core.keys import Key
 from benchmark.core.model import Model, Still, Tape
+from benchmark.core.teachers import Teachers
 from benchmark.core.tree import Tree
 
 LOOK = 500  # images per batch of a pass that only looks
@@ -91,6 +92,7 @@ class Sweep:
         stream = self.stream(local)
         if not self.run_.update:
             return self._look(local, self.batches(stream))
+        self.teachers = self._teachers(stream)
         for number, batch in enumerate(self.batches(stream)):
             if self.model.random:
                 self.key("dropout", number).reseed()
@@ -126,6 +128,13 @@ class Sweep:
             return stream.views(self.key, batch, steps)
         return stream.batches(self.key, batch, steps, self.run_.augment, skip_single=lonely)
 
+    def _teachers(self, stream: Stream) -> Teachers | None:
+        """None where images change from epoch to epoch."""
+        augmented = self.run_.augment and not stream.augment.none
+        if augmented or self.run_.stream == "views":
+            return None
+        return Teachers(self.model, stream.size, self.run_.batch or self.site.train.batch)
+
     def _look(self, local: Local, batches: Iterator[Batch]) -> Local:
         for batch in batches:
             with torch.no_grad(), autocast(self.precision):
@@ -134,7 +143,7 @@ class Sweep:
         return local
 
     def _gradient(self, local: Local, batch: Batch) -> tuple[Tree, Tree]:
-        tape = Tape(self.model)
+        tape = Tape(self.model, self.teachers.facing(batch) if self.teachers else None)
         leaves = {
             name: leaf.detach().requires_grad_()
             for name, leaf in local.params.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from benchmark.core.output import Output
 from benchmark.core.tree import Tree
 
 Input = Tensor | tuple[Tensor, ...]
+Frozen = Callable[[Tree, Input], Output]
 
 
 def _arguments(x: Input) -> tuple[Tensor, ...]:
@@ -97,13 +99,16 @@ class Model:
 
 
 class Tape:
-    """A model during one step: remembers the buffers that training-mode calls moved on."""
+    """A model during one step: remembers the buffers that training-mode calls moved on.
 
-    def __init__(self, model: Model) -> None:
+    frozen: stands in for the model's own, see `teachers`
+    """
+
+    def __init__(self, model: Model, frozen: Frozen | None = None) -> None:
         self.model = model
         self.moved: Tree = {}
         self.buffers, self.init, self.weights = model.buffers, model.init, model.weights
-        self.frozen, self.train = model.frozen, model.train
+        self.frozen, self.train = frozen or model.frozen, model.train
 
     def __call__(self, params: Tree, x: Input) -> Output:
         """Training mode; a second call continues from the buffers of the first."""
