@@ -11,7 +11,13 @@ from benchmark.cell import Cell
 from benchmark.pace import pace
 from benchmark.profile import profile
 
-ROUNDS = {"paper-fedntd-t1-cifar10-s2": 5, "cifar10-dirichlet": 13}
+PAPER, UNEVEN = "paper-fedntd-t1-cifar10-s2", "cifar10-dirichlet"
+ROUNDS = {PAPER: 5, UNEVEN: 13}
+CASES = [
+    *((PAPER, method, "fp32") for method in ("fedavg", "fedntd", "fedprox", "scaffold", "feddyn")),
+    *((PAPER, method, "bf16") for method in ("fedavg", "fedntd")),
+    *((UNEVEN, "fedavg", precision) for precision in ("fp32", "bf16")),
+]
 
 
 @cache
@@ -20,9 +26,7 @@ def parts(task: str) -> dict[str, Any]:
     return profile(Cell(task, "fedavg", rounds=ROUNDS[task]))
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("method", ["fedavg", "fedntd"])
-@pytest.mark.parametrize("task", ROUNDS)
+@pytest.mark.parametrize(("task", "method", "precision"), CASES)
 def test_whole_rounds(benchmark: Any, task: str, method: str, precision: Any) -> None:
     cell = Cell(task, method, rounds=ROUNDS[task], precision=precision)
     whole = benchmark.pedantic(pace, (cell, 2, parts(task)["images"]), rounds=1)
