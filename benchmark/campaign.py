@@ -22,6 +22,7 @@ from benchmark.cell import Cell
 from benchmark.core import task as tasks
 from benchmark.core.data.dataset import load
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.heap import huge_pages
 from benchmark.failures import explain
 from benchmark.leaderboard import TRACKS
 from benchmark.pipeline import wanted
@@ -194,7 +195,8 @@ class _Hand:
         self.process = context.Process(target=_work, args=(theirs, results), daemon=True)
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: the parent alone decides on an interruption
         try:
-            self.process.start()
+            with huge_pages():
+                self.process.start()
         finally:
             signal.signal(signal.SIGINT, before)
         theirs.close()

@@ -1,19 +1,24 @@
-"""The allocator of the C library: steps of training ask for the same sizes again and again."""
+"""Memory of worker processes: a step frees what the next one asks for again, which small pages make slow."""
 
 from __future__ import annotations
 
-import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
-KEPT, MAPPED = 1 << 30, 32 << 20  # bytes; 32 MB is the most that glibc takes
+VARIABLE, HUGE = "GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"
 
 
-def keep() -> None:
-    """Freed memory stays with this process, up to 1 GB; the system would hand it out again page by page.
+@contextmanager
+def huge_pages() -> Iterator[None]:
+    """Processes that start in here get their memory in huge pages where the C library is glibc and Linux has any.
 
-    Without glibc nothing happens.
+    What the user has set stays.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(MMAP_THRESHOLD, MAPPED)
-        mallopt(TRIM_THRESHOLD, KEPT)
+    given = VARIABLE in os.environ
+    os.environ.setdefault(VARIABLE, HUGE)
+    try:
+        yield
+    finally:
+        if not given:
+            del os.environ[VARIABLE]

@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmark.core.backends.worker import Backend, Results, Setting, Worker
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.heap import huge_pages
 
 _worker: Worker | None = None
 
@@ -70,7 +71,7 @@ class Pool(Backend):
     def submit(self, what: str, jobs: Sequence[Any]) -> Results:
         """Hand the jobs to the workers, behind those that wait already."""
         large_first = sorted(range(len(jobs)), key=lambda i: -self._size(jobs[i]))
-        with _shielded(), _unbroken():
+        with _shielded(), huge_pages(), _unbroken():
             futures = {i: self.executor.submit(_work, what, jobs[i]) for i in large_first}
         return lambda: _gathered([futures[i] for i in range(len(jobs))])
 

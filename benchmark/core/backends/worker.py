@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from benchmark.core import checkpoint, evaluate, heap, probe, wire
+from benchmark.core import checkpoint, evaluate, probe, wire
 from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm, Phase, Site
 from benchmark.core.data.streams import Stream
@@ -127,7 +127,6 @@ class Worker:
 
     def __init__(self, setting: Setting) -> None:
         torch.set_num_threads(1)
-        heap.keep()
         self.algorithm = setting.algorithm()
         self.federation = setting.federation(self.algorithm)
         self.precision = setting.precision
