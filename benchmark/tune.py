@@ -122,11 +122,11 @@ def grid(method: str, task: Task) -> list[dict[str, Any]]:
 
 
 def _moved(value: float, factor: float, limits: Mapping[str, Any]) -> float:
-    """A value moved towards or away from the nearer end of its range."""
+    """A value moved towards or away from the nearer end of its range, at most to the other one."""
     low, high = limits.get("low") or 0.0, limits.get("high")
     if high is not None and high - value < value - low:
-        return _rounded(high - (high - value) * factor)
-    return _rounded(value * factor)
+        return _rounded(max(high - (high - value) * factor, low))
+    return _rounded(value * factor if high is None else min(value * factor, high))
 
 
 def _rounded(value: float) -> float:

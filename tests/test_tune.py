@@ -41,6 +41,13 @@ def test_points_are_steps_of_the_rate_and_of_the_first_number_with_a_symbol() ->
     assert grid("fedntd", set_)[1:4] == [{"train.lr": 0.1}, {"train.lr": 0.9}, {"beta": 0.2}]
 
 
+@pytest.mark.parametrize(("beta", "points"), [(0.4, [0.04, 0.133, 1.0]), (0.6, [0.96, 0.867, 0.0])])
+def test_no_point_leaves_the_range(beta: float, points: list[float]) -> None:
+    """Three times 0.4 is 1.2, beyond 1; three times 0.4, the distance of 0.6 to 1, is more than there is to 0."""
+    task = tasks.load(TASK).model_copy(update={"methods": {"fedavgm": {"beta": beta}}})
+    assert grid("fedavgm", task)[3:] == [{"beta": value} for value in points]
+
+
 def test_models_are_judged_on_held_out_training_images() -> None:
     task = tune.shortened(tasks.load(TASK))
     assert (task.rounds, task.judge, task.evaluate_every) == (7, "validation", 1)
