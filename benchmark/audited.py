@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.core.files import write_atomic
-from benchmark.record import Record, canonical
+from benchmark.core.sealed import canonical
+from benchmark.record import Record
 
 
 def beside(path: Path) -> Path:

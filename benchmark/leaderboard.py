@@ -10,9 +10,9 @@ from tabulate import tabulate
 
 from benchmark import claims, curves, verdicts
 from benchmark.core.files import sweep, write_atomic
+from benchmark.core.sealed import canonical
 from benchmark.core.task import Task
 from benchmark.core.version import ENGINE, PROTOCOL
-from benchmark.record import canonical
 from benchmark.suite import SEEDS, Suite, unseen
 from benchmark.tables import csv, table
 

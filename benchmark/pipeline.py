@@ -20,6 +20,7 @@ from benchmark.core import task as tasks
 from benchmark.core.data.manifest import manifest
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.files import write_atomic
+from benchmark.core.sealed import canonical, sha256
 from benchmark.core.task import Task
 from benchmark.suite import Suite, datasets
 
@@ -53,7 +54,7 @@ def write_methods(results: Path) -> None:
 def _fill(folder: Path, made: dict[str, Any]) -> None:
     """One JSON file per name and no other."""
     for name, content in made.items():
-        write_atomic(folder / f"{name}.json", record.canonical(content), sync=False)
+        write_atomic(folder / f"{name}.json", canonical(content), sync=False)
     for path in folder.glob("*.json"):
         if path.stem not in made:
             path.unlink()
@@ -67,20 +68,19 @@ def protocol(results: Path, name: str) -> dict[str, Any]:
     rows = [seeds, {field: task.protocol.get(field) for field in SPLIT_FIELDS}]
     rows += [task.protocol["only"]] if task.only else []
     return {
-        "protocol": task.protocol, "sha256": task.sha256, "seeds": seeds, "split_sha256": record.sha256(rows),
+        "protocol": task.protocol, "sha256": task.sha256, "seeds": seeds, "split_sha256": sha256(rows),
         "settings": {method: task.settings(method) for method in methods},
     }  # fmt: skip
 
 
 def write_protocol(results: Path, name: str) -> None:
     """Write results/<task>/protocol.json."""
-    write_atomic(results / name / "protocol.json", record.canonical(protocol(results, name)))
+    write_atomic(results / name / "protocol.json", canonical(protocol(results, name)))
 
 
 def write_split(results: Path, name: str) -> None:
     """results/<task>/split.json: per seed the class counts of every client and their fingerprint. Needs the data."""
     from benchmark.core.federation import split_tables
-
     seeds = json.loads((results / name / "protocol.json").read_bytes())["seeds"]
     made = split_tables(tasks.load(name).model_copy(update={"seeds": tuple(seeds)}))
     write_atomic(results / name / "split.json", _split_text(name, made))
@@ -88,7 +88,7 @@ def write_split(results: Path, name: str) -> None:
 
 def _split_text(name: str, made: dict[str, Any]) -> str:
     """JSON with a line per client; its checksum covers everything but the line that holds it."""
-    seeds = [f' "task": {json.dumps(name)}', f' "sha256": "{record.sha256({"task": name, **made})}"']
+    seeds = [f' "task": {json.dumps(name)}', f' "sha256": "{sha256({"task": name, **made})}"']
     for seed, table in made.items():
         clients = ",\n".join(f"   {json.dumps(client)}" for client in table["clients"])
         head = "".join(f"  {json.dumps(k)}: {json.dumps(v)},\n" for k, v in table.items() if k != "clients")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import platform
 import re
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_fie
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.files import write_atomic
+from benchmark.core.sealed import canonical, sha256
 from benchmark.core.splits import Precision
 from benchmark.core.task import Track
 
@@ -184,18 +184,6 @@ class Entry:
     path: Path
     record: Record | None
     reason: str = ""
-
-
-def canonical(content: Any) -> str:
-    """JSON that is equal for equal content: sorted keys, one space of indent, a newline at the end."""
-    if isinstance(content, BaseModel):
-        content = content.model_dump(mode="json", by_alias=True)
-    return json.dumps(content, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-
-
-def sha256(content: Any) -> str:
-    """Hash of the canonical JSON."""
-    return hashlib.sha256(canonical(content).encode()).hexdigest()
 
 
 def result_sha256(result: Result | None) -> str:

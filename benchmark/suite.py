@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ from benchmark import record
 from benchmark.core import task as tasks
 from benchmark.core.data.manifest import manifest
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.sealed import unseal
 from benchmark.core.task import Task
 from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.record import Entry, Record
@@ -165,16 +165,8 @@ def _split(path: Path) -> dict[str, Any]:
 
 
 def _opened(data: bytes, task: str) -> dict[str, Any]:
-    if not data.endswith(b"}\n"):
-        raise ValueError("it is truncated, its end is missing")
-    try:
-        content = dict(json.loads(data))
-        digest, owner = content.pop("sha256", None), content.get("task", task)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise ValueError(f"its bytes have changed ({error})") from None
-    if digest not in (None, record.sha256(content)):
-        raise ValueError("its bytes have changed, its checksum does not match")
-    if owner != task:
+    content = unseal(data)
+    if (owner := content.pop("task", None)) != task:
         raise ValueError(f"it belongs to {owner}")
     seeds = {seed: table for seed, table in content.items() if seed != "task"}
     if not all(seed.isdecimal() and isinstance(table, dict) and "sha256" in table for seed, table in seeds.items()):

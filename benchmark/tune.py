@@ -19,6 +19,7 @@ from benchmark import cell as cells
 from benchmark.core import task as tasks
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.files import write_atomic
+from benchmark.core.sealed import canonical, seal, unseal
 from benchmark.core.task import RATE, Task
 from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.costs import spent
@@ -184,7 +185,7 @@ class Tuning:
             task_sha256=task.sha256, algorithm_sha256=catalog.method_sha256(catalog.find(self.algorithm)), seed=SEED,
             rounds=shortened(task).rounds, validation=shortened(task).validation, points=points, chosen=_best(points),
         )  # fmt: skip
-        write_atomic(target, record.canonical(made))
+        write_atomic(target, seal(made.model_dump(mode="json", by_alias=True)))
         shutil.rmtree(scratch)
         return made
 
@@ -221,10 +222,10 @@ def _point(one: cells.Cell, scratch: Path, at_end: bool, workers: int, observer:
 def read(path: Path) -> Tuned:
     """The tuning in a file; BenchmarkError names every fault of a damaged one."""
     try:
-        return Tuned.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        words = error.errors() if isinstance(error, ValidationError) else [{"msg": error.strerror}]
-        message = f"not the record of a tuning: {'; '.join(str(word['msg']) for word in words[:8])}"
+        return Tuned.model_validate_json(canonical(unseal(path.read_bytes())))
+    except (OSError, ValueError) as error:
+        words = [fault["msg"] for fault in error.errors()] if isinstance(error, ValidationError) else [str(error)]
+        message = f"not the record of a tuning: {'; '.join(words[:8])}"
         hint = "restore the file from git, or delete it and tune anew"
         raise BenchmarkError(message, where=str(path), hint=hint, user=False) from None
 

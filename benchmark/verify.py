@@ -10,8 +10,8 @@ import yaml
 from benchmark import catalog, findings, leaderboard, pipeline, tune
 from benchmark.core.data.manifest import manifest
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.sealed import canonical
 from benchmark.core.version import ENGINE, PROTOCOL
-from benchmark.record import canonical
 from benchmark.suite import Suite
 
 Check = Callable[[Path, Suite], Iterator[str]]

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 from small import small_federation
 
 from algorithms.feddf import FedDF
-from benchmark import record
 from benchmark.core import ops, wire
 from benchmark.core.api import Algorithm, Hub, Key, Local, Phase, Site, Tree, Upload, hyper, torch
 from benchmark.core.backends import Backend, Setting
 from benchmark.core.engine import Run
 from benchmark.core.federation import Federation
+from benchmark.core.sealed import canonical
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def start(
 
 def remains(run: Run) -> Remains:
     """Run it to the end."""
-    result = record.canonical(run.execute())
+    result = canonical(run.execute())
     files = (run.memories.current(client) for client in range(run.federation.clients))
     memories = {path.name: path.read_bytes() for path in files if path}
     return Remains(result, wire.encode(run.server, "server").data, memories)

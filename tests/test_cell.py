@@ -17,6 +17,7 @@ from benchmark.cell import Cell, run
 from benchmark.core import engine
 from benchmark.core import task as tasks
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.sealed import canonical
 
 TASK = """
 track: global
@@ -77,7 +78,7 @@ def test_a_cell_leaves_a_record_and_how_it_was_obtained(task: str, results: Path
     made = run(Cell(task, "fedntd", 3), results)
     assert files(results) == ["tiny/fedntd/3.json", "tiny/fedntd/3.run.json"]
     target = results / "tiny/fedntd/3.json"
-    assert target.read_text() == record.canonical(made) and record.read(target) == made
+    assert target.read_text() == canonical(made) and record.read(target) == made
     assert (made.task, made.algorithm, made.seed, made.rounds, made.status) == ("tiny", "fedntd", 3, 4, "ok")
     assert made.settings == {"beta": 2.0, "tau": 1.0} and made.departures == []  # the task sets beta
     assert made.hashes.task == tasks.load(task).sha256 and set(made.hashes.data) == {"digits"}

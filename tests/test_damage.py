@@ -18,12 +18,13 @@ from figures import Figures
 from records import TASK, make, shelf
 from records import write as put
 
-from benchmark import leaderboard, pipeline, record, verify
+from benchmark import leaderboard, pipeline, verify
 from benchmark.core import checkpoint, engine, wire
 from benchmark.core.backends import Serial
 from benchmark.core.data import cache, mirror
 from benchmark.core.data.dataset import load
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.sealed import canonical, sha256
 from benchmark.core.version import ENGINE
 from benchmark.suite import Suite
 
@@ -160,7 +161,7 @@ def _resealed(changes: dict[str, Any]) -> Callable[[bytes], bytes]:
     def other(data: bytes) -> bytes:
         content = json.loads(data) | changes
         del content["record_sha256"]
-        return record.canonical(content | {"record_sha256": record.sha256(content)}).encode()
+        return canonical(content | {"record_sha256": sha256(content)}).encode()
 
     return other
 

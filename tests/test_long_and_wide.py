@@ -15,7 +15,7 @@ from figures import Figures
 from records import fingerprint, make, result
 
 from benchmark import leaderboard
-from benchmark.record import canonical
+from benchmark.core.sealed import canonical
 from benchmark.suite import Suite
 
 TASK = """

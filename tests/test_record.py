@@ -10,6 +10,7 @@ from records import make, result, shelf, write
 
 from benchmark import record
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.sealed import canonical, sha256
 
 
 def test_a_record_survives_its_file_byte_for_byte(tmp_path: Path) -> None:
@@ -18,11 +19,11 @@ def test_a_record_survives_its_file_byte_for_byte(tmp_path: Path) -> None:
     path = tmp_path / "digits-shards" / "fedavg" / "0.json"
     found = record.read(path)
     assert found == made
-    assert record.canonical(found).encode() == path.read_bytes()
+    assert canonical(found).encode() == path.read_bytes()
 
 
 def test_what_a_method_reports_is_kept_and_leaves_no_trace_elsewhere(tmp_path: Path) -> None:
-    assert '"reported"' not in record.canonical(make("fedavg", 0))
+    assert '"reported"' not in canonical(make("fedavg", 0))
     told = make("fl_faug", 0, result={**result(0.5), "reported": {"leakage": 0.25}})
     assert told.result is not None and told.result.reported == {"leakage": 0.25}
     write(tmp_path, told)
@@ -32,10 +33,10 @@ def test_what_a_method_reports_is_kept_and_leaves_no_trace_elsewhere(tmp_path: P
 
 
 def test_canonical_json_knows_no_order_and_no_infinity() -> None:
-    assert record.canonical({"b": [1.5], "a": None}) == record.canonical({"a": None, "b": [1.5]})
-    assert record.canonical({"b": 1, "a": 2}) == '{\n "a": 2,\n "b": 1\n}\n'
+    assert canonical({"b": [1.5], "a": None}) == canonical({"a": None, "b": [1.5]})
+    assert canonical({"b": 1, "a": 2}) == '{\n "a": 2,\n "b": 1\n}\n'
     with pytest.raises(ValueError, match="not JSON compliant"):
-        record.canonical({"a": float("nan")})
+        canonical({"a": float("nan")})
 
 
 def test_the_hash_covers_the_result_alone() -> None:
@@ -55,7 +56,7 @@ def test_the_hash_covers_the_result_alone() -> None:
     ],
 )
 def test_a_wrong_field_is_named(tmp_path: Path, field: str, value: object, words: str) -> None:
-    content = json.loads(record.canonical(make("fedavg", 0))) | {field: value}
+    content = json.loads(canonical(make("fedavg", 0))) | {field: value}
     del content["record_sha256"]
     path = tmp_path / "0.json"
     path.write_text(json.dumps(content))
@@ -84,7 +85,7 @@ def _sealed(data: bytes) -> bytes:
     """A record with the checksum of what it holds."""
     content = json.loads(data)
     del content["record_sha256"]
-    return record.canonical(content | {"record_sha256": record.sha256(content)}).encode()
+    return canonical(content | {"record_sha256": sha256(content)}).encode()
 
 
 def test_numbers_must_be_finite_and_parts_must_add_up() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import random
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from benchmark.cell import Cell
 from benchmark.core import federation
 from benchmark.core import task as tasks
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.sealed import seal, unseal
 from benchmark.tune import Point, Tuning, grid
 
 TASK = "digits-shards"  # learning rate 0.1, validation 0.1, 30 rounds
@@ -99,8 +100,8 @@ def test_a_tuning_resumes_and_leaves_its_record_alone(tuned: Path) -> None:
 def test_a_task_has_what_was_chosen_and_its_hash_stays(tuned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = tasks.load(TASK)
     path = tuned / TASK / "tuning" / "fedntd.json"
-    content = json.loads((tuned / TASK / "tuning" / "fedavg.json").read_bytes())
-    path.write_text(json.dumps(content | {"chosen": {"train.lr": 0.05, "beta": 3.0}}))
+    content = unseal((tuned / TASK / "tuning" / "fedavg.json").read_bytes())
+    path.write_text(seal(content | {"algorithm": "fedntd", "chosen": {"train.lr": 0.05, "beta": 3.0}}))
     monkeypatch.setattr(tasks, "RESULTS", tuned)
     task, ready = tasks.load(TASK), Cell(TASK, "fedntd").prepare()
     assert task.settings("fedntd") == {"train.lr": 0.05, "beta": 3.0} and task.sha256 == before.sha256
@@ -112,6 +113,27 @@ def test_a_task_has_what_was_chosen_and_its_hash_stays(tuned: Path, monkeypatch:
     with pytest.raises(BenchmarkError, match="not the record of a tuning"):
         tasks.load(TASK)
     path.unlink()
+
+
+def test_no_damage_to_a_tuning_goes_unnoticed(tuned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forty flipped bits, forty cuts, and the file of another method, whether a task or a board asks."""
+    path, draw = tuned / TASK / "tuning" / "fedavg.json", random.Random(0)
+    whole = path.read_bytes()
+    monkeypatch.setattr(tasks, "RESULTS", tuned)
+    damages = [whole[: draw.randrange(len(whole))] for _ in range(40)]
+    for _ in range(40):
+        place, bit = draw.randrange(len(whole)), draw.randrange(8)
+        damages.append(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
+    for data in damages:
+        path.write_bytes(data)
+        for use in (lambda: tasks.load(TASK), lambda: tune.read(path)):
+            with pytest.raises(BenchmarkError, match=r"a tuning: it(s bytes have changed| is truncated)"):
+                use()
+    path.write_text(seal(unseal(whole) | {"algorithm": "fedntd"}))
+    with pytest.raises(BenchmarkError, match="it belongs to fedntd on"):
+        tasks.load(TASK)
+    path.write_bytes(whole)
+    assert tasks.load(TASK).tuned["fedavg"] == tune.read(path).chosen
 
 
 def test_a_tuning_stands_for_its_task_and_method_alone(tuned: Path) -> None:

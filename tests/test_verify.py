@@ -15,8 +15,8 @@ from benchmark import leaderboard, pipeline
 from benchmark.catalog import method_sha256
 from benchmark.core import task as tasks
 from benchmark.core.files import write_atomic
+from benchmark.core.sealed import canonical, seal
 from benchmark.core.version import ENGINE, PROTOCOL
-from benchmark.record import canonical
 from benchmark.tune import Point, Tuned
 from benchmark.verify import sound, verify
 
@@ -116,7 +116,8 @@ def test_a_tuning_must_stand_and_its_choice_be_the_best_point(root: Path) -> Non
     )  # fmt: skip
 
     def found(old: str = "", new: str = "") -> list[str]:
-        write_atomic(path, canonical(made).replace(old, new) if old else canonical(made))
+        text = canonical(made).replace(old, new) if old else canonical(made)
+        write_atomic(path, seal(json.loads(text)))
         return [sentence for sentence in verify(root) if "tuning" in sentence]
 
     assert found() == []

@@ -15,6 +15,7 @@ from yaml.composer import ComposerError
 
 from benchmark.core import parts
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.sealed import unseal
 from benchmark.core.splits import KINDS, Only, Positive, Precision, Split, Strict
 from benchmark.places import RESULTS
 
@@ -178,14 +179,19 @@ def load(name: str) -> Task:
 
 def _tuned(name: str) -> Settings:
     """What `results/<task>/tuning/<method>.json` say was chosen, by method."""
-    found = {}
-    for path in sorted((RESULTS / name / "tuning").glob("*.json")):
-        try:
-            found[path.stem] = dict(json.loads(path.read_bytes())["chosen"])
-        except (OSError, ValueError, KeyError, TypeError):
-            hint = "restore the file from git, or delete it and tune anew"
-            raise BenchmarkError("not the record of a tuning", where=str(path), hint=hint, user=False) from None
-    return found
+    return {path.stem: _chosen(path, name) for path in sorted((RESULTS / name / "tuning").glob("*.json"))}
+
+
+def _chosen(path: Path, task: str) -> dict[str, Any]:
+    try:
+        content = unseal(path.read_bytes())
+        if (owner := (content.get("task"), content.get("algorithm"))) != (task, path.stem):
+            raise ValueError(f"it belongs to {owner[1]} on {owner[0]}")
+        return dict(content["chosen"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        hint = "restore the file from git, or delete it and tune anew"
+        message = f"not the record of a tuning: {error}"
+        raise BenchmarkError(message, where=str(path), hint=hint, user=False) from None
 
 
 def _is_file(path: Path) -> bool:
