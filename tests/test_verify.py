@@ -15,7 +15,7 @@ from benchmark import leaderboard, pipeline
 from benchmark.catalog import method_sha256
 from benchmark.core import task as tasks
 from benchmark.core.files import write_atomic
-from benchmark.core.sealed import canonical, seal
+from benchmark.core.sealed import canonical, seal, unseal
 from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.tune import Point, Tuned
 from benchmark.verify import sound, verify
@@ -38,7 +38,7 @@ def root(tmp_path: Path) -> Path:
         made = make("fedavg", seed)
         write(results, made.model_copy(update={"hashes": made.hashes.model_copy(update={"algorithm": sha256})}))
     splits = {str(seed): {"sha256": made.hashes.split} for seed in range(3)}
-    (results / TASK / "split.json").write_text(json.dumps(splits) + "\n")
+    (results / TASK / "split.json").write_text(seal({"task": TASK, **splits}))
     pipeline.write_datasets(results)
     pipeline.sync(results)
     pipeline.write_protocol(results, TASK)
@@ -48,6 +48,16 @@ def root(tmp_path: Path) -> Path:
 
 def test_nothing_to_find(root: Path) -> None:
     assert verify(root) == []
+
+
+def _split(old: str, new: str) -> Callable[[Path], None]:
+    """Another split, with its checksum."""
+
+    def harm(root: Path) -> None:
+        path = root / "results" / TASK / "split.json"
+        path.write_text(seal(json.loads(canonical(unseal(path.read_bytes())).replace(old, new))))
+
+    return harm
 
 
 def _edit(path: str, old: str, new: str) -> Callable[[Path], None]:
@@ -89,9 +99,9 @@ RECORD = f"results/{TASK}/fedavg/1.json"
         (_delete("results/methods/fedavg.json"), "has no fingerprint"),
         (_delete("results/datasets/digits.json"), "is missing; `dvc repro datasets`"),
         (_edit(f"results/{TASK}/protocol.json", '"clients": 20', '"clients": 21'), "not what the task file says"),
-        (_edit(f"results/{TASK}/split.json", '"2"', '"3"'), "lacks seed 2"),
+        (_split('"2"', '"3"'), "lacks seed 2"),
         (_delete(f"results/{TASK}/split.json"), "split.json: is missing"),
-        (_edit(f"results/{TASK}/split.json", "abab", "cdcd"), "its data have changed"),
+        (_split("abab", "cdcd"), "its data have changed"),
         (_edit(f"results/{TASK}/cells.yaml", "seed: 1", "seed: 4"), "does not list the records"),
         (_edit("params.yaml", "engine: 1", "engine: 0"), "params.yaml: must hold"),
     ],
