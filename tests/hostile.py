@@ -158,7 +158,7 @@ def command_line(draw: random.Random, out: str) -> list[str]:
         ["run", method, "--task", name(draw, known), "--out", out],
         [*run, "--seed", draw.choice(("-1", "x", "", "nan", "1.5", "1e3"))],
         [*run, "--rounds", draw.choice(("0", "-5", "x", "", "2.5", "inf"))],
-        [*run, "--workers", draw.choice(("0", "-1", "x", "1.0"))],
+        [*run, "--workers", draw.choice(("0", "-1", "x", "1.5"))],
         [*run, "--precision", name(draw, ["fp32", "bf16"])],
         [*run, "--backend", name(draw, ["loop", "stacked"])],
         [*run, "--device", name(draw, ["cpu"])],
