@@ -211,10 +211,10 @@ def read(path: Path) -> Record:
 def _parsed(data: bytes) -> Record:
     """A record from the bytes of its file; ValueError says what is wrong with them."""
     before, *seal = _SEAL.split(data, 1)
-    if not data.endswith(b"}\n" if seal else (b"}", b"}\n")):
+    if not data.endswith(b"}\n"):
         raise ValueError("it is truncated, its end is missing")
     content = b"".join([before, *seal[1:]])
-    if seal and hashlib.sha256(content).hexdigest() != seal[0].decode():
+    if not seal or hashlib.sha256(content).hexdigest() != seal[0].decode():
         raise ValueError("its bytes have changed, its checksum does not match")
     try:
         return Record.model_validate_json(content)

@@ -10,6 +10,7 @@ from typing import Any
 from benchmark import record
 from benchmark.core import task as tasks
 from benchmark.core.data.manifest import manifest
+from benchmark.core.sealed import canonical, sha256
 from benchmark.core.version import ENGINE, PROTOCOL
 
 TASK = "digits-shards"  # clients: 20, targets: 0.5, 0.7, 0.8
@@ -50,6 +51,12 @@ def write(results: Path, *made: record.Record) -> None:
     """Put records where they belong."""
     for one in made:
         record.write(one, record.environment(command="fedbench run", workers=1, seconds=1.0), results / one.path)
+
+
+def resealed(content: dict[str, Any]) -> str:
+    """A record's file with the checksum of what it holds."""
+    bare = {name: value for name, value in content.items() if name != "record_sha256"}
+    return canonical(bare | {"record_sha256": sha256(bare)})
 
 
 def fingerprint(results: Path, name: str, **changes: Any) -> None:

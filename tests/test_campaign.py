@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from records import resealed
 from rich.console import Console
 
 from benchmark import campaign, cell
@@ -135,11 +136,10 @@ def test_an_outdated_record_or_checkpoint_makes_way_and_a_standing_one_stays(tmp
     standing = home / "0.json"
     content = json.loads(standing.read_text())
     content |= {"departures": []}
-    del content["record_sha256"]
-    standing.write_text(json.dumps(content))
+    standing.write_text(resealed(content))
     campaign.make_way(one, tmp_path)
     assert standing.exists()
-    standing.write_text(json.dumps(content | {"engine": 0}))
+    standing.write_text(resealed(content | {"engine": 0}))
     campaign.make_way(one, tmp_path)
     assert not standing.exists()
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from busy import setting, start
 from figures import Figures
-from records import TASK, make, shelf
+from records import TASK, make, resealed, shelf
 from records import write as put
 
 from benchmark import leaderboard, pipeline, verify
@@ -24,7 +24,6 @@ from benchmark.core.backends import Serial
 from benchmark.core.data import cache, mirror
 from benchmark.core.data.dataset import load
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.sealed import canonical, sha256
 from benchmark.core.version import ENGINE
 from benchmark.suite import Suite
 
@@ -159,9 +158,7 @@ def _edited(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[byt
 
 def _resealed(changes: dict[str, Any]) -> Callable[[bytes], bytes]:
     def other(data: bytes) -> bytes:
-        content = json.loads(data) | changes
-        del content["record_sha256"]
-        return canonical(content | {"record_sha256": sha256(content)}).encode()
+        return resealed(json.loads(data) | changes).encode()
 
     return other
 

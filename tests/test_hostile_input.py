@@ -17,7 +17,7 @@ from figures import Figures
 from hostile import Attempt, bytes_of, command_line, junk, name, refuse, tree_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from records import make
+from records import make, resealed
 from test_data_mirror import make as toy
 
 from benchmark import catalog, record
@@ -27,7 +27,7 @@ from benchmark.core import task as tasks
 from benchmark.core.api import torch
 from benchmark.core.data import mirror
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.sealed import canonical, sha256
+from benchmark.core.sealed import canonical
 
 Source = Callable[[Path, random.Random], Iterator[Attempt]]
 GOLDEN = {"algorithm": "fedavg", "params": {}, "num_classes": 3, "rounds": 2, "local_epochs": 1, "batch_size": 4,
@@ -59,13 +59,13 @@ def parameters(home: Path, draw: random.Random) -> Iterator[Attempt]:
 def records(home: Path, draw: random.Random) -> Iterator[Attempt]:
     """Changed bytes of a record, and changed content under the right checksum."""
     whole, path = canonical(make("fedavg", 0)), home / "0.json"
-    content = {key: value for key, value in json.loads(whole).items() if key != "record_sha256"}
+    content = json.loads(whole)
+    del content["record_sha256"]
     while True:
         data = bytes_of(whole.encode(), draw)
         if draw.random() < 0.5:
             with contextlib.suppress(ValueError):  # of JSON that cannot be canonical
-                changed = tree_of(content, draw)
-                data = canonical(changed | {"record_sha256": sha256(changed)}).encode()
+                data = resealed(tree_of(content, draw)).encode()
         yield data, lambda data=data: (path.write_bytes(data), record.read(path))
 
 

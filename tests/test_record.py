@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from records import make, result, shelf, write
+from records import make, resealed, result, shelf, write
 
 from benchmark import record
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.sealed import canonical, sha256
+from benchmark.core.sealed import canonical
 
 
 def test_a_record_survives_its_file_byte_for_byte(tmp_path: Path) -> None:
@@ -56,10 +56,8 @@ def test_the_hash_covers_the_result_alone() -> None:
     ],
 )
 def test_a_wrong_field_is_named(tmp_path: Path, field: str, value: object, words: str) -> None:
-    content = json.loads(canonical(make("fedavg", 0))) | {field: value}
-    del content["record_sha256"]
     path = tmp_path / "0.json"
-    path.write_text(json.dumps(content))
+    path.write_text(resealed(json.loads(canonical(make("fedavg", 0))) | {field: value}))
     with pytest.raises(BenchmarkError, match=words) as caught:
         record.read(path)
     assert not caught.value.user and "restore" in caught.value.hint
@@ -71,21 +69,14 @@ def test_every_byte_of_a_record_is_covered_and_damage_is_told_apart(tmp_path: Pa
     whole = path.read_bytes()
     damages = {
         whole.replace(b'"rounds": 30', b'"rounds": 31'): "its bytes have changed",
-        whole.replace(b"record_sha256", b"record_sha257"): "record_sha257: Extra inputs",
+        whole.replace(b"record_sha256", b"record_sha257"): "its bytes have changed",
         whole[:-1]: "it is truncated", whole[:100]: "it is truncated", b"": "it is truncated",
-        _sealed(whole.replace(b'"schema": 1', b'"schema": 2')): "it is of schema version 2, this fedbench reads",
+        resealed(json.loads(whole) | {"schema": 2}).encode(): "it is of schema version 2, this fedbench reads",
     }  # fmt: skip
     for content, words in damages.items():
         path.write_bytes(content)
         with pytest.raises(BenchmarkError, match=f"not a record: {words}"):
             record.read(path)
-
-
-def _sealed(data: bytes) -> bytes:
-    """A record with the checksum of what it holds."""
-    content = json.loads(data)
-    del content["record_sha256"]
-    return canonical(content | {"record_sha256": sha256(content)}).encode()
 
 
 def test_numbers_must_be_finite_and_parts_must_add_up() -> None:
@@ -109,7 +100,7 @@ def test_a_record_without_a_result_says_why() -> None:
 def test_damaged_and_misplaced_files_are_entries_with_a_reason(tmp_path: Path) -> None:
     results = shelf(tmp_path)
     home = results / "digits-shards" / "fedavg"
-    (home / "1.json").write_text("{}")
+    (home / "1.json").write_text(resealed({"zone": 1}))
     (home / "7.json").write_bytes((home / "0.json").read_bytes())
     (home / "notes.json").write_text("{}")  # no seed, no record
     reasons = {entry.path.name: entry.reason for entry in record.read_all(results) if entry.reason}

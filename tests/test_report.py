@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from records import TASK, fingerprint, make, result, shelf, write
+from records import TASK, fingerprint, make, resealed, result, shelf, write
 
 from benchmark import curves, leaderboard, report
 from benchmark.cli import invoke
@@ -178,8 +178,7 @@ def test_folders_without_readable_records_are_refused_in_a_line(
     assert capsys.readouterr().err == f"fedbench: {tmp_path}: no records; `fedbench bench` makes some, in bench/\n"
     path = tmp_path / TASK / "fedavg" / "0.json"
     write(tmp_path, make("fedavg", 0))
-    content = {name: value for name, value in json.loads(path.read_text()).items() if name != "record_sha256"}
-    path.write_text(json.dumps(content | {"schema": 2}) + "\n")
+    path.write_text(resealed(json.loads(path.read_text()) | {"schema": 2}))
     assert invoke(words) == 2
     error = capsys.readouterr().err
     assert f"none of 1 records can be used; {TASK}/fedavg/0.json: not a record: it is of schema version 2" in error
