@@ -40,7 +40,7 @@ speed: $(READY)
 	.venv/bin/pytest -q tests/benchmarks/test_rounds.py --benchmark-enable --benchmark-json=results/speed/rounds.json
 	.venv/bin/python tests/benchmarks/tables.py
 
-# half an hour on a quiet machine with two cores; writes its figures into docs/reliability.md
+# a quarter of an hour with two cores; writes its figures into docs/reliability.md
 reliability: $(READY)
 	.venv/bin/pytest -q -m reliability --figures
 

@@ -81,6 +81,7 @@ def write_protocol(results: Path, name: str) -> None:
 def write_split(results: Path, name: str) -> None:
     """results/<task>/split.json: per seed the class counts of every client and their fingerprint. Needs the data."""
     from benchmark.core.federation import split_tables
+
     seeds = json.loads((results / name / "protocol.json").read_bytes())["seeds"]
     made = split_tables(tasks.load(name).model_copy(update={"seeds": tuple(seeds)}))
     write_atomic(results / name / "split.json", _split_text(name, made))
