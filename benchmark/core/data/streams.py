@@ -37,7 +37,7 @@ class Stream:
 
     def inputs(self, rows: Tensor | None = None) -> Tensor:
         """Normalised images without augmentation, (n, c, h, w) in channels-last memory."""
-        return self.normalise(self.pixels if rows is None else self.pixels[rows])
+        return self.normalise(self.pixels if rows is None else self.pixels.index_select(0, rows))
 
     def normalise(self, images: Tensor) -> Tensor:
         """Stored images (n, h, w, c) as a network reads them, (n, c, h, w)."""
@@ -55,7 +55,7 @@ class Stream:
 
     def restricted(self, rows: Tensor) -> Stream:
         """The stream of some rows of this one, positions counted anew."""
-        return self._like(self.pixels[rows], self.labels[rows])
+        return self._like(self.pixels.index_select(0, rows), self.labels[rows])
 
     def joined(self, images: Tensor, labels: Tensor) -> Stream:
         """This stream followed by further images (m, h, w, c) with labels (m,)."""
@@ -122,7 +122,7 @@ class Stream:
     def _views(self, rows: Tensor, draw: np.random.Generator | None, augment: bool) -> Tensor:
         if draw is None or not augment or self.augment.none:
             return self.inputs(rows)
-        planes = self.augment.geometry(self.pixels[rows], draw).permute(0, 3, 1, 2).float().div_(255)
+        planes = self.augment.geometry(self.pixels.index_select(0, rows), draw).permute(0, 3, 1, 2).float().div_(255)
         planes = self.augment.colour(planes, draw)
         planes = self.augment.erase(self._centred(planes), draw)
         return planes.contiguous(memory_format=torch.channels_last)  # which broadcasting may have lost
