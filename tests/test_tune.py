@@ -107,7 +107,7 @@ def test_a_task_has_what_was_chosen_and_its_hash_stays(tuned: Path, monkeypatch:
     assert task.settings("fedntd") == {"train.lr": 0.05, "beta": 3.0} and task.sha256 == before.sha256
     assert ready.task.train.optimiser.lr == 0.05 and ready.settings == {"beta": 3.0, "tau": 1.0, "train.lr": 0.05}
     assert pipeline.protocol(tuned, TASK)["settings"]["fedntd"] == {"train.lr": 0.05, "beta": 3.0}
-    with pytest.raises(BenchmarkError, match=r"chosen is train.lr=0.05, beta=3, but the best point is"):
+    with pytest.raises(BenchmarkError, match=r"chosen is beta=3, train.lr=0.05, but the best point is"):
         tune.read(path)
     path.write_text("{}")
     with pytest.raises(BenchmarkError, match="not the record of a tuning"):
