@@ -31,16 +31,16 @@ def measure(
     make: makes the backend, where clients are elsewhere
     """
     started = monotonic()
-    outcome, facts = _execute(ready, federation, folder, make or partial(_backend, cell, workers), observer)
-    made, seconds = _record(cell, ready, federation, **outcome), monotonic() - started
+    outcome, before, facts = _execute(ready, federation, folder, make or partial(_backend, cell, workers), observer)
+    made, seconds = _record(cell, ready, federation, **outcome), before + monotonic() - started
     environment = record.environment(command=cell.command, workers=workers, seconds=seconds, device=cell.device)
     return made, {**environment, **facts}
 
 
 def _execute(
     ready: Prepared, federation: Federation, folder: Path, make: Make, observer: Observer
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The measured part of a record, and what the backend says of how it worked."""
+) -> tuple[dict[str, Any], float, dict[str, Any]]:
+    """The measured part of a record, seconds before an interruption, and what the backend says of how it worked."""
     from benchmark.beforehand import prepare
     from benchmark.core.engine import Run
 
@@ -49,9 +49,10 @@ def _execute(
     try:
         run_ = Run(federation, ready.algorithm, backend, folder, ready.identity, observer)
         result = run_.execute()
-        return {"status": "ok", "reason": "", "result": result, "judged": run_.judged}, backend.facts
+        return {"status": "ok", "reason": "", "result": result, "judged": run_.judged}, run_.before, backend.facts
     except Diverged as error:
-        return {"status": "diverged", "reason": str(error), "result": None, "judged": run_.judged}, backend.facts
+        made = {"status": "diverged", "reason": str(error), "result": None, "judged": run_.judged}
+        return made, run_.before, backend.facts
     finally:
         backend.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import resource
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 
 from benchmark import record
 from benchmark.cell import Cell, run
-from benchmark.core import engine
+from benchmark.core import checkpoint, engine
 from benchmark.core import task as tasks
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.sealed import canonical
@@ -113,6 +114,19 @@ def test_an_interrupted_cell_goes_on_to_the_same_bytes(
     assert rounds == [2, 3, 4] and files(results / "cut") == ["tiny/fedntd/0.json", "tiny/fedntd/0.run.json"]
     whole, cut = (results / folder / "tiny/fedntd/0.json" for folder in ("whole", "cut"))
     assert whole.read_bytes() == cut.read_bytes()
+
+
+def test_seconds_before_an_interruption_count(task: str, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the rounds before it had taken 1,000 seconds."""
+    monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", -1.0)
+    with pytest.raises(KeyboardInterrupt):
+        run(Cell(task, "fedntd"), results, observer=stopping(3))
+    path = results / "tiny/fedntd/.0.run/checkpoint.safetensors"
+    tree, facts = checkpoint.load(path)
+    assert 0 < facts["seconds"] < 1000
+    checkpoint.save(path, tree, facts | {"seconds": 1000.0})
+    run(Cell(task, "fedntd"), results)
+    assert 1000 < json.loads((results / "tiny/fedntd/0.run.json").read_bytes())["seconds"] < 2000
 
 
 def test_what_was_interrupted_before_its_first_checkpoint_leaves_nothing(task: str, results: Path) -> None:

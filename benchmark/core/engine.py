@@ -45,6 +45,7 @@ class Run:
         self.file = folder / "checkpoint.safetensors"
         self.server: Tree = {}
         self.done, self.seconds = 0, 0.0
+        self.before = 0.0  # seconds that earlier processes have worked on what this one goes on with
         self.ledger, self.memories = Ledger(), Memories(folder)
         self.evaluations: list[dict[str, Any]] = []
         self.locals: list[tuple[float, float]] = []
@@ -221,7 +222,8 @@ class Run:
             raise BenchmarkError(
                 "the checkpoint belongs to another cell", where=str(self.folder), hint="choose another folder"
             )
-        self.server, self.done, self.seconds = tree or {}, facts["done"], facts["seconds"]
+        self.server, self.done = tree or {}, facts["done"]
+        self.before = self.seconds = facts["seconds"]
         self.ledger, self.evaluations = Ledger.from_json(facts["ledger"]), facts["evaluations"]
         self.memories = Memories(self.folder, facts["memories"])
         if self._judged(self.done) and self.done not in [entry["round"] for entry in self.evaluations]:
