@@ -42,6 +42,7 @@ WATCHED: tuple[tuple[Any, str, str], ...] = (
 GRADIENT, CORRECT = local.Sweep._gradient, evaluate.correct
 BARE_STEPS = 40
 BARE_BATCHES = 4  # of evaluation
+BETWEEN = 5.0  # CPU seconds of rounds, at least, from one timing of the bare loop to the next
 
 
 class Stopwatch:
@@ -87,16 +88,31 @@ class Stopwatch:
 
 
 class Counting(Serial):
-    """All work in this process; images: trained and tested before each round."""
+    """All work in this process, and the bare loop between rounds, so that both meet the same minutes.
 
-    def __init__(self, setting: Setting, watch: Stopwatch) -> None:
+    images: trained and tested before each round
+    rates: images per CPU second of the bare loop
+    paused: CPU seconds that went to the bare loop
+    """
+
+    def __init__(self, setting: Setting, watch: Stopwatch, loop: Callable[[], float]) -> None:
         super().__init__(setting)
-        self.watch, self.images = watch, list[tuple[int, ...]]()
+        self.watch, self.loop, self.images = watch, loop, list[tuple[int, ...]]()
+        self.rates, self.paused, self.last = list[float](), 0.0, -BETWEEN
 
     def submit(self, what: str, jobs: Sequence[Any]) -> Results:
         if what == "visit":
             self.images.append(tuple(self.watch.images))
+            self.compare()
         return super().submit(what, jobs)
+
+    def compare(self) -> None:
+        """Time the bare loop, unless it has just been timed."""
+        started = time.process_time()
+        if started - self.last >= BETWEEN:
+            self.rates.append(self.loop())
+            self.last = time.process_time()
+            self.paused += self.last - started
 
 
 def profile(cell: Cell) -> dict[str, Any]:
@@ -112,18 +128,17 @@ def profile(cell: Cell) -> dict[str, Any]:
         partial(Federation.open, ready.task, ready.seed, verify=False), lambda: ready.algorithm, ready.task.precision
     )
     watch = Stopwatch()
-    backend = Counting(setting, watch)
-    before = bare(federation, ready.task.precision)
+    backend = Counting(setting, watch, partial(bare, federation, ready.task.precision))
     with tempfile.TemporaryDirectory() as folder, watch.watching():
         run = Run(federation, ready.algorithm, backend, Path(folder), "profile")
         started = time.process_time()
         run.execute()
-        total = time.process_time() - started
-    after = bare(federation, ready.task.precision)
+        backend.compare()
+        total = time.process_time() - started - backend.paused
     parts = {part: round(watch.seconds[part], 3) for part in dict.fromkeys(part for _, _, part in WATCHED)}
     parts["engine"] = round(total - sum(parts.values()), 3)
     training = sum(parts[part] for part in ("data", "forward", "backward", "optimiser"))
-    ours, limit = watch.images[0] / training, (before + after) / 2
+    ours, limit = watch.images[0] / training, sum(backend.rates) / len(backend.rates)
     return {
         "task": ready.task.name, "method": ready.path.stem, "rounds": run.total, "seconds": parts,
         "images": backend.images,

@@ -50,6 +50,19 @@ def test_ten_steps_are_those_of_torch(settings: dict[str, Any]) -> None:
         assert (leaf - theirs[name].detach()).abs().max() < 1e-7
 
 
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_a_gradient_may_lie_otherwise_in_memory(settings: dict[str, Any]) -> None:
+    generator, optim = Key(1)("optim").torch(), Optim(**settings)
+    value, *grads = (torch.randn(4, 3, 5, 5, generator=generator) for _ in range(4))
+    results = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        params, moments = {"w": value.contiguous(memory_format=torch.channels_last)}, optim.start()
+        for grad in grads:
+            moments = optim.apply(params, {"w": grad.contiguous(memory_format=layout)}, moments, 0.1)
+        results.append(params["w"])
+    assert torch.equal(*results) and not torch.equal(results[0], value)
+
+
 def test_momentum_by_hand() -> None:
     params, optim = {"w": torch.tensor([1.0])}, Optim(momentum=0.5, weight_decay=0.1)
     # v1 = 2 + 0.1 * 1 = 2.1; w = 1 - 0.1 * 2.1 = 0.79. v2 = 0.5 * 2.1 + 1 + 0.1 * 0.79 = 2.129; w = 0.5771

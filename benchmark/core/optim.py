@@ -43,26 +43,23 @@ class Optim:
     def apply(self, params: Tree, gradients: Tree, moments: Moments, lr: float) -> Moments:
         """One step on `params`, in place.
 
-        params, gradients: flat trees with the same names
+        params, gradients: flat trees with the same names; parameters lie dense in memory
         lr: the learning rate of this step
         """
-        values, grads = list(params.values()), [gradients[name] for name in params]
-        if self.weight_decay:
-            grads = list(torch._foreach_add(grads, values, alpha=self.weight_decay))
+        values = list(params.values())
+        grads = [_alike(gradients[name], value) for name, value in params.items()]
         if self.name == "adam":
             return self._adam(values, grads, moments, lr)
-        first = moments.first
-        if self.momentum:
-            if first:
-                torch._foreach_mul_(first, self.momentum)
-                torch._foreach_add_(first, grads)
-            else:
-                first = [g.clone() for g in grads]
-            grads = first
-        torch._foreach_add_(values, grads, alpha=-lr)
+        first = moments.first or ([torch.empty_like(v) for v in values] if self.momentum else [])
+        torch._fused_sgd_(
+            values, grads, first, weight_decay=self.weight_decay, momentum=self.momentum, lr=lr, dampening=0,
+            nesterov=False, maximize=False, is_first_step=moments.steps == 0,
+        )  # fmt: skip
         return Moments(first, [], moments.steps + 1)
 
     def _adam(self, values: list[Tensor], grads: list[Tensor], moments: Moments, lr: float) -> Moments:
+        if self.weight_decay:
+            grads = list(torch._foreach_add(grads, values, alpha=self.weight_decay))
         one, two = self.betas
         first = moments.first or [torch.zeros_like(v) for v in values]
         second = moments.second or [torch.zeros_like(v) for v in values]
@@ -75,3 +72,9 @@ class Optim:
         torch._foreach_add_(scale, self.eps)
         torch._foreach_addcdiv_(values, first, scale, value=-lr / (1 - one**steps))
         return Moments(first, second, steps)
+
+
+def _alike(gradient: Tensor, value: Tensor) -> Tensor:
+    """The gradient in the memory order of its parameter: the fused step reads both from end to end."""
+    same = gradient.stride() == value.stride()
+    return gradient if same else torch.empty_like(value).copy_(gradient)

@@ -38,6 +38,7 @@ def _row(entry: dict[str, Any]) -> dict[str, str]:
         "task": entry["task"], "method": entry["method"], "precision": entry["precision"],
         "s per round": f"{entry['seconds']:.1f}", "CPU s per round": f"{entry['cpu_seconds']:.1f}",
         "share of limit, clock": f"{entry['share']:.2f}", "share of limit, CPU": f"{entry['share_of_cpu']:.2f}",
+        "local training, share": f"{entry['local_training_share']:.2f}" if "local_training_share" in entry else "",
         "cores busy": f"{entry['busy']:.1%}", "memory, GB": f"{entry['memory'] / 1e9:.2f}",
         "bare loop, images/s": str(entry["bare_images_per_second"]),
     }  # fmt: skip
