@@ -8,10 +8,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from benchmark import record
-from benchmark.core import checkpoint
+from benchmark.core import arithmetic, checkpoint
 from benchmark.core.api import Algorithm, Data, Hub, Training
 from benchmark.core.data import cache
 from benchmark.core.errors import BenchmarkError, blamed
@@ -39,8 +37,7 @@ def prepare(federation: Federation, algorithm: Algorithm, code: str) -> None:
     mark = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
     path = folder() / f"{facts['method']}-{mark[:16]}.safetensors"
     if not path.exists():
-        torch.set_num_threads(1)  # as in a run
-        with blamed("beforehand"):
+        with arithmetic.fixed(), blamed("beforehand"):
             made = algorithm.beforehand(_bare(federation.hub), server_key(federation))
         checkpoint.save(path, made, {"mark": mark})
     federation.hub = replace(federation.hub, beforehand=_found(path, mark))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from small import small_federation
 
+from algorithms.fedavg import FedAvg
 from algorithms.feddf import FedDF
 from benchmark.core import ops, wire
 from benchmark.core.api import Algorithm, Hub, Key, Local, Phase, Site, Tree, Upload, hyper, torch
@@ -42,6 +43,20 @@ class Busy(FedDF):
         taste = ops.mean_of([upload.message["taste"] for upload in uploads])
         noise = 0.01 * torch.randn(3, generator=key("taste").torch())
         return {**super().aggregate(server, uploads, phase, hub, key), "taste": taste + noise, "seen": {}}
+
+
+@dataclass(frozen=True)
+class Halving(FedAvg):
+    """Clients and server halve a denormal number."""
+
+    def finish(
+        self, client: Tree, local: Local, message: Tree | None, phase: Phase, site: Site
+    ) -> tuple[Tree, Tree | None]:
+        return {}, {"model": local.params, "half": torch.tensor([2e-39]) / 2}
+
+    def aggregate(self, server: Tree, uploads: Sequence[Upload], phase: Phase, hub: Hub, key: Key) -> Tree:
+        halves = torch.cat([*(upload.message["half"] for upload in uploads), torch.tensor([2e-39]) / 2])
+        return {**super().aggregate(server, uploads, phase, hub, key), "halves": halves}
 
 
 OPTIONS: dict[str, Any] = {

@@ -31,7 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("core.task", "core.model", "core.nets", "core.data", "core.wire"),
     ("core.api", "core.ops"),
     ("core.tree", "core.keys", "core.errors", "core.optim", "core.version", "core.files", "core.output", "core.splits",
-     "core.parts", "core.sandbox", "core.reach", "core.heap", "core.sealed", "places"),
+     "core.parts", "core.sandbox", "core.reach", "core.heap", "core.sealed", "core.arithmetic", "places"),
 )
 WITHOUT_TORCH = (
     "leaderboard", "tables", "curves", "claims", "verdicts", "costs", "tune", "report", "suite", "stats", "record",

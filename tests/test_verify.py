@@ -103,7 +103,7 @@ RECORD = f"results/{TASK}/fedavg/1.json"
         (_delete(f"results/{TASK}/split.json"), "split.json: is missing"),
         (_split("abab", "cdcd"), "its data have changed"),
         (_edit(f"results/{TASK}/cells.yaml", "seed: 1", "seed: 4"), "does not list the records"),
-        (_edit("params.yaml", "engine: 1", "engine: 0"), "params.yaml: must hold"),
+        (_edit("params.yaml", "engine: 2", "engine: 0"), "params.yaml: must hold"),
     ],
 )
 def test_every_harm_has_its_sentence(root: Path, harm: Callable[[Path], None], words: str) -> None:

@@ -9,9 +9,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from benchmark.core import checkpoint, evaluate, wire
+from benchmark.core import arithmetic, checkpoint, evaluate, wire
 from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm, Phase, Upload
 from benchmark.core.backends.worker import Backend, Visit, Visited
@@ -54,7 +52,10 @@ class Run:
 
     def execute(self) -> dict[str, Any]:
         """Run (or resume) to the end; the result part of a record."""
-        torch.set_num_threads(1)  # as workers do: aggregation must have the same bits whoever visits the clients
+        with arithmetic.fixed():  # as workers do: aggregation must have the same bits whoever visits the clients
+            return self._execute()
+
+    def _execute(self) -> dict[str, Any]:
         self._restore()
         started, saved = time.monotonic() - self.seconds, time.monotonic()
         for number, phase, round_ in self._rounds(self.done):

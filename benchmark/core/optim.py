@@ -58,19 +58,14 @@ class Optim:
         return Moments(first, [], moments.steps + 1)
 
     def _adam(self, values: list[Tensor], grads: list[Tensor], moments: Moments, lr: float) -> Moments:
-        if self.weight_decay:
-            grads = list(torch._foreach_add(grads, values, alpha=self.weight_decay))
-        one, two = self.betas
         first = moments.first or [torch.zeros_like(v) for v in values]
         second = moments.second or [torch.zeros_like(v) for v in values]
+        one, two = self.betas
         steps = moments.steps + 1
-        torch._foreach_lerp_(first, grads, 1 - one)
-        torch._foreach_mul_(second, two)
-        torch._foreach_addcmul_(second, grads, grads, value=1 - two)
-        scale = torch._foreach_sqrt(second)
-        torch._foreach_div_(scale, (1 - two**steps) ** 0.5)
-        torch._foreach_add_(scale, self.eps)
-        torch._foreach_addcdiv_(values, first, scale, value=-lr / (1 - one**steps))
+        torch._fused_adam_(
+            values, grads, first, second, [], [torch.tensor(float(steps))] * len(values), lr=lr, beta1=one, beta2=two,
+            weight_decay=self.weight_decay, eps=self.eps, amsgrad=False, maximize=False,
+        )  # fmt: skip
         return Moments(first, second, steps)
 
 

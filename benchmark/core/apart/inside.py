@@ -11,9 +11,7 @@ from contextlib import nullcontext, suppress
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
-import torch
-
-from benchmark.core import sandbox
+from benchmark.core import arithmetic, sandbox
 from benchmark.core.errors import BenchmarkError, Diverged, blamed
 from benchmark.core.keys import Key
 from benchmark.core.reach import OUTSIDE, guarded
@@ -100,7 +98,7 @@ def enter(pipe: Connection) -> None:
     """The life of a process: give everything up, make the desk, answer calls until nobody asks any more."""
     with suppress(EOFError, ConnectionError):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        torch.set_num_threads(1)
+        arithmetic.fix()
         order: Order = pickle.loads(pipe.recv_bytes())
         line, attempts = Line(pipe), list[str]()
         _silence()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from benchmark.core import sandbox
+from benchmark.core import arithmetic, sandbox
 from benchmark.core.nets import build
 
 
 def _warm() -> None:
-    torch.set_num_threads(1)
+    arithmetic.fix()
     net, images = build("golden", (1, 8, 8), 3), torch.zeros(2, 1, 8, 8)
     for precision in (torch.float32, torch.bfloat16):
         with torch.autocast("cpu", torch.bfloat16, enabled=precision is torch.bfloat16):

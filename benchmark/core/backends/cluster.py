@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmark.core import arithmetic
 from benchmark.core.backends.worker import Backend, Results, Setting, Visit, Visited, Worker
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.files import write_atomic
@@ -23,6 +24,7 @@ def _work(setting: Setting, name: str, what: str, job: Any, memory: bytes | None
 
     name: of the cell; a process keeps its worker for further jobs of it
     """
+    arithmetic.fix()
     if name not in _workers:
         _workers.clear()
         _workers[name] = Worker(setting)

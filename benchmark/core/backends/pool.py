@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from typing import Any
 
+from benchmark.core import arithmetic
 from benchmark.core.backends.worker import Backend, Results, Setting, Worker
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.heap import huge_pages
@@ -22,6 +23,7 @@ _worker: Worker | None = None
 
 def _start(setting: Setting) -> None:
     global _worker
+    arithmetic.fix()
     threading.Thread(target=follow, daemon=True).start()
     _worker = Worker(setting)
 

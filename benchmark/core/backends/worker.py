@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-import torch
 from torch import Tensor
 
 from benchmark.core import checkpoint, evaluate, probe, wire
@@ -126,7 +125,6 @@ class Worker:
     """One per process; keeps networks and mapped data between jobs."""
 
     def __init__(self, setting: Setting) -> None:
-        torch.set_num_threads(1)
         self.algorithm = setting.algorithm()
         self.federation = setting.federation(self.algorithm)
         self.precision = setting.precision
