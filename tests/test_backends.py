@@ -10,6 +10,7 @@ import sys
 import textwrap
 from contextlib import suppress
 from functools import partial
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def test_a_pool_answers_in_order_survives_errors_and_names_a_dead_worker(tmp_pat
             pool.map("judge", counts)
     finally:
         pool.close()
-    assert not worker.is_alive()
+    assert wait([worker.sentinel], timeout=10), "the killed worker is still there"
 
 
 @pytest.mark.parametrize("error", [

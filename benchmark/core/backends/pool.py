@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing import resource_tracker
 from typing import Any
 
 from benchmark.core import arithmetic
+from benchmark.core.backends.mail import Block, Mail, answered
 from benchmark.core.backends.worker import Backend, Results, Setting, Worker
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.heap import huge_pages
@@ -58,8 +60,14 @@ def _unbroken() -> Iterator[None]:
         ) from None  # fmt: skip
 
 
-def _work(what: str, job: Any) -> Any:
-    return getattr(_worker, what)(job)
+def _work(what: str, job: Any, place: str | None) -> Any:
+    return answered(getattr(_worker, what)(job), place)
+
+
+def _over(mail: Mail, place: Block | None, _: Future[Any]) -> None:
+    """Frees the upload's memory; mail that it holds lasts until its last job is over, also when a run is given up."""
+    if place:
+        place.close()
 
 
 class Pool(Backend):
@@ -73,8 +81,9 @@ class Pool(Backend):
     def submit(self, what: str, jobs: Sequence[Any]) -> Results:
         """Hand the jobs to the workers, behind those that wait already."""
         large_first = sorted(range(len(jobs)), key=lambda i: -self._size(jobs[i]))
+        mail = Mail()
         with _shielded(), huge_pages(), _unbroken():
-            futures = {i: self.executor.submit(_work, what, jobs[i]) for i in large_first}
+            futures = {i: self._sent(mail, what, jobs[i]) for i in large_first}
         return lambda: _gathered([futures[i] for i in range(len(jobs))])
 
     def close(self) -> None:
@@ -85,6 +94,12 @@ class Pool(Backend):
             process.terminate()
         for process in processes:
             process.join()
+
+    def _sent(self, mail: Mail, what: str, job: Any) -> Future[Any]:
+        place = mail.awaited(job)
+        future = self.executor.submit(_work, what, mail.sent(job), place.path if place else None)
+        future.add_done_callback(partial(_over, mail, place))
+        return future
 
     def _size(self, job: Any) -> int:
         client = getattr(job, "client", None)
