@@ -97,7 +97,10 @@ def test_a_pool_has_the_bits_of_one_process_and_outlives_a_failed_job(tmp_path: 
     assert len(jobs[0].message) > 8_000_000
     alone = [one.upload for one in Serial(setting(FedAvg, LARGE)).map("visit", jobs)]
     with closing(Pool(setting(FedAvg, LARGE), 2, lambda client: 1)) as pool:
-        assert [one.upload for one in pool.map("visit", jobs)] == alone
+        results = pool.submit("visit", jobs)
+        assert blocks() > 0  # what four clients get and send is not in the pipes
+        assert [one.upload for one in results()] == alone
+        del results
         with pytest.raises(BenchmarkError, match="not an encoded message"):
             pool.map("visit", [replace(job, message=DATA) for job in jobs] + jobs)
         assert [one.upload for one in pool.map("visit", jobs)] == alone
