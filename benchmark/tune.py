@@ -53,7 +53,11 @@ class Point(Strict):
 
 
 class Tuned(Strict):
-    """A finished tuning; `chosen` is the first of the best points. task_sha256 is the hash of the task as it stood."""
+    """A finished tuning; `chosen` is the first of the best points.
+
+    task_sha256: hash of the task as it stood
+    given: what the task itself set for the method, which that hash leaves out
+    """
 
     schema_: Literal[1] = Field(alias="schema")
     protocol: int
@@ -65,6 +69,7 @@ class Tuned(Strict):
     seed: int
     rounds: int
     validation: float
+    given: dict[str, Any] = {}
     points: Annotated[list[Point], Field(min_length=1, max_length=POINTS)]
     chosen: dict[str, Any]
 
@@ -183,7 +188,8 @@ class Tuning:
         made = Tuned(
             schema=1, protocol=PROTOCOL, engine=ENGINE, task=task.name, algorithm=self.algorithm,
             task_sha256=task.sha256, algorithm_sha256=catalog.method_sha256(catalog.find(self.algorithm)), seed=SEED,
-            rounds=shortened(task).rounds, validation=shortened(task).validation, points=points, chosen=_best(points),
+            rounds=shortened(task).rounds, validation=shortened(task).validation,
+            given=task.methods.get(self.algorithm, {}), points=points, chosen=_best(points),
         )  # fmt: skip
         write_atomic(target, seal(made.model_dump(mode="json", by_alias=True)))
         shutil.rmtree(scratch)
@@ -236,4 +242,6 @@ def stale(made: Tuned, task: Task, algorithm_sha256: str) -> str:
         return f"protocol {made.protocol}, now {PROTOCOL}"
     if made.task_sha256 != task.sha256:
         return "its task has changed"
+    if made.given != task.methods.get(made.algorithm, {}):
+        return "its task gives the method other values"
     return "" if made.algorithm_sha256 == algorithm_sha256 else "its method has changed"

@@ -141,6 +141,8 @@ def test_a_tuning_stands_for_its_task_and_method_alone(tuned: Path) -> None:
     assert tune.stale(made, task, made.algorithm_sha256) == ""
     assert tune.stale(made, task, "ab" * 32) == "its method has changed"
     assert tune.stale(made, task.model_copy(update={"rounds": 31}), made.algorithm_sha256) == "its task has changed"
+    moved = task.model_copy(update={"methods": {"fedavg": {"train.lr": 0.3}}})
+    assert tune.stale(made, moved, made.algorithm_sha256) == "its task gives the method other values"
 
 
 def test_the_learning_rate_is_a_setting_like_any_other() -> None:
