@@ -148,7 +148,10 @@ def _overview_cell(suite: Suite, task: Task, method: str, frame: DataFrame) -> s
         return spread_text(rows.iloc[0], "accuracy")
     if method in suite.methods and suite.unfit(task.name, method):
         return "not applicable"
-    return f"open ({len(suite.standing(task.name, method))} of {SEEDS} seeds)"
+    done = len(suite.standing(task.name, method))
+    if method in suite.methods and not suite.open(task.name, [method]):
+        return f"diverged ({len(task.seeds) - done} of {len(task.seeds)} seeds)"
+    return f"open ({done} of {SEEDS} seeds)"
 
 
 def _section(suite: Suite, task: Task, frame: DataFrame | None, sources: list[claims.Source]) -> str:
@@ -157,7 +160,7 @@ def _section(suite: Suite, task: Task, frame: DataFrame | None, sources: list[cl
         parts += [f"![Accuracy against MB, and over rounds](docs/pictures/{task.name}.svg)"] if shown(frame) else []
         ranked, apart = frame[frame["comparable"]], frame[~frame["comparable"]]
         parts += [_rows(task, ranked, [])] if len(ranked) else []
-        parts += ["Not yet comparable:", _rows(task, apart, ["marks"])] if len(apart) else []
+        parts += ["Not comparable:", _rows(task, apart, ["marks"])] if len(apart) else []
     return "\n\n".join([*parts, *rest(suite, task, sources)])
 
 

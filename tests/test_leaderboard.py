@@ -90,6 +90,21 @@ def test_a_diverged_seed_is_a_row_with_its_reason(tmp_path: Path) -> None:
     assert Suite.load(results).open(TASK) == {"fedprox": [2]}
 
 
+def test_the_overview_tells_open_cells_from_diverged_ones(tmp_path: Path) -> None:
+    results = shelf(tmp_path)
+    write(results, make("fedprox", 1, accuracy=None))
+    assert overview(results, "fedprox") == "open (1 of 3 seeds)"
+    write(results, make("fedprox", 2, accuracy=None))
+    assert overview(results, "fedprox") == "diverged (2 of 3 seeds)"
+
+
+def overview(results: Path, method: str) -> str:
+    """What the first table of the board says of a method on the only task with records."""
+    text = leaderboard.files(Suite.load(results))[results.parent / "LEADERBOARD.md"]
+    line = next(line for line in text.splitlines() if line.startswith(f"| {method} "))
+    return line.split("|")[2].strip()
+
+
 def test_models_that_are_judged_differently_are_not_compared(tmp_path: Path) -> None:
     results = shelf(tmp_path)
     write(results, *(make("fedntd", seed, judged="clients") for seed in range(3)))
