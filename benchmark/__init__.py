@@ -32,7 +32,7 @@ def run(
     """
     from benchmark.campaign import make_way
     from benchmark.cell import Cell, home
-    from benchmark.cell import run as run_cell
+    from benchmark.running import run as run_cell
 
     cell = Cell(task, method, seed, settings, rounds, precision)
     if out is None:

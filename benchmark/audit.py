@@ -8,10 +8,10 @@ from typing import Any
 
 from benchmark import record
 from benchmark.audited import mark
-from benchmark.cell import Cell, same
+from benchmark.cell import Cell
 from benchmark.core.errors import BenchmarkError
-from benchmark.measure import Observer, measure
 from benchmark.record import Record
+from benchmark.running import Observer, measure, same
 
 HINT = "what a method keeps or learns outside of its memories and messages is not there in an audit: mend the method"
 

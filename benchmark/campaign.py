@@ -16,8 +16,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchmark import catalog, claims, record, verdicts
-from benchmark import cell as cells_
+from benchmark import catalog, claims, record, running, verdicts
 from benchmark.cell import Cell
 from benchmark.core import task as tasks
 from benchmark.core.data.dataset import load
@@ -250,7 +249,7 @@ def _one(job: Job, results: Path, observer: Any) -> tuple[str, Record | Tuned | 
         if isinstance(job, Tuning):
             return "done", job.run(results, observer=observer)
         make_way(job, results)
-        return "done", cells_.run(job, results, observer=observer)
+        return "done", running.run(job, results, observer=observer)
     except ConnectionError:
         raise
     except Exception as error:
@@ -267,8 +266,8 @@ def make_way(cell: Cell, results: Path) -> None:
     if target.exists():
         shelf = Suite(results, {task.name: task}, {method.name: method}, [])
         if shelf.marks(record.read(target)):
-            with cells_.owned(unfinished.parent, target):
+            with running.owned(unfinished.parent, target):
                 target.unlink()
     if unfinished.exists() and checkpoint.load(unfinished)[1].get("identity") != cell.prepare().identity:
-        with cells_.owned(unfinished.parent, target):
+        with running.owned(unfinished.parent, target):
             shutil.rmtree(unfinished.parent)

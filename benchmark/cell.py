@@ -1,32 +1,24 @@
-"""One cell: task x algorithm x seed, run or resumed, and its record written."""
+"""One cell: task x algorithm x seed, checked before it runs."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import platform
 import shlex
-import shutil
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TextIO, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from benchmark import catalog, record
+from benchmark import catalog
 from benchmark.core import task as tasks
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.files import sweep
 from benchmark.core.splits import Precision
 from benchmark.core.version import ENGINE, PROTOCOL
-from benchmark.measure import Make, Observer, measure
 from benchmark.places import RESULTS
 from benchmark.suite import unfit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from benchmark.core.api import Algorithm
     from benchmark.core.backends import Setting
 
@@ -179,93 +171,3 @@ def home(cell: Cell, out: Path | None) -> Path:
         hint = "add --out FOLDER (from Python: out=); results/ holds unchanged cells only"
         raise BenchmarkError(f"this departs from the protocol ({', '.join(changed)})", hint=hint)
     return out or RESULTS
-
-
-def run(
-    cell: Cell, results: Path, *, workers: int = 1, observer: Observer = lambda event: None, make: Make | None = None
-) -> record.Record:
-    """Run a cell, resume it, or return the record that is already there, whichever backend it comes from.
-
-    results: folder of records; the cell's is <task>/<algorithm>/<seed>.json in it
-    workers: 1 works in this process, more are worker processes; the result is the same
-    observer: called after every round with round, rounds, phase, seconds, bytes and, if judged, accuracy
-    make: makes the backend instead, for clients that are elsewhere
-    """
-    ready = cell.prepare()
-    home = results / ready.task.name / ready.path.stem
-    target, folder = home / f"{ready.seed}.json", home / f".{ready.seed}.run"
-    if not target.exists():
-        from benchmark.core.federation import Federation
-
-        federation = Federation.open(ready.task, ready.seed, ready.algorithm)
-        with owned(folder, target):
-            if not target.exists():  # else another process has finished it meanwhile
-                made, facts = measure(cell, ready, federation, folder, workers, observer, make)
-                record.write(made, facts, target)
-    elif folder.exists():  # whoever wrote the record was killed before it could tidy up, or is about to
-        with suppress(BenchmarkError), owned(folder, target):
-            pass
-    found = record.read(target)
-    same(found, ready, target)
-    return found
-
-
-def same(found: record.Record, ready: Prepared, target: Path) -> None:
-    """Raises BenchmarkError if a record is of another cell, or of another version of this one."""
-    if (found.task, found.algorithm, found.seed) != (ready.task.name, ready.path.stem, ready.seed):
-        message = f"holds the record of another cell, {found.path.as_posix()}"
-        raise BenchmarkError(message, where=str(target), hint="restore the file from git, or delete it", user=False)
-    expected = {
-        "task": ready.task_sha256, "algorithm": catalog.method_sha256(ready.path), "engine": ENGINE,
-        "protocol": PROTOCOL, "settings": json.loads(json.dumps(ready.settings, default=str)),
-        "rounds": ready.task.rounds, "precision": ready.task.precision,
-    }  # fmt: skip
-    facts = {**found.model_dump(), **found.hashes.model_dump(include={"task", "algorithm"})}
-    if different := [name for name, value in expected.items() if facts[name] != value]:
-        message = f"holds the record of another version of this cell (other {', '.join(different)})"
-        hint = "choose another folder, or delete the record to run the cell anew"
-        raise BenchmarkError(message, where=str(target), hint=hint)
-
-
-@contextmanager
-def owned(folder: Path, target: Path) -> Iterator[None]:
-    """A lock on a cell's folder: two processes do not run the same cell; a dead owner's lock does not count.
-
-    folder: where the cell runs; target: its record. What killed processes left half-written goes at once, and a folder
-    that is worth nothing any more, since the record is there or there is no checkpoint, goes with its owner.
-    """
-    with _locked(folder):
-        sweep(folder)
-        sweep(target.parent, f"{target.stem}.*")
-        try:
-            yield
-        finally:
-            if target.exists() or not (folder / "checkpoint.safetensors").exists():
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def _locked(folder: Path) -> TextIO:
-    import fcntl
-
-    while True:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            file = (folder / "lock").open("a+")
-        except FileNotFoundError:
-            continue  # another owner has just finished and removed the folder
-        except OSError as error:
-            hint = "choose another folder"
-            raise BenchmarkError(f"cannot be written ({error.strerror})", where=str(folder), hint=hint) from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            owner = file.read() or "another process"
-            file.close()
-            raise BenchmarkError(f"{owner} runs this cell", where=str(folder), hint="wait for it") from None
-        if os.fstat(file.fileno()).st_nlink:
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {platform.node()}")
-            file.flush()
-            return file
-        file.close()

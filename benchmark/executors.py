@@ -9,8 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmark import campaign, record
-from benchmark import cell as cells
+from benchmark import campaign, record, running
 from benchmark.cell import Cell
 from benchmark.core.backends.cluster import RETRIES, connect, lost
 from benchmark.core.errors import BenchmarkError
@@ -32,7 +31,7 @@ def work(cell: Cell, identity: str) -> Files | str:
             hint = "bring the same checkout to all machines"
             raise BenchmarkError("that machine has another version of the method, the task or the engine", hint=hint)
         with tempfile.TemporaryDirectory() as folder:
-            target = Path(folder) / cells.run(cell, Path(folder)).path
+            target = Path(folder) / running.run(cell, Path(folder)).path
             return {str(file.relative_to(folder)): file.read_bytes() for file in target.parent.glob("*.json")}
     except Exception as error:
         return explain(error)[0]

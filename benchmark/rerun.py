@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmark import cell as cells
+from benchmark import running
 from benchmark.cell import Cell
 from benchmark.core.errors import BenchmarkError
-from benchmark.measure import Observer
 from benchmark.record import Record
+from benchmark.running import Observer
 from benchmark.suite import Suite
 
 KIND = ("cpu", "instructions", "torch", "device", "system")  # what, besides the backend, decides how sums are rounded
@@ -55,7 +55,7 @@ def rerun(made: Record, results: Path, *, workers: int = 1, observer: Observer =
     BenchmarkError if they differ by more than they may.
     """
     with tempfile.TemporaryDirectory() as folder:
-        again = cells.run(cell(made, results), Path(folder), workers=workers, observer=observer)
+        again = running.run(cell(made, results), Path(folder), workers=workers, observer=observer)
         here, there = _kind(_run(Path(folder) / again.path)), _kind(_run(results / made.path))
     if again.result_sha256 == made.result_sha256 and again.status == made.status:
         return "the same result bit for bit"

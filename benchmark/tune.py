@@ -14,8 +14,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from benchmark import catalog, record
-from benchmark import cell as cells
+from benchmark import catalog, record, running
+from benchmark.cell import Cell
 from benchmark.core import task as tasks
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.files import write_atomic
@@ -23,7 +23,7 @@ from benchmark.core.sealed import canonical, seal, unseal
 from benchmark.core.task import RATE, Task
 from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.costs import spent
-from benchmark.measure import Observer
+from benchmark.running import Observer
 
 SEED = 1000  # of no board: no row's own split, weights or cohorts were looked at when its values were chosen
 ROUNDS = 4  # a tuning has the task's rounds divided by this
@@ -182,7 +182,7 @@ class Tuning:
         write_atomic(setting, _text(shortened(task)))
         points, settings = [], grid(self.algorithm, task)
         for number, changes in enumerate(settings):
-            one = cells.Cell(str(setting), self.algorithm, SEED, changes)
+            one = Cell(str(setting), self.algorithm, SEED, changes)
             watch = _Part(number, len(settings), observer)
             points.append(_point(one, scratch, _at_end(task), workers, watch))
         made = Tuned(
@@ -214,10 +214,10 @@ class _Part:
         self.observer({**event, "round": self.number * rounds + event["round"], "rounds": self.points * rounds})
 
 
-def _point(one: cells.Cell, scratch: Path, at_end: bool, workers: int, observer: Observer) -> Point:
+def _point(one: Cell, scratch: Path, at_end: bool, workers: int, observer: Observer) -> Point:
     """A point from its record, which an interrupted tuning finds again by all that it depends on."""
     folder = scratch / one.prepare().identity[:16]
-    made = cells.run(one, folder, workers=workers, observer=observer)
+    made = running.run(one, folder, workers=workers, observer=observer)
     seconds = spent((folder / made.path).with_suffix(".run.json")) or 0
     if made.result is None:
         return Point(settings=one.settings, score=None, seconds=seconds)

@@ -44,14 +44,14 @@ class Nursery:
 
 
 def _serve() -> None:
-    from benchmark import cell, leaderboard
+    from benchmark import cell, leaderboard, running
     from benchmark.core import engine
     from benchmark.core.data.dataset import load
 
     engine.CHECKPOINT_SECONDS = -1.0  # a checkpoint after every round
     load("digits")
     jobs = {
-        "cell": lambda task, method, results: cell.run(cell.Cell(task, method), Path(results)).status,
+        "cell": lambda task, method, results: running.run(cell.Cell(task, method), Path(results)).status,
         "board": lambda results: str(leaderboard.write(Path(results))),
     }
     ears: dict[int, int] = {}

@@ -15,10 +15,10 @@ from algorithms.fedavg import FedAvg
 from algorithms.feddf_gan import FedDFGan
 from benchmark.beforehand import folder, prepare, server_key
 from benchmark.cell import Cell
-from benchmark.cell import run as run_cell
 from benchmark.core.api import Hub, Key, Tree
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.federation import Federation
+from benchmark.running import run as run_cell
 
 CODE = "ab" * 32
 

@@ -17,7 +17,7 @@ import pytest
 from records import resealed
 from rich.console import Console
 
-from benchmark import campaign, cell
+from benchmark import campaign, running
 from benchmark.cell import Cell
 from benchmark.core import task as tasks
 from benchmark.progress import Lines, label
@@ -109,7 +109,7 @@ def test_a_cell_that_fails_or_kills_its_process_costs_only_itself(tmp_path: Path
     errors = {one.cell.algorithm: one.error for one in outcomes if one.record is None}
     assert "ended unexpectedly (exit code 7" in errors[str(deadly)]
     assert errors["fedavgg"] == "unknown method fedavgg; did you mean fedavg?"
-    here = cell.run(good[0], tmp_path / "here")
+    here = running.run(good[0], tmp_path / "here")
     assert next(one.record for one in outcomes if one.cell == good[0]) == here
     assert multiprocessing.active_children() == []
 
@@ -131,7 +131,7 @@ def test_after_the_deadline_no_cell_begins(tmp_path: Path) -> None:
 
 def test_an_outdated_record_or_checkpoint_makes_way_and_a_standing_one_stays(tmp_path: Path) -> None:
     one = Cell(TASK, "fedavg", rounds=1)
-    cell.run(one, tmp_path)
+    running.run(one, tmp_path)
     home = tmp_path / TASK / "fedavg"
     standing = home / "0.json"
     content = json.loads(standing.read_text())
@@ -146,7 +146,7 @@ def test_an_outdated_record_or_checkpoint_makes_way_and_a_standing_one_stays(tmp
 
 def test_two_folders_of_records_are_compared_cell_by_cell(tmp_path: Path) -> None:
     mine, theirs = tmp_path / "mine", tmp_path / "theirs"
-    cell.run(Cell(TASK, "fedavg", rounds=1), mine)
+    running.run(Cell(TASK, "fedavg", rounds=1), mine)
     assert campaign.agreement(mine, theirs).startswith("none of these 1 cells")
     shutil.copytree(mine, theirs)
     assert campaign.agreement(mine, theirs) == "1 of 1 cells equal the committed records bit for bit"

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from benchmark import record
-from benchmark.cell import Cell, run
+from benchmark.cell import Cell
 from benchmark.core import checkpoint, engine
 from benchmark.core import task as tasks
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.sealed import canonical
+from benchmark.running import run
 
 TASK = """
 track: global

@@ -15,8 +15,7 @@ import pytest
 from figures import Figures
 from rich.console import Console
 
-from benchmark import cell as cells_
-from benchmark import record, regress
+from benchmark import record, regress, running
 from benchmark.cell import Cell
 from benchmark.core import task as tasks
 from benchmark.progress import Lines, label
@@ -54,7 +53,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Suite:
     for name in ("fedavg", "fedntd"):
         (home / f"{name}.py").write_text((ROOT / "algorithms" / f"{name}.py").read_text())
         for seed in range(3):
-            cells_.run(Cell(str(home / "tiny.yaml"), str(home / f"{name}.py"), seed), home / "results")
+            running.run(Cell(str(home / "tiny.yaml"), str(home / f"{name}.py"), seed), home / "results")
     known = {"tiny": tasks.load(str(home / "tiny.yaml"))}
     methods = {name: Method(name=name, track=["global"]) for name in ("fedavg", "fedntd")}
     return Suite(home / "results", known, methods, record.read_all(home / "results"))
@@ -64,7 +63,7 @@ def again(shelf: Suite, folder: Path, change: Callable[[str], str] = str) -> reg
     """FedNTD's cell with its file changed, beside its record."""
     home = shelf.results.parent
     (folder / "fedntd.py").write_text(change((home / "fedntd.py").read_text()))
-    cells_.run(Cell(str(home / "tiny.yaml"), str(folder / "fedntd.py")), folder)
+    running.run(Cell(str(home / "tiny.yaml"), str(folder / "fedntd.py")), folder)
     return regress.beside(shelf, Cell("tiny", "fedntd"), folder)
 
 
@@ -129,7 +128,7 @@ def test_a_cell_that_does_not_run_any_more_is_a_change(shelf: Suite) -> None:
 @pytest.mark.regress
 @pytest.mark.parametrize("cell", regress.cells(Suite.load(RESULTS)), ids=label)
 def test_a_method_s_numbers_are_those_of_its_record(cell: Cell, tmp_path: Path) -> None:
-    cells_.run(cell, tmp_path)
+    running.run(cell, tmp_path)
     found = regress.beside(Suite.load(RESULTS, cell.task), cell, tmp_path)
     assert found.verdict != "changed", found.row()
 

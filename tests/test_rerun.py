@@ -10,8 +10,9 @@ import pytest
 from records import TASK, make, result, shelf
 
 from benchmark import record, rerun
-from benchmark.cell import Cell, run
+from benchmark.cell import Cell
 from benchmark.core.errors import BenchmarkError
+from benchmark.running import run
 from benchmark.suite import Suite
 
 

@@ -16,7 +16,7 @@ from small import small_federation
 from torch.utils._pytree import tree_map
 
 from benchmark import catalog
-from benchmark.cell import Cell, run
+from benchmark.cell import Cell
 from benchmark.core import checkpoint, evaluate, ops, wire
 from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm, Batch, Gradient, Local, Net, Pass, Phase, Site, Tensor, Update
@@ -33,6 +33,7 @@ from benchmark.core.keys import Key
 from benchmark.core.local import Sweep
 from benchmark.core.task import Optimiser, ProbeSpec, Train, load
 from benchmark.core.tree import Tree
+from benchmark.running import run
 
 TOLERANCE = 1e-5
 # Adam divides by the root of a gradient's square: where that is near zero, rounding becomes a whole step

@@ -69,7 +69,7 @@ def _cluster(address: str, ready: Any, federation: Any) -> Any:
 def _running(cell: Any) -> Callable[..., Any]:
     """The function that runs a cell; an audit's does not import the method."""
     from benchmark.audit import audit
-    from benchmark.cell import run
+    from benchmark.running import run
 
     return audit if cell.audit else run
 
@@ -81,7 +81,7 @@ def _lines(cell: Any, results: Path, run_cell: Callable[..., Any]) -> Any:
 
 
 def watched(cell: Any, results: Path, run_cell: Callable[..., Any]) -> Any:
-    """Run a cell under a live view and say where its record is; run_cell: `cell.run` or one like it."""
+    """Run a cell under a live view and say where its record is; run_cell: `running.run` or one like it."""
     from benchmark.progress import Outcome, label, watch
 
     started = time.monotonic()

@@ -10,12 +10,12 @@ from typing import Any
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from benchmark.cell import Cell, Prepared, home, run
+from benchmark.cell import Cell, Prepared, home
 from benchmark.core.federation import Federation
 from benchmark.flower.backend import Flower
 from benchmark.flower.post import Post
-from benchmark.measure import Observer
 from benchmark.record import Record
+from benchmark.running import Observer, run
 
 
 def serve(grid: Grid, cell: Cell, results: Path, observer: Observer, limit: float, ended: threading.Event) -> Record:

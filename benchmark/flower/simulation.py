@@ -15,14 +15,14 @@ from benchmark.cell import Cell
 from benchmark.core.backends.pool import cores
 from benchmark.flower import client
 from benchmark.flower.server import serve
-from benchmark.measure import Observer
 from benchmark.record import Record
+from benchmark.running import Observer
 
 LIMIT = 3600.0  # seconds for a round: processes of this machine do not get lost one by one
 
 
 def simulate(cell: Cell, results: Path, *, nodes: int, observer: Observer = lambda event: None) -> Record:
-    """Run a cell, or resume it, in Flower's simulation engine, on a number of virtual nodes; see `cell.run`."""
+    """Run a cell, or resume it, in Flower's simulation engine, on a number of virtual nodes; see `running.run`."""
     cell.prepare()
     logging.getLogger("flwr").setLevel(logging.ERROR)
     done: list[Record] = []

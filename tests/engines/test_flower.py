@@ -12,10 +12,11 @@ import pytest
 from deployment import Deployment
 
 from benchmark import record
-from benchmark.cell import Cell, run
+from benchmark.cell import Cell
 from benchmark.cli import invoke
 from benchmark.core.errors import BenchmarkError, Diverged
 from benchmark.flower import records
+from benchmark.running import run
 
 TASK = "digits-shards"
 METHODS = ("fd", "fedntd")
