@@ -48,7 +48,9 @@ def cost(data: Any = None, width: int | str = "container", height: int = 300) ->
         y=y, color=COLOR, opacity=alt.condition("datum.chosen || datum.front", alt.value(1), alt.value(QUIET)),
         tooltip=["method:N", _rounded("accuracy"), "mb:Q", _rounded("forgetting")],
     )  # fmt: skip
-    names = front.mark_text(align="left", dx=7, dy=-6, fontSize=11).encode(y=y, color=COLOR, text="method:N")
+    # Nothing lies above and to the left of the front; only at the axis there is no room.
+    align, dx = alt.expr("datum.mb < 0.02 ? 'left' : 'right'"), alt.expr("datum.mb < 0.02 ? 7 : -7")
+    names = front.mark_text(align=align, dx=dx, dy=-6, fontSize=11).encode(y=y, color=COLOR, text="method:N")
     return alt.layer(line, spread, dots, names).properties(width=width, height=height)
 
 
