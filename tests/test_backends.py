@@ -103,38 +103,40 @@ def left_alone(when: str, what: signal.Signals) -> tuple[int, str]:
     `communicate` waits for every process that holds the pipe, hence also for every worker.
     """
     script = textwrap.dedent(f"""
-        import sys, time
+        import sys
         sys.path.insert(0, {str(ROOT / "tests")!r})
         from busy import setting
         from test_backends import judged
         from algorithms.fedavg import FedAvg
         from benchmark.core.backends import Pool
+        jobs = [judged(30)] * 2  # imports numpy.random, which swallows a KeyboardInterrupt on its way in
         pool = Pool(setting(FedAvg, {{}}), 2, lambda client: 1)
         try:
             if {when!r} == "starting":
                 print("ready", flush=True)
-            pool.map("judge", [judged(30), judged(30)])
+            pool.map("judge", jobs)
             if {when!r} == "working":
                 print("ready", flush=True)
-            pool.map("judge", [judged(30)] * 10**6)
+            while True:
+                pool.map("judge", jobs)
         finally:
             pool.close()
     """)
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
-    )  # fmt: skip
-    assert process.stdout is not None and process.stdout.readline() == "ready\n"
-    group = os.getpgid(process.pid)
-    if what is signal.SIGINT:
-        os.killpg(group, what)  # a terminal sends it to the whole group
-    else:
-        process.send_signal(what)
-    try:
-        _, errors = process.communicate(timeout=120)
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(group, signal.SIGKILL)  # whatever is left where the test fails
+    ) as process:  # fmt: skip
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        group = os.getpgid(process.pid)
+        if what is signal.SIGINT:
+            os.killpg(group, what)  # a terminal sends it to the whole group
+        else:
+            process.send_signal(what)
+        try:
+            _, errors = process.communicate(timeout=120)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)  # whatever is left where the test fails
     return process.returncode, errors
 
 
