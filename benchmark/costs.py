@@ -50,18 +50,34 @@ def spent(path: Path) -> float | None:
 def expected(pair: tuple[str, str], known: Known, work: Mapping[str, Work]) -> float:
     """Core-seconds of a cell of this task and method.
 
-    As measured for both; else the mean over the task's methods; else the task's work at the pace of the measured task
-    whose images cost most alike, or the mean of everything where no work is known; 1 where nothing is.
+    As measured for both; else the task's usual cost times how much more than usual the method costs elsewhere.
     """
-    task, of_task = pair[0], _by_task(known)
-    if pair in known or task in of_task:
-        return known.get(pair, of_task.get(task, 0.0))
+    task, method = pair
+    return known[pair] if pair in known else _usual(task, known, work) * _factor(method, known)
+
+
+def _usual(task: str, known: Known, work: Mapping[str, Work]) -> float:
+    """The mean over the task's methods.
+
+    Else the task's work at the pace of the measured task whose images cost most alike, or the mean of everything where
+    no work is known; 1 where nothing is.
+    """
+    of_task = _by_task(known)
+    if task in of_task:
+        return of_task[task]
     measured = [name for name in sorted(of_task) if name in work]
     if measured and task in work:
         here = work[task]
         like = min(measured, key=lambda name: abs(log(work[name].each / here.each)))
         return of_task[like] * here.total / work[like].total
     return fmean(known.values()) if known else 1.0
+
+
+def _factor(method: str, known: Known) -> float:
+    """A method's cost over the mean of its task's methods, on average over tasks; 1 for a method never measured."""
+    of_task = _by_task(known)
+    shares = [seconds / of_task[task] for (task, name), seconds in known.items() if name == method]
+    return fmean(shares) if shares else 1.0
 
 
 def _by_task(known: Known) -> dict[str, float]:

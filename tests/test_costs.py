@@ -22,9 +22,12 @@ def test_costs_come_from_measured_seconds(tmp_path: Path) -> None:
     known = costs.measured(tmp_path)
     # a: fedavg (10 * 2 + 30) / 2 = 25, fedntd 60; b: fedavg 5
     assert known == {("a", "fedavg"): 25, ("a", "fedntd"): 60, ("b", "fedavg"): 5}
-    # moon on a takes the mean of a, (25 + 60) / 2; everything on c the mean of all, 90 / 3.
-    pairs = [("a", "fedavg"), ("a", "moon"), ("c", "fedavg")]
+    # moon, never measured, takes the mean of a, (25 + 60) / 2, and on c the mean of all, 90 / 3.
+    pairs = [("a", "fedavg"), ("a", "moon"), ("c", "moon")]
     assert [expected(pair, known, {}) for pair in pairs] == [25, 42.5, 30]
+    # fedntd costs 60 / 42.5 of the mean on a, hence on b and c; fedavg 25 / 42.5 there and all of b's mean
+    assert expected(("b", "fedntd"), known, {}) == pytest.approx(5 * 60 / 42.5)
+    assert expected(("c", "fedavg"), known, {}) == pytest.approx(30 * (25 / 42.5 + 1) / 2)
     assert expected(("a", "fedavg"), {}, {}) == 1
 
 
