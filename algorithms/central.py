@@ -1,4 +1,4 @@
-"""Central: one client owns the data of all, the ceiling."""
+"""Central: training on the data of all, the ceiling."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from benchmark.core.api import Pass, Phase, Site
 class Central(LocalOnly):
     """Pooled training on as many samples per round as a cohort sees: E n K / N of n private samples.
 
-    The task's first architecture is trained. Where a task counts steps, it takes K times a client's.
+    Every architecture of the task is trained; what is judged is the mean over them. Where a task counts steps, it takes
+    K times a client's.
     """
 
     pooled = True

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from benchmark.core.errors import BenchmarkError
 
-Metric = Literal["accuracy", "forgetting", "gaining", "bits", "rounds"]
+Metric = Literal["accuracy", "forgetting", "gain", "gaining", "bits", "rounds"]
 
 
 class Strict(BaseModel):
@@ -24,7 +24,8 @@ class Claim(Strict):
 
     kind: "number", the value of one method on one task; "difference" and "ratio", of the first and the second method;
       "order", methods from better to worse on every task (bits, rounds and forgetting: less is better)
-    metric: gaining is the share of clients that adaptation makes better, bits are those of one client over the run
+    metric: gain is the final accuracy minus that of the first evaluation, gaining the share of clients that adaptation
+      makes better, bits are those of one client over the run
     tasks: the paper's own setting, which alone gives a verdict; several where the paper leaves something open, such as
       the arithmetic: an order looks at all of them, other kinds at the first that has records of every method
     elsewhere: other tasks on which a claim in words is looked at, as a remark; no part of the verdict

@@ -11,8 +11,12 @@ from benchmark.record import Record
 from benchmark.stats import Estimate, Verdict, estimate, judge_number, judge_order, paired
 from benchmark.suite import Suite, unseen
 
-UNITS: dict[str, str] = {"accuracy": "%", "forgetting": "points", "gaining": "%", "bits": "bits", "rounds": "rounds"}
-SLACK: dict[str, float] = {"accuracy": 2.0, "forgetting": 2.0, "gaining": 2.0, "bits": 0.0, "rounds": 2.0}
+UNITS: dict[str, str] = {
+    "accuracy": "%", "forgetting": "points", "gain": "points", "gaining": "%", "bits": "bits", "rounds": "rounds",
+}  # fmt: skip
+SLACK: dict[str, float] = {
+    "accuracy": 2.0, "forgetting": 2.0, "gain": 2.0, "gaining": 2.0, "bits": 0.0, "rounds": 2.0,
+}  # fmt: skip
 RATIO_SLACK = 0.04  # of the ratio
 REMARKS: dict[Verdict, str] = {
     "reproduced": "holds", "same direction": "leans that way", "not reproduced": "does not hold",
@@ -141,6 +145,8 @@ def _value(made: Record, claim: Claim, clients: int) -> float | None:
         return result.accuracy * 100
     if claim.metric == "forgetting":
         return result.forgetting * 100
+    if claim.metric == "gain":
+        return (result.accuracy - result.evaluations[0].accuracy) * 100
     if claim.metric == "gaining":
         return result.personal.share_gaining * 100 if result.personal else None
     if claim.metric == "bits":
@@ -157,6 +163,8 @@ def _number(suite: Suite, claim: Claim, known: dict[str, Claim]) -> tuple[str, V
         return f"not reached by {missed} of {len(values)} seeds", "not reproduced"
     found = estimate(list(values.values()))
     direction = _same_side(suite, claim, known[claim.against], found) if claim.against else None
+    if claim.metric == "gain":
+        direction = found.mean * claim.value > 0
     return _range(claim, found), judge_number(found, claim.value, SLACK[claim.metric], direction)
 
 
@@ -197,7 +205,7 @@ def _ratio(suite: Suite, claim: Claim, _: dict[str, Claim]) -> tuple[str, Verdic
 
 def _order(suite: Suite, claim: Claim, _: dict[str, Claim]) -> tuple[str, Verdict]:
     """Neighbours in the order are compared on every task that has records of both."""
-    sign = 1 if claim.metric in ("accuracy", "gaining") else -1
+    sign = 1 if claim.metric in ("accuracy", "gain", "gaining") else -1
     found: list[Estimate] = []
     words = []
     for task in claim.tasks:

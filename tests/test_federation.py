@@ -136,11 +136,13 @@ def test_published_cohorts_are_those_of_the_published_draw() -> None:
     assert [federation(draws="published").cohort(round_) for round_ in range(5)] == expected
 
 
-def test_pooled_data_belong_to_one_client() -> None:
-    one = federation()
+def test_pooled_data_belong_to_one_client_per_architecture() -> None:
+    one = federation(networks=("mlp", "mlp_wide", "mlp"))
     pooled = Federation(one.task, 0, one.given, pooled=True)
-    assert (pooled.clients, pooled.cohort(3), len(pooled.hub.whos)) == (1, [0], 1)
-    assert reachable(pooled.site(0, PHASE, 0)) == {*SIDES["private"], *SIDES["public"]}
+    assert [(who.arch, who.size) for who in pooled.hub.whos] == [("mlp", 40), ("mlp_wide", 40)]
+    assert (pooled.clients, pooled.cohort(3), pooled.union.size) == (2, [0, 1], 40)
+    for client in range(2):
+        assert reachable(pooled.site(client, PHASE, 0)) == {*SIDES["private"], *SIDES["public"]}
 
 
 def test_a_million_clients_cost_nothing() -> None:

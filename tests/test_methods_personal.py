@@ -87,6 +87,17 @@ def test_a_pooled_model_is_judged_on_every_client_s_labels() -> None:
     assert outcome.result["evaluations"][-1]["clients"] == pytest.approx(expected, abs=2e-6)
 
 
+def test_clients_of_two_architectures_are_judged_by_the_pooled_model_of_their_own() -> None:
+    # Clients 0 and 2 have the first network, whose pooled model is the one of a federation that has no other.
+    def judged(*networks: str) -> list[float]:
+        federation = personal(sizes=(4, 2, 3), networks=networks, algorithm=Central())
+        clients: list[float] = run(Central(), federation).result["evaluations"][-1]["clients"]
+        return clients
+
+    one, two = judged("mlp"), judged("mlp", "mlp_wide")
+    assert len(two) == 3 and two[::2] == one[::2] and two[1] != one[1]
+
+
 def test_without_adaptation_there_is_no_gain_to_report() -> None:
     result = run(FedAvg(), personal(rounds=3, evaluate_every=2)).result
     assert "personal" not in result and [entry["round"] for entry in result["evaluations"]] == [2, 3]

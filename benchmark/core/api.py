@@ -214,7 +214,7 @@ class Algorithm:
     track: ClassVar[tuple[str, ...]] = ("global", "heterogeneous", "personal")
     needs: ClassVar[tuple[str, ...]] = ()
     """Of "public", "labelled public", "unlabelled", "validation", "one architecture"."""
-    pooled: ClassVar[bool] = False  # one client owns all private data: the ceiling, not a federated method
+    pooled: ClassVar[bool] = False  # a client per architecture owns all private data: the ceiling, no federated method
 
     def network(self, arch: str) -> str:
         """The network that stands for an architecture of the task, e.g. the same with a projection head."""

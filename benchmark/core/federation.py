@@ -65,10 +65,11 @@ class Federation:
     ) -> None:  # fmt: skip
         self.task, self.key, self.given = task, Key(seed), ingredients
         self.pooled, self.network = pooled, network
-        self.parts = [np.sort(np.concatenate(ingredients.parts))] if pooled else ingredients.parts
+        networks = tuple(dict.fromkeys(task.networks)) if pooled else task.networks
+        self.parts = [np.sort(np.concatenate(ingredients.parts))] * len(networks) if pooled else ingredients.parts
         self.clients = len(self.parts)
-        self.whos = _Whos(task.networks, partition.sizes(self.parts))
-        self.cohort_size = 1 if pooled else task.cohort
+        self.whos = _Whos(networks, partition.sizes(self.parts))
+        self.cohort_size = self.clients if pooled else task.cohort
         train = task.train
         optim = Optim(**train.optimiser.model_dump())
         self.train = Training(train.epochs, train.batch, train.steps, optim)
@@ -145,13 +146,13 @@ class Federation:
     @cached_property
     def union(self) -> Stream:
         """All clients' data with labels: for the evaluator alone."""
-        private = self.given.private
-        return self._stream(Rows(private.images, private.labels, np.sort(np.concatenate(self.parts))), plain=True)
+        private, parts = self.given.private, self.given.parts
+        return self._stream(Rows(private.images, private.labels, np.sort(np.concatenate(parts))), plain=True)
 
     def cohort(self, round_: int) -> list[int]:
         """Clients of a sampled round, counted from 0 over all sampled rounds of the run."""
         if self.pooled:
-            return [0]
+            return list(range(self.clients))
         if self.given.cohorts is not None:
             return [int(client) for client in self.given.cohorts[round_]]
         if self.task.draws == "published":
@@ -245,7 +246,7 @@ def split(task: Task, data: Dataset, rest: np.ndarray, key: Key) -> Sequence[np.
         case "shards":
             parts = partition.shards(labels, clients, how.shards, key, how.draws)
         case "dirichlet":
-            parts = partition.dirichlet(labels, clients, how.alpha, how.minimum, key)
+            parts = partition.dirichlet(labels, clients, how.alpha, how.minimum, key, how.capped)
         case "dirichlet_equal":
             parts = partition.dirichlet_equal(labels, clients, how.alpha, key)
         case "labels_removed":

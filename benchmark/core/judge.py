@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from itertools import pairwise
+from itertools import cycle, pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -143,7 +143,10 @@ class Personal(Clients):
     def judgement(self, server: Tree, memories: Memories) -> Judgement:
         """As for other tracks, but accuracy is the mean over clients of sum_c p_i(c) A_c, and `clients` lists them."""
         models = [(who.arch, model) for who, model in self._clients(server, memories)]
-        return self._judged(models * len(self._shares) if self.federation.pooled else models)
+        if self.federation.pooled:
+            pooled = dict(models)
+            models = [(arch, pooled[arch]) for arch, _ in zip(cycle(self.federation.task.networks), self._shares)]
+        return self._judged(models)
 
     def _scores(self, hits: list[list[int]]) -> dict[str, Any]:
         counts = self.federation.test.counts.tolist()
@@ -160,7 +163,7 @@ class Personal(Clients):
 
     @cached_property
     def _shares(self) -> list[list[float]]:
-        """Label distribution of every client, also where one model is trained on all their data."""
+        """Label distribution of every client, also where models are trained on the data of all."""
         given = self.federation.given
         labels = [given.private.labels[rows] for rows in given.parts]
         return [(np.bincount(own, minlength=given.classes) / len(own)).tolist() for own in labels]

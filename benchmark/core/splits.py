@@ -48,11 +48,12 @@ class Shards(Strict):
 
 
 class Dirichlet(Strict):
-    """Per class Dir(alpha) over clients; sizes differ."""
+    """Per class Dir(alpha) over clients; sizes differ. capped: none of further classes beyond an even share of rows."""
 
     kind: Literal["dirichlet"]
     alpha: Annotated[float, Field(gt=0)]
     minimum: Positive = 10
+    capped: bool = True
 
 
 class DirichletEqual(Strict):

@@ -83,13 +83,13 @@ def shard_labels(classes: int, clients: int, shards: int, key: Key, draws: Liter
     return np.array(cards, np.int64).reshape(clients, shards)
 
 
-def dirichlet(labels: np.ndarray, clients: int, alpha: float, minimum: int, key: Key) -> Parts:
+def dirichlet(labels: np.ndarray, clients: int, alpha: float, minimum: int, key: Key, capped: bool = True) -> Parts:
     """Every class is shared out by proportions from Dir(alpha); all rows are used and no client has fewer than minimum.
 
-    As in FedNTD's `lda`: a client that already has its even share of all rows gets nothing of further classes, and the
-    whole draw is repeated until the smallest client is large enough.
+    The whole draw is repeated until the smallest client is large enough.
+    capped: as in FedNTD's `lda`, a client that already has its even share of all rows gets nothing of further classes
     """
-    counts = _dirichlet_counts(np.bincount(labels), clients, alpha, minimum, key("proportions"))
+    counts = _dirichlet_counts(np.bincount(labels), clients, alpha, minimum, key("proportions"), capped)
     return _ascending(_deal(labels, counts, key("dirichlet")))
 
 
@@ -256,7 +256,9 @@ def _deal(labels: np.ndarray, counts: np.ndarray, key: Key) -> Parts:
     return [np.concatenate(hand) for hand in hands]
 
 
-def _dirichlet_counts(present: np.ndarray, clients: int, alpha: float, minimum: int, key: Key) -> np.ndarray:
+def _dirichlet_counts(
+    present: np.ndarray, clients: int, alpha: float, minimum: int, key: Key, capped: bool = True
+) -> np.ndarray:
     """Rows of each class per client, int64 [clients, classes], with every row given away."""
     if alpha <= 0:
         raise BenchmarkError(f"alpha {alpha} of a Dirichlet split is not positive")
@@ -268,7 +270,9 @@ def _dirichlet_counts(present: np.ndarray, clients: int, alpha: float, minimum: 
         draw = key("attempt", attempt).numpy()
         counts = np.zeros((clients, len(present)), np.int64)
         for c, n in enumerate(present):
-            shares = draw.dirichlet(np.full(clients, alpha)) * (counts.sum(axis=1) < even)
+            shares = draw.dirichlet(np.full(clients, alpha))
+            if capped:
+                shares *= counts.sum(axis=1) < even
             # With a tiny alpha all mass may lie on full clients; their share then goes to nobody and the draw fails.
             edges = np.rint(np.cumsum(shares) / max(shares.sum(), 1e-300) * n).astype(np.int64)
             counts[:, c] = np.diff(edges, prepend=0)
