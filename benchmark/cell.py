@@ -167,7 +167,7 @@ def home(cell: Cell, out: Path | None) -> Path:
     """The folder of records for a cell: `out`, or results/, which takes unchanged cells only."""
     given = [name for name in (cell.task, cell.algorithm) if Path(name).suffix]
     changed = cell.departures + [f"{name} is a file of your own" for name in given]
-    if changed and out is None:
-        hint = "add --out FOLDER (from Python: out=); results/ holds unchanged cells only"
+    if changed and (out is None or out.resolve() == RESULTS.resolve()):
+        hint = "add --out FOLDER, another one (from Python: out=); results/ holds unchanged cells only"
         raise BenchmarkError(f"this departs from the protocol ({', '.join(changed)})", hint=hint)
     return out or RESULTS

@@ -43,7 +43,7 @@ def table(suite: Suite, task: Task, metrics: Mapping[str, Metric] | None = None)
     rows = [
         _row(task, method, list(marks), group, reference) | _columns(metrics or {}, group) | _audits(suite, group)
         for (name, method), made in sorted(suite.records.items()) if name == task.name
-        for marks, group in _states(suite, made).items()
+        for (_, marks), group in _states(suite, made).items()
     ]  # fmt: skip
     rows.sort(key=lambda row: (not row["comparable"], -(row["accuracy"] or 0), row["method"], row["marks"]))
     frame = DataFrame(rows)
@@ -54,16 +54,17 @@ def _audits(suite: Suite, group: Sequence[Record]) -> Row:
     return {"audited": sum(audited(suite.results / record.path, record) for record in group if record.result)}
 
 
-def _states(suite: Suite, made: dict[int, Record]) -> dict[tuple[str, ...], list[Record]]:
-    """Records of one method by what speaks against them; those against which nothing speaks have the key ()."""
-    groups: dict[tuple[str, ...], list[Record]] = {}
+def _states(suite: Suite, made: dict[int, Record]) -> dict[tuple[str, tuple[str, ...]], list[Record]]:
+    """Records of one method by backend and by what speaks against them, which is () where nothing does."""
+    groups: dict[tuple[str, tuple[str, ...]], list[Record]] = {}
     for record in made.values():
-        groups.setdefault(tuple(suite.marks(record)), []).append(record)
+        groups.setdefault((record.backend, tuple(suite.marks(record))), []).append(record)
     return groups
 
 
 def _row(task: Task, method: str, marks: list[str], group: list[Record], reference: list[Record]) -> Row:
     done, stale = [record for record in group if record.result], bool(marks)
+    reference = [record for record in reference if record.backend == group[0].backend]
     marks = marks + _shortfall(group, len(done))
     row: Row = {"method": method, "comparable": not marks, "seeds": len(done), "marks": "; ".join(marks)}
     row |= _columns(SPREADS, group)

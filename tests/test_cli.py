@@ -44,6 +44,8 @@ def fails(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         ("run fedavg --task digits-shards --workers 0", "'--workers'"),
         ("run fedavg --task digits-shards --precision fp16", "'fp16' is not one of 'fp32', 'bf16'"),
         ("run fedavg --task digits-shards --rounds 3", "rounds 3 instead of 30); add --out folder"),
+        ("run fedavg --task digits-shards --rounds 3 --out results", "rounds 3 instead of 30); add --out folder"),
+        ("run fedavg --task digits-shards --ray auto --backend stacked", "--backend stacked keeps to this machine"),
         ("run fedntd --task digits-shards --set beta=2", "beta set to 2); add --out folder"),
         ("run fedntd --task digits-shards --precision bf16", "precision bf16 instead of fp32); add --out folder"),
         ("run fedntd --task digits-shards --out x --set bata=2", "no field bata; did you mean beta?"),

@@ -71,6 +71,18 @@ def test_other_versions_are_not_mixed_in(tmp_path: Path, changes: dict[str, Any]
     assert list(mine["accuracy"]) == [90.0, 63.0]  # 61 and 65 %, without the 90
 
 
+def test_records_of_two_backends_are_two_rows_and_not_compared(tmp_path: Path) -> None:
+    results = shelf(tmp_path)
+    write(results, make("fedntd", 2, 0.65, backend="stacked"))
+    suite = Suite.load(results)
+    found = table(suite, suite.tasks[TASK]).to_dict(orient="records")
+    ours = {row["backend"]: (row["seeds"], row["marks"]) for row in found if row["method"] == "fedntd"}
+    assert ours == {"loop": (2, "2 of 3 seeds"), "stacked": (1, "1 of 3 seeds")}
+    write(results, *(make("fedntd", seed, 0.65, backend="stacked") for seed in range(3)))
+    row = rows(results)["fedntd"]
+    assert row["comparable"] and isna(row["difference"])  # FedAvg's records are of the loop
+
+
 def test_changed_methods_and_tasks_make_records_stale(tmp_path: Path) -> None:
     results = shelf(tmp_path)
     fingerprint(results, "fedntd", sha256="cd" * 32)

@@ -22,7 +22,8 @@ def check(
 ) -> None:
     """Try a method on noise for some seconds; every fault is one line that says where and what to do.
 
-    Messages, purity, state, files and network, randomness, order of clients, resuming, and the stacked backend.
+    Imports, messages, purity, state, files and network, budget, randomness, order of clients, resuming, the stacked
+    backend, and server and clients apart.
     """
     from benchmark.core.apart import nursery
 

@@ -96,8 +96,8 @@ def tune(
 ) -> None:
     """Choose a method's values on a task out of six declared points, by accuracy on validation data.
 
-    One seed, a quarter of the rounds. The task has the chosen values from then on, and records of other values are
-    outdated. The same command resumes.
+    One seed, a quarter of the rounds. Unless --out is given, the task has the chosen values from then on, and records
+    of other values are outdated. The same command resumes.
     """
     from benchmark import tune as tuning
     from benchmark.cell import Cell

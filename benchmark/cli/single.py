@@ -41,7 +41,7 @@ def run(
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write here, not into results/.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON per round, then the record.")] = False,
 ) -> None:
-    """Run one cell, or resume it; a finished one is shown, not run again. An audit runs it anew and compares.
+    """Run one cell, or resume it; a finished one is shown, not run again. An audit runs it anew and compares the two.
 
     Changes of the protocol (--set, --rounds, --precision, files of your own) require --out.
     """
@@ -52,8 +52,9 @@ def run(
     results = home(cell, out)
     if out is None and not audit:
         make_way(cell, results)
-    if audit and ray:
-        raise BenchmarkError("--audit keeps to this machine", hint="leave --ray out")
+    if ray and (audit or backend == "stacked"):
+        what = "--audit" if audit else "--backend stacked"
+        raise BenchmarkError(f"{what} keeps to this machine", hint="leave --ray out")
     how = {"make": partial(_cluster, ray)} if ray else {"workers": workers or cores()}
     record = (_lines if as_json else watched)(cell, results, partial(_running(cell), **how))
     if record.status != "ok":

@@ -26,7 +26,7 @@ def board(
     tasks: Annotated[str, typer.Option(metavar="A,B", help="Only these tasks.")] = "",
     results: Results = RESULTS, as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Print a table per task from the records. `dvc repro` writes the same into LEADERBOARD.md."""
+    """Print a table per task from the records. `dvc repro` writes the same rows into LEADERBOARD.md."""
     from benchmark.campaign import shelf
 
     suite = shelf(results)
