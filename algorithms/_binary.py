@@ -24,7 +24,9 @@ class OneBit(Algorithm):
     Left as they are: the classifier, a convolution that reads the image, norms, biases and running statistics.
 
     The paper names the 1-bit ResNet-8 alone. Rule, scales and what stays are XNOR-Net's (1603.05279), but activations
-    stay real and gradients unclipped; in- and out-local accuracy are of the shadow weights.
+    stay real and gradients unclipped; in- and out-local accuracy are of the shadow weights. The published code holds
+    another rule: signs about each filter's mean, scaled by its standard deviation, of all but the norms, with the error
+    kept from round to round.
     Source: Lin et al., NeurIPS 2020, table 4.
     """
 

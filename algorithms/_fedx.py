@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
-from algorithms._views import Views
+from algorithms._views import Views, together
 from benchmark.core import ops
 from benchmark.core.api import Batch, Local, Net, Output, Phase, Site, Tensor, Tree, hyper
 
@@ -14,8 +15,9 @@ class FedX(Views):
     """FedX on a method X: L = X(z, z~) + X(p, Z~) + JS(z, z~; z_r) + JS(p, p~; Z_r).
 
     z are local projections, p predictions, Z projections of the frozen received model; r marks an independent batch,
-    and a tilde the second view. JS compares how two views relate to that batch, see `ops.relational`: as published it
-    is KL(M || r) with gradients through M. X(p, Z~) is X's own comparison, in this one direction.
+    and a tilde the second view. The network sees all three in one pass. JS compares how two views relate to that batch,
+    see `ops.relational`: as published it is KL(M || r) with gradients through M. X(p, Z~) is X's own comparison, in
+    this one direction.
     relational, distil, head: False takes away the terms JS, those with Z, and the prediction head (then p = z)
     target_local, target_global: temperatures of M in the two terms JS; the official defaults equal tau
     textbook: the Jensen-Shannon divergence proper, KL(r || M)
@@ -40,11 +42,12 @@ class FedX(Views):
         return local.having(context={**local.context, "global": message["model"]})
 
     def loss(self, params: Tree, local: Local, batch: Batch, model: Net) -> tuple[Tensor, Tree]:
-        first, second = model(params, batch.x), model(params, batch.other)
+        random = [batch.random] if self.relational else []
+        first, second, *anchors = together(partial(model, params), batch.x, batch.other, *random)
         value, extras = self.contrast(first, second, local, batch, model)
-        if self.relational:
-            anchors = model(params, batch.random).projection
-            value = value + self._relation(first.projection, second.projection, anchors, self.target_local, batch)
+        for anchor in anchors:
+            u, v, r = first.projection, second.projection, anchor.projection
+            value = value + self._relation(u, v, r, self.target_local, batch)
         if self.distil:
             value = value + self._distilled(first, second, local, batch, model)
         return value, extras

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from benchmark.core import ops
 from benchmark.core import tree as trees
@@ -13,7 +15,7 @@ CHUNK = 500  # images per forward pass outside of training
 
 @dataclass(frozen=True)
 class Views(Algorithm):
-    """Two views go through the network; `contrast` compares the answers by means of `agree`."""
+    """Two views go through the network in one pass; `contrast` compares the answers by means of `agree`."""
 
     track = ("unsupervised",)
     needs = ("one architecture",)
@@ -25,7 +27,8 @@ class Views(Algorithm):
         return (Pass(stream="views"),)
 
     def loss(self, params: Tree, local: Local, batch: Batch, model: Net) -> tuple[Tensor, Tree]:
-        return self.contrast(model(params, batch.x), model(params, batch.other), local, batch, model)
+        first, second = together(partial(model, params), batch.x, batch.other)
+        return self.contrast(first, second, local, batch, model)
 
     def contrast(self, first: Output, second: Output, local: Local, batch: Batch, model: Net) -> tuple[Tensor, Tree]:
         """Loss and extras from the network's answers to both views."""
@@ -38,7 +41,10 @@ class Views(Algorithm):
 
 @dataclass(frozen=True)
 class SlowViews(Views):
-    """Targets come from a slow copy of the network, which starts anew from the received model in every round."""
+    """Targets come from a slow copy of the network, which starts anew from the received model in every round.
+
+    Like the network it sees both views in one pass and normalises by the statistics of the batch.
+    """
 
     momentum: float = hyper(0.99, "m", low=0, high=1)
 
@@ -47,11 +53,11 @@ class SlowViews(Views):
         return local.having(carry={"slow": trees.copy(local.params)})
 
     def contrast(self, first: Output, second: Output, local: Local, batch: Batch, model: Net) -> tuple[Tensor, Tree]:
-        slow = local.carry["slow"]
-        targets = model.frozen(slow, batch.x).projection, model.frozen(slow, batch.other).projection
-        forth = self.agree(self.query(first), targets[1], local, batch)
-        back = self.agree(self.query(second), targets[0], local, batch)
-        return (forth + back) / 2, {"keys": targets[1]}
+        with torch.no_grad():
+            slow = together(lambda x: model.train(local.carry["slow"], x)[0], batch.x, batch.other)
+        forth = self.agree(self.query(first), slow[1].projection, local, batch)
+        back = self.agree(self.query(second), slow[0].projection, local, batch)
+        return (forth + back) / 2, {"keys": slow[1].projection}
 
     def query(self, output: Output) -> Tensor:
         """The vector of an answer that is compared with the slow copy's projection."""
@@ -60,6 +66,13 @@ class SlowViews(Views):
     def after_step(self, local: Local, extras: Tree, batch: Batch) -> Local:
         slow = trees.map(lambda s, fast: ops.ema(s, fast, self.momentum), local.carry["slow"], local.params)
         return local.having(carry={**local.carry, "slow": slow})
+
+
+def together(answer: Callable[[Tensor], Output], *inputs: Tensor) -> list[Output]:
+    """A network's answers to several batches that it sees as one: BatchNorm takes its statistics over all of them."""
+    output, sizes = answer(torch.cat(inputs)), [len(x) for x in inputs]
+    parts = ([None] * len(sizes) if part is None else part.split(sizes) for part in output)
+    return [Output(*answers) for answers in zip(*parts, strict=True)]
 
 
 def projections(site: Site, params: Tree, count: int) -> Tensor:

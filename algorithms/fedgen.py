@@ -23,8 +23,8 @@ class FedGen(FedAvg):
     Up go weights and label counts; down go weights, G, and an 8-byte seed from which the client draws z and y', once
     per round and sample. G is two linear layers, noise and one-hot label -> hidden -> features, without BatchNorm.
 
-    Source: Zhu et al., ICML 2021, algorithm 1. The code's fading weights were not at hand: the defaults weigh all terms
-    alike and are untuned.
+    Source: Zhu et al., ICML 2021, algorithm 1. The published code has alpha = beta = 10, fading, and leaves both out of
+    the first round, when G is untrained; here all terms weigh alike from the first round on.
     """
 
     paper = "Zhu et al. 2021, arXiv 2105.10056"

@@ -14,7 +14,7 @@ class FedU(FedBYOL):
     """FedU: FedBYOL, but a client takes the global predictor only if |w - w_k|^2 < mu, else it keeps its own.
 
     w and w_k are the received encoder and the client's own of its last round, each with its projection.
-    Source: Zhuang et al., ICCV 2021.
+    Source: Zhuang et al., ICCV 2021; the authors' later code takes the mean over convolutions of unsquared distances.
     """
 
     paper = "Zhuang et al. 2021, arXiv 2108.06492"

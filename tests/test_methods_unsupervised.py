@@ -214,8 +214,8 @@ def test_both_directions_of_momentum_contrast_count() -> None:
     # a network that answers its input: the queries E1 and E2 meet the slow keys E2 and E1 at cosine 0; in the queue
     # (E1, -E1) the query E1 sees cosines 1 and -1, E2 sees 0 and 0; tau = 1
     class Mirror:
-        def frozen(self, params: Tree, x: Tensor) -> Output:
-            return Output(None, x, x)
+        def train(self, params: Tree, x: Tensor) -> tuple[Output, Tree]:
+            return Output(None, x, x), {}
 
     local = Local({}, carry={"slow": {}, "queue": torch.stack([E1, -E1])})
     batch = Batch(E1[None], E1[None], torch.arange(1), other=E2[None])

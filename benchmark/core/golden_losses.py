@@ -20,16 +20,18 @@ Make = Callable[[str, dict[str, Any]], Algorithm]
 
 
 class Recorded:
-    """A network that answers with recorded vectors; an input is the position of its role in ROLES."""
+    """A network that answers with recorded vectors; an input is a vector of positions in ROLES, one for each sample."""
 
     def __call__(self, params: Tree, x: Tensor) -> Output:
-        """The local model: projection and prediction of a role."""
-        role = ROLES[int(x)]
-        return Output(None, x, params[f"proj1_{role}"], params.get(f"pred1_{role}"))
+        """The local model: projections and predictions of one or more roles; the file has none for `random`."""
+        roles = [ROLES[position] for position in torch.unique_consecutive(x)]
+        projections = [params[f"proj1_{role}"] for role in roles]
+        predictions = [params.get(f"pred1_{role}", known) for role, known in zip(roles, projections, strict=True)]
+        return Output(None, x, torch.cat(projections), torch.cat(predictions))
 
     def frozen(self, params: Tree, x: Tensor) -> Output:
-        """The global model: projection of a role."""
-        return Output(None, x, params[f"proj2_{ROLES[int(x)]}"])
+        """The global model: projections of a role."""
+        return Output(None, x, params[f"proj2_{ROLES[int(x[0])]}"])
 
 
 def replay(arrays: dict[str, np.ndarray], config: dict[str, Any], make: Make) -> dict[str, Any]:
@@ -60,6 +62,6 @@ def replay(arrays: dict[str, np.ndarray], config: dict[str, Any], make: Make) ->
 
 
 def _loss(algorithm: Algorithm, vectors: Tree) -> Tensor:
-    first, second, random = (torch.tensor(position) for position in range(len(ROLES)))
+    first, second, random = (torch.full((len(vectors[f"proj1_{role}"]),), i) for i, role in enumerate(ROLES))
     batch = Batch(first, first, first, other=second, random=random)
     return algorithm.loss(vectors, Local(vectors, {"global": vectors}), batch, Recorded())[0]  # type: ignore[arg-type]
