@@ -98,6 +98,18 @@ def test_divergence_is_told_with_round_and_client(where: str, words: str) -> Non
         run(Faulty(where), federation)
 
 
+class Loud(FedAvg):
+    """Judges a model whose finite weights give answers that are not: 1e38 times what goes in."""
+
+    def global_model(self, server: Tree, arch: str) -> Tree | None:
+        return {name: torch.full_like(leaf, 1e38) for name, leaf in server["models"][arch].items()}
+
+
+def test_a_model_whose_answers_are_not_finite_is_not_judged_by_its_first_class() -> None:
+    with pytest.raises(Diverged, match="judging: a judged model's answers are not finite"):
+        run(Loud(), small_federation())
+
+
 def test_a_rate_that_is_far_too_large_diverges_and_does_not_end_in_a_number() -> None:
     with pytest.raises(Diverged, match=r"phase train, round \d, client \d"):
         run(FedAvg(), small_federation(lr=1e30, rounds=5, epochs=5))

@@ -37,7 +37,7 @@ def _rebuild(message: str, where: str, hint: str, user: bool) -> BenchmarkError:
 
 
 class Diverged(BenchmarkError):
-    """A loss or an upload that is not finite: the cell ends with status `diverged`."""
+    """A loss, an upload or a judged answer that is not finite: the cell ends with status `diverged`."""
 
     def __init__(self, message: str, *, where: str = "") -> None:
         super().__init__(message, where=where, user=False)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from benchmark.core.data.streams import Stream
+from benchmark.core.errors import Diverged
 from benchmark.core.local import autocast
 from benchmark.core.model import Model
 from benchmark.core.tree import Tree
@@ -18,15 +19,26 @@ LAST = 5  # evaluations in the mean that is reported beside the final one
 
 
 def correct(model: Model, params: Tree, stream: Stream, start: int, stop: int, precision: str) -> list[int]:
-    """Correctly classified samples per class among rows start..stop-1 of a stream."""
-    hits = torch.zeros(stream.classes, dtype=torch.int64)
+    """Correctly classified samples per class among rows start..stop-1 of a stream.
+
+    Raises Diverged for answers that are not finite, which would count as the first class.
+    """
+    hits, sound = torch.zeros(stream.classes, dtype=torch.int64), torch.tensor(True)
     layout = {n: p.contiguous(memory_format=torch.channels_last) if p.dim() == 4 else p for n, p in params.items()}
     for rows in torch.arange(start, stop).split(BATCH):
         with autocast(precision):
             logits = model.frozen(layout, stream.inputs(rows)).logits
         right = stream.labels[rows][logits.argmax(1) == stream.labels[rows]]
         hits += torch.bincount(right, minlength=stream.classes)
-    return hits.tolist()
+        sound &= logits.isfinite().all()
+    return counted(hits, sound)
+
+
+def counted(hits: torch.Tensor, sound: torch.Tensor) -> list[int]:
+    """Hits per class as integers; raises Diverged unless all answers were sound."""
+    if not sound:
+        raise Diverged("a judged model's answers are not finite", where="judging")
+    return [int(count) for count in hits.tolist()]
 
 
 def per_class(hits: Sequence[int], counts: Sequence[int]) -> list[float]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from benchmark.core import probe, wire
+from benchmark.core import evaluate, probe, wire
 from benchmark.core import tree as trees
 from benchmark.core.api import Local, Pass
 from benchmark.core.backends.feed import Feed, Shelf, placed
@@ -235,12 +235,14 @@ class Stacked(Worker, Backend):
         labels = test.labels.to(self.device)
         params = self._moved(params)
         hits = torch.zeros(test.classes, dtype=torch.int64, device=self.device)
+        sound = torch.tensor(True, device=self.device)
         for rows in torch.split(torch.arange(start, stop, device=self.device), LARGE):
             with autocast(self.device, self.precision):
                 logits = model.frozen(params, test.inputs(rows)).logits
             assert logits is not None
             hits += torch.bincount(labels[rows][logits.argmax(1) == labels[rows]], minlength=test.classes)
-        return [int(count) for count in hits.tolist()]
+            sound &= logits.isfinite().all()
+        return evaluate.counted(hits, sound)
 
     def features(self, model: Model, params: Tree, stream: Stream) -> Tensor:
         """What a probe reads, computed on the device."""
