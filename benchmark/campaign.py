@@ -95,15 +95,15 @@ def untuned(suite: Suite, task: Task) -> list[str]:
     ]  # fmt: skip
 
 
-def _rank(task: Task, job: Job, turn: float) -> tuple[int, int, float, bool, str]:
+def _rank(task: Task, job: Job, turn: float) -> tuple[int, int, float, str, bool]:
     """Sorts jobs by worth: the quick suite, then first seeds of the lite tier, of papers, further seeds alike.
 
-    A method's tuning comes before its cells.
+    A method's tuning comes right before its first cell, so that a campaign leaves rows whenever it ends.
     """
     seed = task.seeds[0] if job.seed is None else job.seed
     first = seed == task.seeds[0]
     worth = {"quick": 0, "lite": 1 if first else 3, "paper": 2 if first else 4}[task.tier]
-    return worth, task.seeds.index(seed), turn, isinstance(job, Cell), job.algorithm
+    return worth, task.seeds.index(seed), turn, job.algorithm, isinstance(job, Cell)
 
 
 def costs(jobs: Sequence[Job], suite: Suite, cost: Callable[[Pair], float]) -> dict[str, float]:

@@ -73,11 +73,11 @@ def test_a_tuning_costs_what_its_points_have_of_a_cell_s_rounds(tmp_path: Path) 
     assert list(campaign.costs(jobs, suite, lambda pair: 10.0).values()) == [14, 10, 10, 10]
 
 
-def test_a_tuning_comes_before_the_first_cell_on_its_task_and_no_later(tmp_path: Path) -> None:
+def test_a_tuning_comes_right_before_the_first_cell_on_its_task(tmp_path: Path) -> None:
     suite = shelf(tmp_path, "fmnist-shards", TASK)
     order = [(job.task, job.algorithm, job.what) for job in campaign.plan(suite, tune=True)]
     assert order[6:10] == [
-        ("fmnist-shards", method, what) for what in ("tuning", "seed 0") for method in ("fedavg", "fedntd")
+        ("fmnist-shards", method, what) for method in ("fedavg", "fedntd") for what in ("tuning", "seed 0")
     ]  # six quick cells before, which nobody tunes
     assert [what for *_, what in order[10:]] == ["seed 1"] * 2 + ["seed 2"] * 2
 
