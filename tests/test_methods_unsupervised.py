@@ -1,23 +1,19 @@
-"""Methods without labels: hand-derived losses, the limits in which FedX is its base, what they send, and the replay."""
+"""Methods without labels: hand-derived losses, the limits in which FedX is its base, and what they send."""
 
 from __future__ import annotations
 
-import json
 import math
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from small import run, small_federation
 from torch import Tensor
 
 from benchmark import catalog
-from benchmark.core import golden, ops
+from benchmark.core import ops
 from benchmark.core.api import Batch, Local, Phase
-from benchmark.core.errors import BenchmarkError
 from benchmark.core.federation import Federation
 from benchmark.core.keys import Key
 from benchmark.core.output import Output
@@ -32,8 +28,6 @@ BODY = 16 * 64 + 64  # mlp on the images of small_federation, without its classi
 PROJECTION = (64 * 256 + 256) + (256 * 256 + 256)
 PREDICTION = 2 * (256 * 256 + 256)
 E1, E2 = torch.eye(2)
-TEMPERATURES = {"temperature": 0.3, "temperature_target_global": 0.5, "temperature_target_local": 0.2}
-FILE = Path(__file__).parents[2] / "shared" / "golden" / "fedx_losses.npz"
 
 
 def make(name: str, **settings: Any) -> Any:
@@ -210,6 +204,25 @@ def test_a_method_without_labels_asks_for_its_track() -> None:
     assert all(catalog.applies(name, load("digits-unsup")) is None for name in METHODS)
 
 
+@pytest.mark.parametrize(("name", "rows"), [("fedsimclr", 4), ("fedsimclr_x", 7)])
+def test_all_that_a_network_learns_from_in_a_step_is_one_batch_to_it(name: str, rows: int) -> None:
+    # two views of two images, and for FedX three independent images: BatchNorm's statistics are over all of them
+    seen: list[int] = []
+
+    class Mirror:
+        def __call__(self, params: Tree, x: Tensor) -> Output:
+            seen.append(len(x))
+            return self.frozen(params, x)
+
+        def frozen(self, params: Tree, x: Tensor) -> Output:
+            return Output(None, x, x, x)
+
+    views = torch.randn(3, 3, 2, generator=torch.Generator().manual_seed(0))
+    batch = Batch(views[0, :2], torch.zeros(2), torch.arange(2), other=views[1, :2], random=views[2])
+    make(name).loss({}, Local({}, {"global": {}}), batch, Mirror())
+    assert seen == [rows]
+
+
 def test_both_directions_of_momentum_contrast_count() -> None:
     # a network that answers its input: the queries E1 and E2 meet the slow keys E2 and E1 at cosine 0; in the queue
     # (E1, -E1) the query E1 sees cosines 1 and -1, E2 sees 0 and 0; tau = 1
@@ -224,69 +237,3 @@ def test_both_directions_of_momentum_contrast_count() -> None:
     expected = (math.log(1 + math.e + 1 / math.e) + math.log(3)) / 2
     assert float(value) == pytest.approx(expected, abs=1e-6)
     assert torch.equal(extras["keys"], E2[None])
-
-
-def recorded(folder: Path, **config: float) -> Path:
-    """A losses file made here, by loops over samples in float64: other sizes and three different temperatures."""
-    draw = np.random.default_rng(0)
-    names = [f"{net}_{role}" for net in ("proj1", "pred1", "proj2") for role in ("original", "pos", "random")]
-    leaves = {
-        name: torch.from_numpy(draw.normal(size=(7 if "random" in name else 5, 6))).requires_grad_("2" not in name)
-        for name in names if name != "pred1_random"
-    }  # fmt: skip
-    v = {name: [row / row.norm() for row in leaf] for name, leaf in leaves.items()}
-
-    def contrast(a: list[Tensor], b: list[Tensor]) -> Tensor:
-        both, n = a + b, len(a)
-        terms = []
-        for i, anchor in enumerate(both):
-            weights = {j: torch.exp(anchor @ other / config["temperature"]) for j, other in enumerate(both) if j != i}
-            terms.append(-torch.log(weights[(i + n) % (2 * n)] / sum(weights.values())))
-        return sum(terms) / (2 * n)  # type: ignore[return-value]
-
-    def relation(a: list[Tensor], b: list[Tensor], anchors: list[Tensor], target: float) -> Tensor:
-        total = torch.zeros(())
-        for x, y in zip(a, b, strict=True):
-            cosines = [torch.stack([view @ anchor for anchor in anchors]) for view in (x, y)]
-            m = (torch.softmax(cosines[0] / target, 0) + torch.softmax(cosines[1] / target, 0)) / 2
-            for cosine in cosines:
-                r = torch.softmax(cosine / config["temperature"], 0)
-                total = total + (m * torch.log(m / r)).sum() / 2
-        return total / len(a)
-
-    targets = config["temperature_target_global"], config["temperature_target_local"]
-    losses = {
-        "nt_local": contrast(v["proj1_original"], v["proj1_pos"]),
-        "nt_global": contrast(v["pred1_original"], v["proj2_pos"]),
-        "js_global": relation(v["pred1_original"], v["pred1_pos"], v["proj2_random"], targets[0]),
-        "js_local": relation(v["proj1_original"], v["proj1_pos"], v["proj1_random"], targets[1]),
-    }
-    total = torch.stack(list(losses.values())).sum()
-    total.backward()
-    arrays: dict[str, Any] = {name: leaf.detach().numpy().astype(np.float32) for name, leaf in leaves.items()}
-    arrays |= {f"grad.{name}": leaf.grad.numpy() for name, leaf in leaves.items() if leaf.grad is not None}
-    arrays |= {name: np.float32(value.item()) for name, value in {**losses, "total": total}.items()}
-    path = folder / "losses.npz"
-    np.savez(path, config=json.dumps(config), **arrays)
-    return path
-
-
-def test_a_losses_file_made_by_loops_replays(tmp_path: Path) -> None:
-    path = recorded(tmp_path, **TEMPERATURES)
-    answer = golden.replay(path, catalog.make)
-    assert answer["algorithm"] == "fedx_losses"
-    assert answer["max_abs_diff"] < 1e-5
-
-
-@pytest.mark.parametrize("path", [FILE] if FILE.exists() else [])
-def test_the_shared_losses_file_replays(path: Path) -> None:
-    assert golden.replay(path, catalog.make)["max_abs_diff"] < 1e-5
-
-
-def test_a_losses_file_without_temperatures_is_refused(tmp_path: Path) -> None:
-    path = recorded(tmp_path, **TEMPERATURES)
-    with np.load(path) as file:
-        arrays = {name: file[name] for name in file.files}
-    np.savez(path, **{**arrays, "config": json.dumps({"temperature": 0.1})})
-    with pytest.raises(BenchmarkError, match="not a golden file"):
-        golden.replay(path, catalog.make)
