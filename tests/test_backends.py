@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -20,6 +21,7 @@ from small import small_federation
 
 from algorithms.fedavg import FedAvg
 from benchmark.core import checkpoint, wire
+from benchmark.core import tree as trees
 from benchmark.core.api import Phase, torch
 from benchmark.core.backends import Judge, Pool, Serial, Visit
 from benchmark.core.backends.pool import cores
@@ -48,6 +50,27 @@ def test_results_come_in_the_order_of_the_jobs(tmp_path: Path) -> None:
     forwards, backwards = (Serial(setting(FedAvg, {}), reverse).map("visit", jobs) for reverse in (False, True))
     assert [one.upload for one in forwards] == [one.upload for one in backwards]
     assert len({one.upload.data for one in forwards}) == 4
+
+
+def test_a_visit_s_randomness_is_keyed_by_phase_round_and_client(tmp_path: Path) -> None:
+    worker = Serial(setting(FedAvg, {})).worker
+    keys = {
+        worker.arrive(replace(job, phase=Phase(name, 2), round=round_, number=1)).key.seed
+        for name in ("meet", "train") for round_ in (0, 1) for job in visits(tmp_path)
+    }  # fmt: skip
+    assert len(keys) == 2 * 2 * 4
+    job = visits(tmp_path)[0]
+    assert worker.arrive(job).key == worker.arrive(replace(job, number=7)).key  # opening phases change no later draw
+
+
+def test_judging_has_the_precision_of_the_run() -> None:
+    # The model answers the biases (1, 1 + 2^-10, 0) to every image: bf16 has 8 bits, so that both are 1 and the first
+    # class is named; in fp32 it is the second. There are 10 test images of each class.
+    model = trees.zeros(small_federation().model("mlp").init(Key(0)))
+    model["classifier.bias"] = torch.tensor([1.0, 1 + 2**-10, 0.0])
+    job = Judge("mlp", wire.encode(model, "test").data, 0, 30)
+    for precision, expected in (("fp32", [0, 10, 0]), ("bf16", [10, 0, 0])):
+        assert Serial(replace(setting(FedAvg, {}), precision=precision)).map("judge", [job]) == [expected]
 
 
 def test_visits_of_clients_without_memory_leave_no_file(tmp_path: Path) -> None:

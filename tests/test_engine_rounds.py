@@ -14,7 +14,9 @@ from small import run, small_federation
 
 from algorithms.fedavg import FedAvg
 from algorithms.local import LocalOnly
-from benchmark.core.api import Algorithm, Hub, Key, Local, Phase, Site, Tree, Upload, Who, torch
+from benchmark.core import tree as trees
+from benchmark.core import wire
+from benchmark.core.api import Algorithm, Hub, Key, Local, Pass, Phase, Site, Tree, Upload, Who, torch
 from benchmark.core.backends import Serial
 
 
@@ -115,6 +117,9 @@ class Whisper(Algorithm):
 def test_nothing_and_an_empty_message_are_told_apart() -> None:
     result = run(Whisper(), small_federation(cohort=4, rounds=1)).result
     assert (result["bytes"]["down"], result["bytes"]["up"]) == (16, 0)
+    assert [entry["bytes"] for entry in result["evaluations"]] == [16]
+    number, empty = (wire.encode(message, "test").wire for message in ({"number": torch.tensor(1)}, {}))
+    assert (result["bytes"]["down_wire"], result["bytes"]["up_wire"]) == (empty + 2 * number, 3 * empty)
 
 
 @pytest.mark.parametrize(("every", "rounds"), [(1, [1, 2, 3, 4, 5]), (2, [2, 4, 5]), (3, [3, 5]), (9, [5])])
@@ -133,6 +138,25 @@ def test_the_observer_hears_of_every_round(tmp_path: Path) -> None:
     # cohorts are half of the clients that meet: 4 + 2 + 2 + 2 messages of equal size
     assert [event["bytes_down"] * 4 // events[0]["bytes_down"] for event in events] == [4, 6, 8, 10]
     assert json.dumps(events)
+
+
+@dataclass(frozen=True)
+class First(Algorithm):
+    """Answers class 0 to every image and learns nothing."""
+
+    def passes(self, phase: Phase, site: Site) -> tuple[Pass, ...]:
+        return ()
+
+    def init_server(self, hub: Hub, key: Key) -> Tree:
+        model = trees.zeros(hub.models["mlp"].init(key))
+        return {"models": {"mlp": {**model, "classifier.bias": torch.tensor([1.0, 0.0, 0.0])}}}
+
+
+def test_in_and_out_local_accuracy_by_hand() -> None:
+    # A = (1, 0, 0). Client 0 holds labels 0, 1, 2, 0: in = 1/2, out = (1 - 1/2) / 2 = 1/4. Client 1 holds 1, 2: in = 0,
+    # out = (1 - 0) / 2 = 1/2. Means over both: 1/4 and 3/8.
+    result = run(First(), small_federation(sizes=(4, 2), rounds=2)).result
+    assert (result["in_local"], result["out_local"], result["accuracy"]) == (0.25, 0.375, round(1 / 3, 6))
 
 
 def test_in_and_out_local_accuracy_are_means_over_the_last_cohort() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from benchmark.core import evaluate
 from benchmark.core.data.streams import Stream
+from benchmark.core.errors import Diverged
 from benchmark.core.keys import Key
 from benchmark.core.model import Model
 
@@ -74,6 +75,16 @@ def test_the_summary_has_the_end_and_the_mean_of_the_last_five() -> None:
     assert result["forgetting"] == pytest.approx(0.9 - 0.5)
     assert [entry["forgetting"] for entry in result["evaluations"]] == pytest.approx([0, 0.8, 0.7, 0.6, 0.5, 0.4])
     assert evaluate.summary(entries([0.25, 0.75]), [])["accuracy_last5"] == 0.5
+
+
+@pytest.mark.parametrize("wild", [0, 599])
+def test_one_answer_that_is_not_finite_is_enough_wherever_it_stands(wild: int) -> None:
+    images = torch.zeros(600, 2, 2, 1)
+    images[wild] = float("nan")
+    stream = Stream(images, torch.arange(600) % 3, classes=3, mean=(0.0,), std=(1.0,))
+    model = Model("mlp", (1, 2, 2), 3)
+    with pytest.raises(Diverged, match="answers are not finite"):
+        evaluate.correct(model, model.init(Key(1)), stream, 0, 600, "fp32")
 
 
 def test_hits_are_counted_per_class_and_slices_add_up() -> None:

@@ -18,7 +18,7 @@ from benchmark.core.data.partition import Drawn
 from benchmark.core.federation import Federation, Ingredients, Rows
 from benchmark.core.keys import Key
 from benchmark.core.splits import Iid
-from benchmark.core.task import Optimiser, Task, Train
+from benchmark.core.task import AugmentSpec, Optimiser, Task, Train
 
 PHASE = Phase("train", 1)
 SIDES = {"private": range(0, 40), "public": range(40, 50), "validation": range(50, 60), "test": range(60, 80)}
@@ -129,6 +129,21 @@ def test_cohorts_are_sorted_different_and_keyed_by_round() -> None:
     assert all(len(set(cohort)) == 2 and cohort == sorted(cohort) for cohort in cohorts)
     assert len({tuple(cohort) for cohort in cohorts}) == 3  # all pairs of three clients
     assert cohorts == [federation().cohort(round_) for round_ in range(30)]
+
+
+def test_cohorts_and_births_differ_by_seed_and_births_by_client() -> None:
+    one = federation()
+    other = Federation(one.task, 1, one.given)
+    assert [one.cohort(round_) for round_ in range(30)] != [other.cohort(round_) for round_ in range(30)]
+    assert len({side.birth(client).seed for side in (one, other) for client in range(3)}) == 6
+
+
+def test_only_what_trains_is_augmented() -> None:
+    one = federation(augment=AugmentSpec(crop=2))
+    assert one.hub.validation is not None
+    for stream, augmented in ((one.site(0, PHASE, 0).data, True), (one.hub.validation, False), (one.test, False)):
+        batches = list(stream.batches(Key(0), 4, 2))
+        assert any(not torch.equal(batch.x, stream.inputs(batch.rows)) for batch in batches) == augmented
 
 
 def test_published_cohorts_are_those_of_the_published_draw() -> None:

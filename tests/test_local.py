@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -200,6 +200,53 @@ def test_noise_without_a_key_does_not_depend_on_what_was_drawn_before() -> None:
         assert upload is not None
         noise.append(upload["noise"])
     assert torch.equal(*noise)
+
+
+@dataclass(frozen=True)
+class Witness(Course):
+    """Writes down, step by step, what its loss meets."""
+
+    rows: list[int] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=list)
+    answers: list[Tensor] = field(default_factory=list)
+
+    def loss(self, params: Tree, local: Local, batch: Batch, model: Net) -> tuple[Tensor, Tree]:
+        self.rows.extend(batch.rows.tolist())
+        self.seeds.append(torch.initial_seed())
+        self.answers.append(model(params, batch.x).logits.detach())
+        return super().loss(params, local, batch, model)
+
+
+def test_every_pass_shuffles_by_its_own_key() -> None:
+    witness = Witness((Pass(epochs=1), Pass(epochs=1)))
+    visited(witness, federation())
+    orders = [KEY("pass", number, "epoch", 0, "shuffle").permutation(10).tolist() for number in (0, 1)]
+    assert witness.rows == orders[0] + orders[1] and orders[0] != orders[1]
+
+
+def test_every_step_draws_its_own_dropout() -> None:
+    witness = Witness((Pass(epochs=1), Pass(epochs=1)))
+    visited(witness, federation(networks=("fedmd_0",), shape=(1, 8, 8)))
+    assert witness.seeds == [KEY("pass", number, "dropout", step).seed for number in (0, 1) for step in range(3)]
+
+
+@pytest.mark.parametrize("network", ["resnet8", "fedmd_0"])
+def test_a_pass_that_only_looks_asks_in_evaluation_mode(network: str) -> None:
+    witness, one = Witness((Pass(update=False),)), federation(networks=(network,), shape=(1, 8, 8))
+    start, site = one.model(network).init(Key(1)), one.site(0, PHASE, 0)
+    visited(witness, one, {"model": start})
+    assert torch.equal(torch.cat(witness.answers), one.model(network).frozen(start, site.data.inputs()).logits)
+
+
+@pytest.mark.parametrize("update", [True, False])
+@pytest.mark.parametrize(("precision", "kind"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_a_pass_computes_in_the_precision_of_the_run(precision: str, kind: torch.dtype, update: bool) -> None:
+    witness, one = Witness((Pass(update=update),)), federation()
+    sent = {"model": one.model("mlp").init(Key(1))}
+    done = visit(witness, one.site(0, PHASE, 0), PHASE, sent, {}, KEY, precision)
+    assert {answer.dtype for answer in witness.answers} == {kind} and {leaf.dtype for leaf in done.params.values()} == {
+        torch.float32
+    }
 
 
 def test_dropout_is_keyed_by_step() -> None:

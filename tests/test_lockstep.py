@@ -9,6 +9,7 @@ from torch.func import vmap
 from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm, Batch, Local, Net, Optim, Pass, Tensor
 from benchmark.core.backends.lockstep import OneByOne, Stride, distance, with_padding
+from benchmark.core.keys import Key
 from benchmark.core.model import Model
 from benchmark.core.tree import Tree
 
@@ -37,6 +38,24 @@ def test_the_optimiser_moves_active_clients_as_optim_does_and_others_not_at_all(
             moments[client] = optim.apply(own[client], gradient, moments[client], 0.1)
     torch.testing.assert_close(trees.stack(own), state["params"], rtol=0, atol=1e-6)
     assert state["steps"].tolist() == [4, 2]
+
+
+@pytest.mark.parametrize(("precision", "kind"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_a_step_computes_in_the_precision_of_the_run(precision: str, kind: torch.dtype) -> None:
+    types: set[torch.dtype] = set()
+
+    class Witness(Algorithm):
+        def loss(self, params: Tree, local: Local, batch: Batch, model: Net) -> tuple[Tensor, Tree]:
+            types.add(model(params, batch.x).logits.dtype)
+            return super().loss(params, local, batch, model)
+
+    model = Model("mlp", (1, 2, 2), 3)
+    stride = Stride(Witness(), model, Pass(), Optim(), precision, CPU)
+    state = stride.start(trees.stack([model.init(Key(0))]), {}, torch.zeros(1, dtype=torch.int64))
+    labels = torch.zeros(1, 2, dtype=torch.int64)
+    batch = {"x": torch.ones(1, 2, 1, 2, 2), "y": labels, "rows": labels}
+    moved = stride(state, {}, batch, {"optim": torch.tensor(0.1), "local": torch.tensor(0.1)}, torch.tensor([True]))
+    assert types == {kind} and {leaf.dtype for leaf in moved["params"].values()} == {torch.float32}
 
 
 def test_operations_on_lists_work_under_vmap_one_by_one() -> None:

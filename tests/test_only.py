@@ -51,11 +51,12 @@ def test_superclasses_as_labels_keep_the_classes_below() -> None:
     assert np.array_equal(some.train.labels, np.where(rows % 6 >= 4, 0, 1))
 
 
-def test_a_party_has_one_class_of_each_superclass_and_all_are_asked_for() -> None:
+@pytest.mark.parametrize("held_out", [0, 3])  # rows that are no client's; by three, neighbours differ in superclass
+def test_a_party_has_one_class_of_each_superclass_and_all_are_asked_for(held_out: int) -> None:
     how = {"kind": "superclass", "per_class": 3, "superclasses": [0, 1]}
     task = digits(split=how, clients=3, cohort=3, only={"superclasses": [0, 2]})
     data = zoo().only(superclasses=[0, 2])
-    parts = split(task, data, np.arange(40), Key(0))
+    parts = split(task, data, np.arange(held_out, 40), Key(0))
     assert data.train.fine is not None
     # client i owns class number i mod 2 of each superclass: cat and oak, lion and elm, cat and oak again
     assert [sorted(set(data.train.fine[part].tolist())) for part in parts] == [[0, 4], [1, 5], [0, 4]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,6 +39,31 @@ def test_iid_uses_every_row_and_sizes_differ_by_one_at_most(labels: np.ndarray, 
     assert_disjoint(parts, labels, used=len(labels))
     sizes = [len(part) for part in parts]
     assert len(parts) == clients and max(sizes) - min(sizes) <= 1
+
+
+def test_a_client_s_rows_are_random_and_no_block() -> None:
+    # Of 30 rows drawn among 120, about 30 * 29 / 120 = 7 pairs are neighbours; of a block, 29 are.
+    labels = np.arange(120) % 3
+    for parts in (partition.iid(labels, 4, KEY), partition.few_per_class(labels, 4, [0, 1, 2], 10, KEY)):
+        assert all(len(rows) == 30 and (np.diff(rows) == 1).sum() < 15 for rows in parts)
+
+
+def test_a_lazy_split_draws_for_each_client_by_its_number() -> None:
+    drawn, again = (partition.Drawn(np.arange(100, 140), 10**6, 5, KEY) for _ in range(2))
+    chosen = {tuple(drawn[client].tolist()) for client in range(50)}
+    assert len(chosen) == 50 and all(100 <= min(rows) < max(rows) < 140 for rows in chosen)
+    assert [rows.tolist() for rows in again[:50]] == [drawn[client].tolist() for client in range(50)]
+
+
+def test_a_fingerprint_tells_splits_apart() -> None:
+    rows = np.arange(40)
+    splits = [
+        [rows[:2], rows[2:5]], [rows[:3], rows[3:5]], [rows[:5]],  # the same rows, cut elsewhere
+        *(partition.Drawn(rows, clients, size, key) for clients, size, key in ((9, 5, KEY), (8, 5, KEY), (9, 4, KEY))),
+        partition.Drawn(rows[1:], 9, 5, KEY), partition.Drawn(rows, 9, 5, Key(1)),
+    ]  # fmt: skip
+    assert len({partition.fingerprint(parts) for parts in splits}) == len(splits)
+    assert partition.fingerprint(splits[0]) == partition.fingerprint([rows[:2].copy(), rows[2:5].copy()])
 
 
 def test_every_split_follows_from_its_key_alone() -> None:
@@ -123,6 +149,25 @@ def test_dirichlet_equal_is_milder_than_dirichlet() -> None:
     plain = (counts(partition.dirichlet(labels, 20, 0.1, 10, KEY), labels) > 0).sum(axis=1).mean()
     equal = (counts(partition.dirichlet_equal(labels, 20, 0.1, KEY), labels) > 0).sum(axis=1).mean()
     assert equal > plain
+
+
+def test_dirichlet_equal_draws_in_groups_of_ten_none_below_half_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 25 clients of 1000 rows: groups of 10, 10 and 5 with 400, 400 and 200 rows, 40 per client: none has fewer than 20.
+    drawn, plain = list[np.ndarray](), partition._dirichlet_counts
+
+    def counted(*arguments: Any) -> np.ndarray:
+        drawn.append(plain(*arguments))
+        return drawn[-1]
+
+    monkeypatch.setattr(partition, "_dirichlet_counts", counted)
+    partition.dirichlet_equal(np.arange(1000) % 10, 25, 0.3, KEY)
+    assert [(len(group), int(group.sum())) for group in drawn] == [(10, 400), (10, 400), (5, 200)]
+    assert all(20 <= group.sum(axis=1).min() < 40 for group in drawn)
+
+
+def test_target_labels_are_each_client_s_own() -> None:
+    targets = partition.target_labels(10, 20, 3, KEY)
+    assert all((np.diff(row) > 0).all() for row in targets) and len({tuple(row) for row in targets}) > 10
 
 
 def test_labels_removed_cuts_target_labels_to_what_is_kept() -> None:

@@ -9,9 +9,12 @@ from torch import nn
 
 from benchmark import catalog
 from benchmark.core import probe
+from benchmark.core.data.streams import Stream
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.keys import Key
+from benchmark.core.model import Model
 from benchmark.core.task import ProbeSpec
+from benchmark.core.tree import Tree
 
 KEY = Key(0)("probe")
 SPEC = ProbeSpec(epochs=2, batch=4, lr=0.05)
@@ -81,6 +84,21 @@ def test_fine_tuning_takes_its_share_of_every_class_and_leaves_the_model_as_it_w
         probe.fine_tuned(*arguments, 0.01, KEY, spec)
 
 
+def test_fine_tuning_is_judged_by_the_network_that_it_tuned(monkeypatch: pytest.MonkeyPatch) -> None:
+    federation = small_federation(sizes=(30,), cohort=1, track="unsupervised", probe=SPEC, networks=("resnet8",))
+    model, read, judged = federation.model("resnet8"), probe.features, list[Tree]()
+
+    def reading(net: Model, params: Tree, stream: Stream) -> torch.Tensor:
+        judged.append(params)
+        return read(net, params, stream)
+
+    monkeypatch.setattr(probe, "features", reading)
+    start = model.init(Key(0))
+    probe.fine_tuned(model, start, federation.union, federation.test, 0.5, KEY, SPEC)
+    moved = {name for name, leaf in judged[0].items() if not torch.equal(leaf, start[name])}
+    assert moved >= model.buffers and any("conv" in name for name in moved)
+
+
 def test_a_run_is_judged_by_the_probe_and_its_result_describes_the_representation() -> None:
     algorithm = catalog.make("fedsimclr")
     federation = small_federation(
@@ -98,4 +116,6 @@ def test_a_run_is_judged_by_the_probe_and_its_result_describes_the_representatio
     found = outcome.result["representation"]
     within, between = probe.angles(probe.features(model, params, test), test.labels)
     assert (found["angle_within"], found["angle_between"]) == (round(within, 4), round(between, 4))
-    assert [share for share, _ in found["fine_tuned"]] == [0.5]
+    key = federation.key("fine-tuning")("share", "0.5")
+    tuned = probe.fine_tuned(model, params, union, test, 0.5, key, spec)  # learns from clients' images alone
+    assert found["fine_tuned"] == [[0.5, round(tuned, 6)]]

@@ -102,6 +102,27 @@ def test_augmentation_is_keyed_too_and_changes_from_epoch_to_epoch() -> None:
     assert torch.equal(plain.x, data.inputs(plain.rows))
 
 
+def test_draws_change_from_epoch_to_epoch_also_in_stored_order() -> None:
+    first, second = stream(augment=Augment(crop=2, flip=True), order="stored").batches(KEY, 10, 2)
+    assert torch.equal(first.rows, second.rows) and not torch.equal(first.x, second.x)
+
+
+def test_colours_change_before_normalisation_and_squares_are_cut_after_it() -> None:
+    data = stream(augment=Augment(brightness=0.5, contrast=0.5))
+    data.pixels.zero_()
+    (black,) = data.batches(KEY, 10, 1)  # no factor makes black another colour
+    assert torch.equal(black.x, data.inputs())
+    (hidden,) = stream(augment=Augment(cutout=12)).batches(KEY, 10, 1)  # covers all 6 x 6 pixels, wherever its centre
+    assert not hidden.x.any()  # the mean pixel, not a black one
+
+
+def test_parts_and_unions_are_fed_as_their_stream_is() -> None:
+    data = stream(augment=EVERYTHING, order="stored")
+    for other in (data.restricted(torch.tensor([3, 1])), data.joined(data.pixels[:2], data.labels[:2])):
+        assert other.augment == EVERYTHING and other.order == "stored" and other.classes == 3
+        assert torch.equal(other.mean, data.mean) and torch.equal(other.std, data.std)
+
+
 def test_looks_pass_every_row_once_in_order_and_never_augmented() -> None:
     data = stream(augment=EVERYTHING)
     batches = list(data.looks(4))
@@ -122,6 +143,14 @@ def test_views_are_two_of_the_same_images_and_one_of_independent_ones_without_la
     assert any(not torch.equal(batch.x, batch.other) for batch in views if batch.other is not None)
     again = list(data.views(KEY, 8, 4))
     assert all(torch.equal(a.random, b.random) for a, b in zip(views, again, strict=True))  # type: ignore[arg-type]
+
+
+def test_the_independent_images_of_views_have_an_order_of_their_own() -> None:
+    data = stream(8)
+    for epoch, batch in enumerate(data.views(KEY, 16, 3)):  # without augmentation a view is the image itself
+        orders = [torch.from_numpy(key("epoch", epoch, "shuffle").permutation(8)) for key in (KEY, KEY("random"))]
+        assert torch.equal(batch.x, data.inputs(orders[0])) and torch.equal(batch.other, batch.x)
+        assert torch.equal(batch.random, data.inputs(orders[1])) and not torch.equal(*orders)
 
 
 def test_a_restricted_stream_counts_positions_anew() -> None:

@@ -52,6 +52,19 @@ def test_defaults_are_those_of_the_format() -> None:
     assert task.train.optimiser.momentum == 0 and task.augment.crop == 0 and task.public is None
 
 
+@pytest.mark.parametrize(
+    ("split", "defaults"),
+    [
+        ({"kind": "shards", "shards": 2}, {"draws": "keyed"}),
+        ({"kind": "dirichlet", "alpha": 0.1}, {"minimum": 10, "capped": True}),
+        ({"kind": "labels_removed", "per_client": 9, "targets": 2}, {"keep": 5}),
+    ],
+)  # fmt: skip
+def test_defaults_of_splits_stay_as_tasks_rely_on_them(split: dict[str, Any], defaults: dict[str, Any]) -> None:
+    # A hash leaves defaults out, so that it would not tell of another one.
+    assert tasks.parse(changed(split=split), "mine.yaml", "mine").split.model_dump() == split | defaults
+
+
 def test_all_faults_are_named_at_once() -> None:
     train = {"batch": 0, "optimiser": {"name": "sdg", "lr": "fast", "momentun": 0.9}}
     sentence = fault(changed(clients=2.5, rounds=None, train=train, trak="global", augment={"flip": "yes"}))
