@@ -8,12 +8,12 @@ import shlex
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from benchmark import catalog
 from benchmark.core import task as tasks
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.splits import Precision
+from benchmark.core.splits import Backend, Precision
 from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.places import RESULTS
 from benchmark.suite import unfit
@@ -40,7 +40,7 @@ class Cell:
     settings: dict[str, Any] = field(default_factory=dict)
     rounds: int | None = None
     precision: str | None = None
-    backend: Literal["loop", "stacked"] = "loop"
+    backend: Backend = "loop"
     device: str = "cpu"
     graphs: bool = False
     audit: bool = False
@@ -131,7 +131,7 @@ class Prepared:
     path: Path
     algorithm: Algorithm  # or what stands in for it in an audit, which knows its settings
     seed: int
-    backend: Literal["loop", "stacked"] = "loop"
+    backend: Backend = "loop"
     rated: bool = False
 
     @property

@@ -148,10 +148,11 @@ def _overview_cell(suite: Suite, task: Task, method: str, frame: DataFrame) -> s
         return spread_text(rows.iloc[0], "accuracy")
     if method in suite.methods and suite.unfit(task.name, method):
         return "not applicable"
-    done = len(suite.standing(task.name, method))
-    if method in suite.methods and not suite.open(task.name, [method]):
-        return f"diverged ({len(task.seeds) - done} of {len(task.seeds)} seeds)"
-    return f"open ({done} of {SEEDS} seeds)"
+    made = suite.records.get((task.name, method), {}).values()
+    broken = sum(one.status != "ok" and not suite.marks(one) for one in made)
+    if broken and not suite.open(task.name, [method]):
+        return f"diverged ({broken} of {len(task.seeds)} seeds)"
+    return f"open ({len(suite.standing(task.name, method))} of {SEEDS} seeds)"
 
 
 def _section(suite: Suite, task: Task, frame: DataFrame | None, sources: list[claims.Source]) -> str:

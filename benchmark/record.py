@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_fie
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.files import write_atomic
 from benchmark.core.sealed import canonical, sha256
-from benchmark.core.splits import Precision
+from benchmark.core.splits import Backend, Precision
 from benchmark.core.task import Track
 
 SCHEMA: Literal[1] = 1
@@ -146,7 +146,7 @@ class Record(Strict):
     settings: dict[str, Any]
     departures: list[str]
     hashes: Hashes
-    backend: Literal["loop", "stacked"]
+    backend: Backend
     precision: Precision
     judged: Literal["common", "clients"]
     rounds: Count

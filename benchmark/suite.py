@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -15,6 +15,7 @@ from benchmark.core import task as tasks
 from benchmark.core.data.manifest import manifest
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.sealed import unseal
+from benchmark.core.splits import Backend
 from benchmark.core.task import Task
 from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.record import Entry, Record
@@ -101,10 +102,30 @@ class Suite:
         paths = {name: self.results / name / "split.json" for name in self.tasks}
         return {name: _split(path) for name, path in paths.items() if path.exists()}
 
-    def standing(self, task: str, method: str) -> dict[int, Record]:
-        """Finished records of a method on a task that stand for today's suite, by seed."""
-        made = self.records.get((task, method), {})
-        return {seed: one for seed, one in made.items() if one.status == "ok" and not self.marks(one)}
+    @cached_property
+    def _standing(self) -> dict[tuple[str, str, str], dict[int, Record]]:
+        """(task, method, backend) -> seed -> finished record that stands for today's suite."""
+        found: dict[tuple[str, str, str], dict[int, Record]] = {}
+        for (task, method), made in self.records.items():
+            for seed, one in made.items():
+                if one.status == "ok" and not self.marks(one):
+                    found.setdefault((task, method, one.backend), {})[seed] = one
+        return found
+
+    def standing(self, task: str, method: str, backend: Backend | None = None) -> dict[int, Record]:
+        """Finished records of a method on a task that stand for today's suite, by seed.
+
+        backend: whose records, default `backend(task, method)`
+        """
+        return self._standing.get((task, method, backend or self.backend(task, method)), {})
+
+    def backend(self, task: str, *methods: str) -> Backend:
+        """The backend whose records count: that with most seeds that all the methods have there, the loop if even."""
+
+        def common(backend: Backend) -> int:
+            return len(set.intersection(*(set(self.standing(task, method, backend)) for method in methods)))
+
+        return max(get_args(Backend), key=common)
 
     def unfit(self, task: str, method: str) -> str | None:
         """Why a method cannot run a task, None if it can."""

@@ -39,10 +39,9 @@ def table(suite: Suite, task: Task, metrics: Mapping[str, Metric] | None = None)
     """
     from pandas import DataFrame
 
-    reference = list(suite.standing(task.name, REFERENCE).values())
     rows = [
-        _row(task, method, list(marks), group, reference) | _columns(metrics or {}, group) | _audits(suite, group)
-        for (name, method), made in sorted(suite.records.items()) if name == task.name
+        _row(suite, task, list(marks), group) | _columns(metrics or {}, group) | _audits(suite, group)
+        for (name, _), made in sorted(suite.records.items()) if name == task.name
         for (_, marks), group in _states(suite, made).items()
     ]  # fmt: skip
     rows.sort(key=lambda row: (not row["comparable"], -(row["accuracy"] or 0), row["method"], row["marks"]))
@@ -62,9 +61,12 @@ def _states(suite: Suite, made: dict[int, Record]) -> dict[tuple[str, tuple[str,
     return groups
 
 
-def _row(task: Task, method: str, marks: list[str], group: list[Record], reference: list[Record]) -> Row:
+def _row(suite: Suite, task: Task, marks: list[str], group: list[Record]) -> Row:
+    method, backend = group[0].algorithm, group[0].backend
     done, stale = [record for record in group if record.result], bool(marks)
-    reference = [record for record in reference if record.backend == group[0].backend]
+    reference = list(suite.standing(task.name, REFERENCE, backend).values())
+    if not stale and backend != (other := suite.backend(task.name, method)):
+        marks = [f"the seeds of the {other} backend count"]
     marks = marks + _shortfall(group, len(done))
     row: Row = {"method": method, "comparable": not marks, "seeds": len(done), "marks": "; ".join(marks)}
     row |= _columns(SPREADS, group)

@@ -130,10 +130,10 @@ def _statement(claim: Claim) -> str:
 
 
 def _values(suite: Suite, claim: Claim, task: str, method: str) -> Values | None:
-    """The metric by seed, in the claim's unit; None without records that have it."""
+    """The metric by seed, in the claim's unit, from one backend for all its methods; None without such records."""
     if task not in suite.tasks:
         return None
-    made = suite.standing(task, method)
+    made = suite.standing(task, method, suite.backend(task, *claim.methods))
     values = {seed: _value(one, claim, suite.tasks[task].clients) for seed, one in made.items()}
     return {seed: value for seed, value in values.items() if value is not None} or None
 
@@ -152,7 +152,9 @@ def _value(made: Record, claim: Claim, clients: int) -> float | None:
     if claim.metric == "bits":
         return (result.bytes.up + result.bytes.down) * 8 / clients
     reached = next((target for target in result.targets if target.accuracy == claim.target), None)
-    return None if reached is None else float(reached.round or made.rounds)  # never reached: at least all rounds
+    if reached is None:
+        return None
+    return float(made.rounds if reached.round is None else reached.round)  # never reached: at least all rounds
 
 
 def _number(suite: Suite, claim: Claim, known: dict[str, Claim]) -> tuple[str, Verdict]:

@@ -201,6 +201,17 @@ def test_an_audit_of_a_cheat_names_the_difference_and_marks_nothing(
     assert not audited(path, record.read(path))
 
 
+def test_an_audit_marks_no_record_of_another_version(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    method = bench / "mine.py"
+    method.write_text(catalog.find("fedavg").read_text())
+    path = bench / "short" / "mine" / "0.json"
+    assert invoke(words(method, bench)) == 0
+    method.write_text(method.read_text() + "x = 1\n")
+    assert invoke(words(method, bench, "--audit")) == 2
+    assert "another version of this cell (other algorithm)" in capsys.readouterr().err
+    assert not audited(path, record.read(path))
+
+
 def test_an_audit_of_a_method_that_reaches_outside_says_so(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(words(ADVERSARIES / "garbage_collector.py", bench, "--audit")) == 1
     assert "phase train, round 1, client" in (told := capsys.readouterr().err)

@@ -14,15 +14,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from records import resealed
+from records import make, resealed, write
 from rich.console import Console
 
-from benchmark import campaign, running
+from benchmark import campaign, catalog, running
 from benchmark.cell import Cell
+from benchmark.core import checkpoint
 from benchmark.core import task as tasks
+from benchmark.core.files import write_atomic
+from benchmark.core.sealed import seal
+from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.progress import Lines, label
 from benchmark.suite import Method, Suite
-from benchmark.tune import Tuned, Tuning, read
+from benchmark.tune import Point, Tuned, Tuning, read
 
 TASK = "digits-shards"
 
@@ -56,6 +60,33 @@ def test_every_method_has_its_turn_before_any_has_its_second(tmp_path: Path) -> 
     order = [(one.algorithm, one.task) for one in campaign.plan(replace(suite, methods=methods), seeds=[0])]
     first = [("fedavg", TASK), ("fedntd", TASK), ("local", "digits-personal")]
     assert order == [*first, ("fedavg", "digits-personal")]
+
+
+def test_first_seeds_of_papers_stand_between_first_and_further_seeds_of_the_lite_tier(tmp_path: Path) -> None:
+    paper, lite = "paper-fd-t1-mnist-m2", "fmnist-shards"
+    claim = f"{{id: a, tasks: [{paper}], methods: [fedavg], value: 80.0}}"
+    source = f"sources: [{{paper: P, table: T, source: S, seen: true, claims: [{claim}]}}]"
+    (tmp_path / "claims.yaml").write_text(source)
+    order = [(job.task, job.seed) for job in campaign.plan(shelf(tmp_path, paper, lite), methods=["fedavg"])]
+    assert order == [(lite, 0), (paper, 0), (lite, 1), (lite, 2), (paper, 1), (paper, 2)]
+
+
+def test_cells_whose_data_nobody_holds_are_not_planned(tmp_path: Path) -> None:
+    assert campaign.plan(shelf(tmp_path, "svhn-shards")) == []
+
+
+def test_a_tuning_that_no_longer_stands_is_done_again(tmp_path: Path) -> None:
+    suite = shelf(tmp_path, "fmnist-shards")
+    task = suite.tasks["fmnist-shards"]
+    point = Point(settings={}, score=0.5, seconds=1.0)
+    content = {"schema": 1, "protocol": PROTOCOL, "engine": ENGINE, "task": task.name, "algorithm": "fedavg",
+               "task_sha256": task.sha256, "algorithm_sha256": "ab" * 32, "seed": 1000, "rounds": 7,
+               "validation": 0.1, "points": [point], "chosen": {}}  # fmt: skip
+    methods = suite.methods | {"fedavg": Method(name="fedavg", track=["global"], sha256="ab" * 32)}
+    for changes, lacking in (({}, ["fedntd"]), ({"task_sha256": "cd" * 32}, ["fedavg", "fedntd"])):
+        made = Tuned.model_validate(content | changes)
+        write_atomic(Tuning(task.name, "fedavg").place(tmp_path), seal(made.model_dump(mode="json", by_alias=True)))
+        assert campaign.untuned(replace(suite, methods=methods), task) == lacking
 
 
 def test_filters_leave_what_they_name(tmp_path: Path) -> None:
@@ -144,12 +175,48 @@ def test_an_outdated_record_or_checkpoint_makes_way_and_a_standing_one_stays(tmp
     assert not standing.exists()
 
 
+def test_a_checkpoint_belongs_to_one_code_engine_protocol_and_backend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = tmp_path / "mine.py"
+    method.write_text((catalog.FOLDER / "fedavg.py").read_text())
+    one = Cell(TASK, str(method))
+    found = [one.prepare().identity, replace(one, backend="stacked").prepare().identity]
+    method.write_text(method.read_text() + "x = 1\n")
+    found.append(one.prepare().identity)
+    for name in ("ENGINE", "PROTOCOL"):
+        monkeypatch.setattr(f"benchmark.cell.{name}", 99)
+        found.append(one.prepare().identity)
+    assert len(set(found)) == 5
+
+
 def test_two_folders_of_records_are_compared_cell_by_cell(tmp_path: Path) -> None:
     mine, theirs = tmp_path / "mine", tmp_path / "theirs"
     running.run(Cell(TASK, "fedavg", rounds=1), mine)
     assert campaign.agreement(mine, theirs).startswith("none of these 1 cells")
     shutil.copytree(mine, theirs)
     assert campaign.agreement(mine, theirs) == "1 of 1 cells equal the committed records bit for bit"
+
+
+def test_how_far_two_folders_lie_apart(tmp_path: Path) -> None:
+    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
+    write(mine, *(make("fedavg", seed, 0.5) for seed in range(4)))
+    write(theirs, *(make("fedavg", seed, value) for seed, value in enumerate((0.5, 0.52, 0.45))))
+    assert campaign.agreement(mine, theirs).startswith(
+        "1 of 3 cells equal the committed records bit for bit, accuracy differs by 5.0 points at most"
+    )
+
+
+def test_an_outdated_checkpoint_makes_way(tmp_path: Path) -> None:
+    one = Cell(TASK, "fedavg")
+    unfinished = tmp_path / TASK / "fedavg" / ".0.run" / "checkpoint.safetensors"
+    unfinished.parent.mkdir(parents=True)
+    checkpoint.save(unfinished, {}, {"identity": one.prepare().identity})
+    campaign.make_way(one, tmp_path)
+    assert unfinished.exists()
+    checkpoint.save(unfinished, {}, {"identity": "of an older method"})
+    campaign.make_way(one, tmp_path)
+    assert not unfinished.parent.exists()
 
 
 def test_an_interruption_leaves_no_process_and_no_record(tmp_path: Path) -> None:

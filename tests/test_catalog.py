@@ -14,6 +14,7 @@ import pytest
 from benchmark import catalog
 from benchmark.core import task as tasks
 from benchmark.core.errors import BenchmarkError
+from benchmark.suite import unfit
 
 GOOD = '''"""Prose of the module."""
 
@@ -198,3 +199,10 @@ def test_what_a_method_needs_decides_where_it_applies() -> None:
     assert catalog.applies("fedmd", bare) == "the task has no labelled public data"
     assert catalog.applies("feddf", without) == "the task holds out no validation data"
     assert "its track is" in str(catalog.applies("fedavg", tasks.load("digits-unsup")))
+    assert mixed.public is not None
+    bare_public = mixed.model_copy(update={"public": mixed.public.model_copy(update={"labels": "none"})})
+    assert catalog.applies("fedmd", bare_public) == "the task has no labelled public data"
+    # public images are unlabelled ones as well
+    assert unfit(["heterogeneous"], ["unlabelled"], mixed.model_copy(update={"unlabelled": None})) is None
+    nothing = mixed.model_copy(update={"unlabelled": None, "public": None})
+    assert unfit(["heterogeneous"], ["unlabelled"], nothing) == "the task has no unlabelled data"

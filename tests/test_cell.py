@@ -177,6 +177,14 @@ def test_a_changed_task_or_method_is_refused_and_changed_prose_is_not(tmp_path: 
         run(Cell(task, str(method)), results, observer=forbidden)
 
 
+def test_a_record_of_another_engine_is_refused(task: str, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(Cell(task, "fedavg"), results)
+    for name in ("engine", "protocol"):
+        monkeypatch.setattr(f"benchmark.running.{name.upper()}", 99)
+        with pytest.raises(BenchmarkError, match=f"other .*{name}"):
+            run(Cell(task, "fedavg"), results, observer=forbidden)
+
+
 def test_departures_are_told_in_words(task: str, results: Path) -> None:
     made = run(Cell(task, "fedntd", settings={"tau": "2"}, rounds=2), results)
     assert made.departures == ["tau set to 2", "rounds 2 instead of 4"] and made.rounds == 2

@@ -15,10 +15,12 @@ import pytest
 from records import make, write
 
 from benchmark import executors
-from benchmark.cli import invoke
+from benchmark.cell import Cell
+from benchmark.cli import fleet, invoke
 from benchmark.core.backends.cluster import Cluster
 from benchmark.core.errors import BenchmarkError
 from benchmark.failures import explain
+from benchmark.progress import Outcome
 
 TASK = "digits-shards"
 
@@ -97,6 +99,9 @@ def test_files_of_one_s_own_require_out(capsys: pytest.CaptureFixture[str], tmp_
     method = Path(__file__).parents[1] / "algorithms" / "fedavg.py"
     own = shutil.copy(method, tmp_path / "mine.py")
     assert "mine.py is a file of your own" in fails(capsys, "run", str(own), "--task", TASK)
+    task = Path(__file__).parents[1] / "benchmark" / "tasks" / f"{TASK}.yaml"
+    same = shutil.copy(task, tmp_path / f"{TASK}.yaml")
+    assert f"{TASK}.yaml is a file of your own" in fails(capsys, "run", "fedavg", "--task", str(same))
 
 
 def run_json(capsys: pytest.CaptureFixture[str], out: Path, *more: str) -> list[dict[str, object]]:
@@ -236,6 +241,21 @@ def test_board_and_claims_are_json_on_request(capsys: pytest.CaptureFixture[str]
     assert row["method"] == "fedavg" and not row["comparable"] and "rounds 1 instead of 30" in row["marks"]
     assert invoke(["claims", "--results", str(tmp_path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
+
+
+def test_a_diverged_run_ends_with_one(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = ["run", "fedavg", "--task", TASK, "--rounds", "1", "--set", "train.lr=1e30", "--workers", "1"]
+    for _ in range(2):  # the second one finds the record
+        assert invoke([*words, "--out", str(tmp_path)]) == 1
+    assert "diverged" in capsys.readouterr().out
+
+
+def test_a_failed_cell_fails_its_campaign() -> None:
+    cell = Cell(TASK, "fedavg")
+    fleet._fail_if_any([Outcome(cell, make("fedavg", 0, accuracy=None), 1.0)])  # a diverged cell is done
+    with pytest.raises(BenchmarkError, match="1 of 1 cells failed") as caught:
+        fleet._fail_if_any([Outcome(cell, None, 1.0, "out of memory")])
+    assert not caught.value.user
 
 
 def test_ctrl_c_is_one_line_and_the_same_command_resumes(tmp_path: Path) -> None:

@@ -46,3 +46,14 @@ def test_work_is_images_and_operations() -> None:
     assert [work.images for work in found.values()] == [30 * 5 * 3000, 16 * 10 * 250 * 64]
     # cnn_lite on 28 x 28, multiply and add: 9 * 16 * 28^2 + 9 * 16 * 32 * 14^2 + 1568 * 128 + 128 * 10
     assert found[names[1]].each == pytest.approx(2 * (112_896 + 903_168 + 200_704 + 1_280))
+
+
+def test_few_images_of_several_classes_and_networks_that_take_turns() -> None:
+    few, even = tasks.load("paper-fedmd-t4-cifar-iid"), tasks.load("fmnist-shards")
+    of_each = few.train.model_copy(update={"steps": None, "epochs": 2})
+    # three images of each of six classes; with the same network twice a client costs what it costs with one
+    made = [few.model_copy(update={"train": of_each, "networks": ("mlp",)}),
+            even.model_copy(update={"networks": even.networks * 2})]  # fmt: skip
+    found = costs.work(made)
+    assert found[few.name].images == few.rounds * few.cohort * 2 * 3 * 6
+    assert found[even.name].each == costs.work([even])[even.name].each

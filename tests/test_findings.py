@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from records import TASK, shelf
+from records import TASK, make, result, shelf, write
 
 from benchmark import findings
 from benchmark.core.errors import BenchmarkError
@@ -26,6 +26,16 @@ def test_numbers_come_from_comparable_rows(tmp_path: Path) -> None:
     assert filled(results, "fedntd mb_up") == "3.0 MB"
     assert filled(results, "fedntd over fedavg mb_down") == "1 times"
     assert filled(results, "fedntd p") == "0.0033"  # by seed 10, 9, 11: t = 17.3, 2 degrees
+
+
+def test_a_quotient_is_of_the_first_over_the_second_and_forgetting_is_in_points(tmp_path: Path) -> None:
+    results = shelf(tmp_path)
+    traffic = result(0.6)["bytes"] | {"up": 6_000_000, "by_name": [
+        ["train", "down", "model", 5_000_000], ["train", "up", "model", 6_000_000]]}  # fmt: skip
+    write(results, *(make("fedntd", seed, result=result(0.6) | {"bytes": traffic}) for seed in range(3)))
+    assert filled(results, "fedntd over fedavg mb_up") == "2 times"  # 6 MB over 3
+    assert filled(results, "fedavg over fedntd mb_up") == "0.5 times"
+    assert filled(results, "fedavg forgetting") == "10.0 points"
 
 
 def test_claims_are_counted(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from dataclasses import replace
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,9 @@ from pandas import isna
 from records import TASK, fingerprint, make, result, shelf, write
 
 from benchmark import leaderboard
+from benchmark.core import task as tasks
 from benchmark.core.version import ENGINE, PROTOCOL
+from benchmark.pipeline import wanted
 from benchmark.suite import Suite
 from benchmark.tables import table
 
@@ -34,6 +38,42 @@ def test_the_numbers_of_a_row(tmp_path: Path) -> None:
     assert found["fedntd"]["p"] == pytest.approx(0.0033, abs=5e-5)  # see test_stats
     assert (found["fedavg"]["mb_up"], found["fedavg"]["mb_down"]) == (3.0, 5.0)
     assert isna(found["fedavg"]["difference"])  # to itself
+
+
+def unlike(accuracy: float) -> dict[str, Any]:
+    """A result in which no two columns of a table have the same number."""
+    made = result(accuracy)
+    made["evaluations"].insert(0, made["evaluations"][0] | {"round": 20, "accuracy": 0.9})
+    made["bytes"] |= {"up_wire": 4_000_000, "down_wire": 7_000_000}
+    return made | {"accuracy_last5": 0.8, "in_local": 0.7, "out_local": 0.2}
+
+
+def test_every_column_holds_what_its_name_says(tmp_path: Path) -> None:
+    results = shelf(tmp_path)
+    write(results, *(make("fedntd", seed, result=unlike(value)) for seed, value in enumerate((0.60, 0.61, 0.65))))
+    write(results, *(make("fedprox", seed, result=unlike(0.3)) for seed in range(3)))
+    found = rows(results)
+    assert list(found) == ["fedntd", "fedavg", "fedprox"]  # by the final accuracy, 62, 52, 30, not by the last five
+    row = found["fedntd"]
+    # the accuracy of the end, not of the best round; payload, not the wire; the difference is one of final accuracies
+    assert (row["accuracy"], row["last5"], row["difference"]) == (62.0, 80.0, 10.0)
+    assert (row["in_local"], row["out_local"], row["mb_up"], row["mb_down"]) == (70.0, 20.0, 3.0, 5.0)
+
+
+def test_a_column_that_some_seeds_lack_is_empty(tmp_path: Path) -> None:
+    results = shelf(tmp_path)
+    write(results, *(make("fedntd", seed, result=unlike(0.6)) for seed in range(2)))
+    assert isna(rows(results)["fedntd"]["in_local"]) and rows(results)["fedntd"]["seeds"] == 3
+
+
+def test_numbers_of_a_row_stand_on_the_board(tmp_path: Path) -> None:
+    results = shelf(tmp_path)
+    for seed, accuracy in enumerate((0.6, 0.62, 0.64)):  # ten points above FedAvg every time
+        write(results, make("fedprox", seed, result=result(accuracy, targets={0.5: 4 + 2 * seed})))
+    text = leaderboard.files(Suite.load(results))[tmp_path / "LEADERBOARD.md"]
+    lines = {line.split("|")[1].strip(): line for line in text.split(f"### {TASK}\n")[1].splitlines() if "|" in line}
+    assert "| 6.0, 0.60 " in lines["fedprox"]  # rounds 4, 6, 8 at 0.1 MB each
+    assert "| <0.0001 " in lines["fedprox"] and "| 0.0033 " in lines["fedntd"]
 
 
 def test_effort_to_a_target_needs_every_seed(tmp_path: Path) -> None:
@@ -71,16 +111,53 @@ def test_other_versions_are_not_mixed_in(tmp_path: Path, changes: dict[str, Any]
     assert list(mine["accuracy"]) == [90.0, 63.0]  # 61 and 65 %, without the 90
 
 
+def test_stale_records_are_not_compared_from_either_side(tmp_path: Path) -> None:
+    results = shelf(tmp_path)
+    write(results, make("fedntd", 0, accuracy=0.9, engine=ENGINE + 1))
+    suite = Suite.load(results)
+    mine = [row for row in table(suite, suite.tasks[TASK]).to_dict(orient="records") if row["method"] == "fedntd"]
+    assert isna(mine[0]["difference"]) and mine[1]["difference"] == 10.0  # seeds 1 and 2: 9 and 11
+    write(results, *(make("fedavg", seed, engine=ENGINE + 1) for seed in range(3)), make("fedntd", 0, 0.6))
+    assert isna(rows(results)["fedntd"]["difference"])
+
+
+def test_enough_stale_seeds_are_no_row_of_the_ranking(tmp_path: Path) -> None:
+    results = shelf(tmp_path)
+    write(results, *(make("fedntd", seed, 0.9, engine=ENGINE + 1) for seed in range(3)))
+    assert overview(results, "fedntd") == "open (0 of 3 seeds)"
+    section = leaderboard.files(Suite.load(results))[tmp_path / "LEADERBOARD.md"].split(f"### {TASK}\n")[1]
+    ranked, apart = section.split("\n### ")[0].split("Not comparable:")
+    assert "| fedavg " in ranked and "| fedntd " not in ranked and "| fedntd " in apart
+
+
+def test_metrics_are_those_of_the_row_that_counts(tmp_path: Path) -> None:
+    results = shelf(tmp_path)
+    write(results, make("fedntd", 3, 0.99, engine=ENGINE + 1))
+    found = leaderboard.files(Suite.load(results))[results / "metrics" / TASK / "fedntd.json"]
+    assert json.loads(found)["accuracy"] == 62.0
+
+
 def test_records_of_two_backends_are_two_rows_and_not_compared(tmp_path: Path) -> None:
     results = shelf(tmp_path)
     write(results, make("fedntd", 2, 0.65, backend="stacked"))
     suite = Suite.load(results)
     found = table(suite, suite.tasks[TASK]).to_dict(orient="records")
     ours = {row["backend"]: (row["seeds"], row["marks"]) for row in found if row["method"] == "fedntd"}
-    assert ours == {"loop": (2, "2 of 3 seeds"), "stacked": (1, "1 of 3 seeds")}
+    assert ours == {"loop": (2, "2 of 3 seeds"), "stacked": (1, "the seeds of the loop backend count; 1 of 3 seeds")}
+    assert overview(results, "fedntd") == "open (2 of 3 seeds)"
     write(results, *(make("fedntd", seed, 0.65, backend="stacked") for seed in range(3)))
     row = rows(results)["fedntd"]
     assert row["comparable"] and isna(row["difference"])  # FedAvg's records are of the loop
+
+
+def test_of_two_backends_the_one_with_more_seeds_counts(tmp_path: Path) -> None:
+    results = shelf(tmp_path)  # FedNTD: 60, 61, 65 % by the loop
+    write(results, *(make("fedntd", seed, 0.9, backend="stacked") for seed in (3, 4, 5)))
+    assert overview(results, "fedntd") == "62.00 ± 6.57"
+    write(results, make("fedntd", 6, 0.9, backend="stacked"))
+    assert overview(results, "fedntd") == "90.00 ± 0.00"
+    metrics = leaderboard.files(Suite.load(results))[results / "metrics" / TASK / "fedntd.json"]
+    assert json.loads(metrics)["seeds"] == 4
 
 
 def test_changed_methods_and_tasks_make_records_stale(tmp_path: Path) -> None:
@@ -94,12 +171,59 @@ def test_changed_methods_and_tasks_make_records_stale(tmp_path: Path) -> None:
     assert found.open(TASK) == {"fedavg": [0], "fedntd": [0, 1, 2], "fedprox": [1, 2]}
 
 
+def test_other_data_and_a_method_that_is_gone_make_records_stale(tmp_path: Path) -> None:
+    results = shelf(tmp_path)
+    made = make("fedavg", 0)
+    data = {name: dict.fromkeys(parts, "cd" * 32) for name, parts in made.hashes.data.items()}
+    write(results, made.model_copy(update={"hashes": made.hashes.model_copy(update={"data": data})}))
+    (results / "methods" / "fedprox.json").unlink()
+    found = Suite.load(results)
+    assert found.marks(found.records[TASK, "fedavg"][0]) == ["its data have changed"]
+    assert found.marks(found.records[TASK, "fedprox"][0]) == ["its method is gone"]
+
+
 def test_a_diverged_seed_is_a_row_with_its_reason(tmp_path: Path) -> None:
     results = shelf(tmp_path)
     write(results, make("fedprox", 1, accuracy=None))
     row = rows(results)["fedprox"]
     assert "seed 1 diverged: loss is nan" in row["marks"] and row["seeds"] == 1
     assert Suite.load(results).open(TASK) == {"fedprox": [2]}
+
+
+def test_three_finished_seeds_do_not_hide_a_diverged_one(tmp_path: Path) -> None:
+    results = shelf(tmp_path)
+    write(results, make("fedntd", 3, accuracy=None))
+    row = rows(results)["fedntd"]
+    assert not row["comparable"] and row["marks"] == "seed 3 diverged: loss is nan" and row["seeds"] == 3
+
+
+def test_what_a_tuning_chose_is_not_called_set_by_the_task(tmp_path: Path) -> None:
+    results, task = shelf(tmp_path), tasks.load(TASK)
+    given = task.model_copy(update={"methods": {"fedavg": {}, "fedntd": {}}, "tuned": {"fedntd": {}}})
+    found = table(replace(Suite.load(results), tasks={TASK: given}), given)
+    expected = {"fedavg": "set by the task", "fedntd": "tuned", "fedprox": "defaults"}
+    assert dict(zip(found["method"], found["settings"], strict=True)) == expected
+
+
+def test_records_of_a_task_that_is_gone_are_named(tmp_path: Path) -> None:
+    results = shelf(tmp_path)
+    write(results, make("fedavg", 0).model_copy(update={"task": "digits-gone"}))
+    text = leaderboard.files(Suite.load(results))[tmp_path / "LEADERBOARD.md"]
+    assert "- `digits-gone/fedavg/0.json`: its task is gone" in text
+
+
+def test_a_claim_that_fails_is_shown_and_its_task_asks_for_its_methods_alone(tmp_path: Path) -> None:
+    results, paper = shelf(tmp_path), "paper-fedntd-t1-cifar10-s2"
+    claims = [f"{{id: far, tasks: [{TASK}], methods: [fedavg], value: 10.0}}"]
+    claims += [f"{{id: open, tasks: [{paper}], methods: [fedntd], value: 10.0}}"]
+    source = "sources: [{paper: P, table: T, source: S, seen: true, claims: [%s]}]"
+    (results / "claims.yaml").write_text(source % ", ".join(claims))
+    suite = Suite.load(results)
+    text = leaderboard.files(suite)[tmp_path / "LEADERBOARD.md"]
+    assert "| far " in text and "| not reproduced " in text
+    section = text.split(f"### {paper}\n")[1].split("\n### ")[0]
+    assert f"Open (seeds): fedntd ({suite.tasks[paper].seeds[0]}" in section and "fedavg" not in section
+    assert list(wanted(suite, paper)) == ["fedntd"] and list(wanted(suite, TASK)) == ["fedprox"]
 
 
 def test_the_overview_tells_open_cells_from_diverged_ones(tmp_path: Path) -> None:

@@ -89,6 +89,28 @@ def test_numbers_must_be_finite_and_parts_must_add_up() -> None:
         make("fedavg", 0, result=lost)
 
 
+def test_both_directions_add_up_and_classes_have_shares() -> None:
+    lost = result(0.5)
+    lost["bytes"]["by_name"].pop(0)
+    with pytest.raises(ValueError, match="parts of down add up to 0, not to 5000000"):
+        make("fedavg", 0, result=lost)
+    odd = result(0.5)
+    odd["evaluations"][0]["per_class"] = [1.5] * 10
+    with pytest.raises(ValueError, match="per_class"):
+        make("fedavg", 0, result=odd)
+
+
+def test_records_come_in_the_order_of_their_seeds(tmp_path: Path) -> None:
+    write(tmp_path, *(make("fedavg", seed) for seed in (10, 2, 1)))
+    assert [entry.record.seed for entry in record.read_all(tmp_path) if entry.record] == [1, 2, 10]
+
+
+@pytest.mark.parametrize(("flags", "name"), [("avx avx2 avx512f", "avx512f"), ("sse avx avx2", "avx2"), ("avx", "avx")])
+def test_a_machine_s_kind_is_its_widest_instructions(flags: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ATEN_CPU_CAPABILITY", raising=False)
+    assert record._instructions(flags) == name
+
+
 def test_a_record_without_a_result_says_why() -> None:
     assert make("fedavg", 0, accuracy=None).status == "diverged"
     with pytest.raises(ValueError, match="needs a reason"):

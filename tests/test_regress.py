@@ -10,13 +10,17 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import records
 from figures import Figures
+from records import make, result
 from rich.console import Console
 
 from benchmark import record, regress, running
 from benchmark.cell import Cell
+from benchmark.cli import invoke
 from benchmark.core import task as tasks
 from benchmark.progress import Lines, label
 from benchmark.suite import Method, Suite
@@ -123,6 +127,47 @@ def test_a_cell_that_does_not_run_any_more_is_a_change(shelf: Suite) -> None:
     assert found.verdict == "changed" and "risc" in found.why
     row = found.row()
     assert row["accuracy"][0] == found.before.result.accuracy and row["accuracy"][1] is None  # type: ignore[union-attr]
+
+
+BANDS = {"accuracy": 0.1, "course": 0.1, "forgetting": 0.1}
+
+
+def compared(**measured: Any) -> regress.Comparison:
+    """A record of 50 %, and one that measured something else on another kind of machine."""
+    before, after = make("fedavg", 0, 0.5), make("fedavg", 0, result=result(0.5) | measured)
+    return regress.compare(Cell("digits-shards", "fedavg"), before, after, BANDS, same_kind=False)
+
+
+def test_forgetting_the_whole_course_and_bytes_both_ways_count() -> None:
+    assert compared(accuracy_last5=0.1).verdict == "within band"
+    assert compared(forgetting=0.3).why == "forgetting +20.0 points, band ±10.0"
+    last = result(0.5)["evaluations"][0]
+    # 50 and 10 % are 30 % on average, though the best round is as before
+    course = compared(evaluations=[last | {"round": 20, "accuracy": 0.1}, last])
+    assert (course.verdict, course.why) == ("changed", "course -20.0 points, band ±10.0")
+    down = {"down": 5_000_004, "by_name": [["train", "down", "model", 5_000_004], ["train", "up", "model", 3_000_000]]}
+    assert compared(bytes=result(0.5)["bytes"] | down).why == "other bytes"
+
+
+def test_cells_that_depart_or_are_not_quick_are_no_baseline(tmp_path: Path) -> None:
+    results = records.shelf(tmp_path)
+    records.write(results, make("fedprox", 0, departures=["rounds 4 instead of 30"]))
+    records.write(results, make("fedprox", 0, task="fmnist-shards"))
+    suite = Suite.load(results)
+    assert regress.baseline(suite, "digits-shards", "fedprox") == {}
+    assert [cell.algorithm for cell in regress.cells(suite)] == ["fedavg", "fedntd"]
+
+
+def test_the_command_ends_with_one_where_numbers_have_changed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    suite = Suite.load(records.shelf(tmp_path))
+    monkeypatch.setattr("benchmark.campaign.current", lambda results: suite)
+    for found, code in ((compared(forgetting=0.3), 1), (compared(accuracy_last5=0.1), 0)):
+        monkeypatch.setattr(regress, "run", lambda *given, found=found: [found])
+        assert invoke(["regress", "--json"]) == code
+        out, err = capsys.readouterr()
+        assert json.loads(out)[0]["verdict"] == found.verdict and ("fedavg" in err) == (code == 1)
 
 
 @pytest.mark.regress

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
-from math import sqrt
+from math import exp, sqrt
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pandas import DataFrame
 from records import TASK, fingerprint, make, resealed, result, shelf, write
 
-from benchmark import curves, leaderboard, report
+from benchmark import curves, leaderboard, record, report
 from benchmark.cli import invoke
 from benchmark.core.version import ENGINE
 from benchmark.report import facts, ranks
-from benchmark.suite import Suite
+from benchmark.suite import Method, Suite
 
 
 class Page(HTMLParser):
@@ -114,6 +116,12 @@ def test_only_rounds_that_all_seeds_have_are_on_a_curve() -> None:
     assert curve["round"] == [40] and curve["accuracy"] == [50.0]
 
 
+def test_mb_of_a_round_are_the_mean_over_seeds() -> None:
+    frugal = result(0.4)
+    frugal["evaluations"] = [frugal["evaluations"][0] | {"bytes": 4_000_000}]
+    assert curves.over_rounds([make("fedavg", 0, 0.6), make("fedavg", 1, result=frugal)])["mb"] == [6.0]
+
+
 def test_the_front_has_what_nothing_beats_in_both_and_no_pooled_method(tmp_path: Path) -> None:
     results = shelf(tmp_path)
     for name, accuracy, pooled in (("cheap", 0.3, False), ("worse", 0.2, False), ("pool", 0.9, True)):
@@ -125,6 +133,28 @@ def test_the_front_has_what_nothing_beats_in_both_and_no_pooled_method(tmp_path:
     spots = facts.points(suite, leaderboard.tables(suite)[TASK])
     assert {spot["method"] for spot in spots if spot["front"]} == {"cheap", "fedntd"}
     assert facts.chosen(spots) == ["fedavg", "fedntd", "cheap", "worse"]  # the reference, then by accuracy
+
+
+def test_a_point_is_mb_both_ways_and_the_interval_of_its_accuracy(results: Path) -> None:
+    suite = Suite.load(results)
+    (point,) = (p for p in facts.points(suite, leaderboard.tables(suite)[TASK]) if p["method"] == "fedavg")
+    # 3 MB up, 5 down; 52 % and half an interval of 4.302653 * 2 / sqrt(3) = 4.968
+    assert (point["mb"], point["low"], point["high"]) == (8.0, 47.032, 56.968)
+
+
+def test_traffic_is_a_mean_over_seeds_and_weighs_methods_alike() -> None:
+    def sent(**sizes: int) -> record.Record:
+        total = sum(sizes.values())
+        parts = {"up": total, "down": 0, "up_wire": total, "down_wire": 0,
+                 "by_name": [["train", "up", name, size] for name, size in sizes.items()]}  # fmt: skip
+        return make("fedavg", 0, result=result(0.5) | {"bytes": parts})
+
+    (entry,) = facts.traffic({"fedavg": [sent(a=2_000_000), sent(a=4_000_000)]})
+    assert entry["mb"] == 3.0
+    # the only message of a frugal method is all of its payload; each of a lavish one's six is a sixth
+    found = facts.traffic({"lavish": [sent(**dict.fromkeys("abcdef", 1_000_000))], "frugal": [sent(s=10)]})
+    kinds = {entry["name"]: entry["kind"] for entry in found}
+    assert kinds["s"] == "up: s" and kinds["a"] == "up: a" and kinds["f"] == "up: other"
 
 
 def test_messages_beyond_the_weightiest_share_a_colour(results: Path) -> None:
@@ -143,6 +173,39 @@ def test_ranks_and_the_critical_difference() -> None:
     assert [(row["method"], row["rank"]) for row in found.rows] == [("a", 1.0), ("b", 2.375), ("c", 2.625)]
     assert found.difference == pytest.approx(2.343 * sqrt(3 * 4 / (6 * 4)), abs=1e-3)  # 1.657 > 2.625 - 1
     assert all(row["unlike"] == [] for row in found.rows)
+
+
+def test_intervals_of_ranks_and_friedman_s_p() -> None:
+    # Ranks 1, 2, 3 on six tasks: chi^2 = 12 / (6 * 3 * 4) * (6^2 + 12^2 + 18^2) - 3 * 6 * 4 = 12 with two degrees of
+    # freedom, so p = exp(-12 / 2). Critical difference 1.353: half of it on both sides, cut at the ranks 1 and 3.
+    found = ranks.rank([[0.9, 0.5, 0.1]] * 6, [f"t{i}" for i in range(6)], ["a", "b", "c"])
+    assert found.p == pytest.approx(exp(-6), abs=1e-6)
+    half = 2.343 * sqrt(12 / 36) / 2
+    expected = [(1.0, 1 + half), (2 - half, 2 + half), (3 - half, 3.0)]
+    assert [(row["low"], row["high"]) for row in found.rows] == [pytest.approx(pair, abs=1e-3) for pair in expected]
+
+
+def test_a_ranking_is_of_the_largest_grid_of_comparable_federated_rows(results: Path) -> None:
+    suite = Suite.load(results)
+    methods = {name: Method(name=name, pooled=name == "pool") for name in ("a", "b", "c", "d", "e", "pool", "few")}
+
+    def board(*names: str) -> DataFrame:
+        lines = [{"method": name, "accuracy": 90.0 - i, "comparable": name != "few"} for i, name in enumerate(names)]
+        return DataFrame(lines)
+
+    whole = ("pool", "few", "a", "b", "c", "d")
+    made = {"digits-shards": board(*whole), "fmnist-shards": board(*whole, "e"), "cifar10-shards": board("a", "b", "c"),
+            "paper-fd-t1-mnist-m2": board(*whole), "svhn-shards": board("a", "b")}  # fmt: skip
+    found = ranks.ranking(made, replace(suite, methods=methods))
+    assert found is not None
+    # two tasks with a, b, c, d are 8 cells, as three with a, b, c would be 9, and four with a, b are too few methods
+    assert sorted(found.tasks) == ["cifar10-shards", "digits-shards", "fmnist-shards"]
+    assert [row["method"] for row in found.rows] == ["a", "b", "c"]
+    made["digits-shards"], made["fmnist-shards"] = board(*whole, "e"), board("e", *whole)
+    wider = ranks.ranking(made, replace(suite, methods=methods))  # 2 tasks with five methods, 3 with three
+    assert wider is not None and sorted(wider.tasks) == ["digits-shards", "fmnist-shards"]
+    assert sorted(row["method"] for row in wider.rows) == ["a", "b", "c", "d", "e"]
+    assert ranks.ranking({"digits-shards": made["digits-shards"]}, replace(suite, methods=methods)) is None
 
 
 def test_methods_differ_where_their_ranks_are_farther_apart_than_the_critical_difference() -> None:

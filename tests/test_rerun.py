@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from records import TASK, make, result, shelf
+from records import TASK, make, result, shelf, write
 
 from benchmark import record, rerun
 from benchmark.cell import Cell
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.version import ENGINE
 from benchmark.running import run
 from benchmark.suite import Suite
 
@@ -59,6 +60,9 @@ def test_other_machines_may_round_but_not_send_differently() -> None:
     assert differences(accuracy_last5=0.55) == ["mean of the last five accuracies 55.00%, in the record 49.00%"]
     traffic = result(0.5)["bytes"] | {"up_wire": 3_000_101}
     assert differences(bytes=traffic) == ["up_wire 3000101 bytes, in the record 3000100"]
+    more = result(0.5)["bytes"] | {"down": 5_000_004, "down_wire": 5_000_104, "by_name": [
+        ["train", "down", "model", 5_000_004], ["train", "up", "model", 3_000_000]]}  # fmt: skip
+    assert [words.split()[0] for words in differences(bytes=more)] == ["down", "down_wire"]
     assert list(rerun.compare(made, make("fedavg", 0, None))) == ["status diverged, in the record ok"]
 
 
@@ -70,3 +74,24 @@ def test_a_record_is_named_or_drawn(tmp_path: Path) -> None:
     for wrong in (f"{TASK}/fedntd/9", "fmnist-shards", f"{TASK}/fedntd/1/2"):
         with pytest.raises(BenchmarkError, match="no standing record"):
             rerun.choose(suite, wrong)
+
+
+def test_a_stale_record_is_not_drawn(tmp_path: Path) -> None:
+    results = shelf(tmp_path)
+    write(results, make("fedprox", 0, engine=ENGINE + 1))
+    with pytest.raises(BenchmarkError, match="no standing record"):
+        rerun.choose(Suite.load(results), f"{TASK}/fedprox")
+
+
+@pytest.mark.parametrize("name", ["cpu", "instructions", "torch", "device", "system"])
+def test_what_rounds_sums_makes_another_kind_of_machine(results: Path, name: str) -> None:
+    here = json.loads((results / TASK / "fedavg" / "0.run.json").read_bytes())
+    there = here | {"environment": here["environment"] | {name: "another"}}
+    assert rerun._kind(here) != rerun._kind(there)
+
+
+def test_a_stacked_cell_is_run_as_it_was(tmp_path: Path) -> None:
+    made = make("fedavg", 1, backend="stacked")
+    how = record.environment(command="", workers=1, seconds=1.0, device="cuda")
+    record.write(made, how | {"stacked": {"graphs": True}}, tmp_path / made.path)
+    assert rerun.cell(made, tmp_path) == Cell(TASK, "fedavg", 1, backend="stacked", device="cuda", graphs=True)

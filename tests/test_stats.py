@@ -40,6 +40,15 @@ def test_paired_edges() -> None:
     assert always is not None and always.p == 0.0
 
 
+def test_a_loss_is_as_improbable_as_the_gain_that_mirrors_it() -> None:
+    mine, theirs = {0: 60.0, 1: 61.0, 2: 65.0}, {0: 50.0, 1: 52.0, 2: 54.0}
+    gain, loss = paired(mine, theirs), paired(theirs, mine)
+    assert gain is not None and loss is not None and gain.p is not None
+    assert loss.p == gain.p < 0.01 and loss.difference.mean == -gain.difference.mean
+    always = paired({0: 1.0, 1: 2.0}, {0: 2.0, 1: 3.0})
+    assert always is not None and always.p == 0.0  # without any spread, below zero as above
+
+
 def test_the_verdict_on_a_number() -> None:
     assert judge_number(Estimate(50.61, 0.1, 3), 52.61, 2.0, None) == "reproduced"  # on the edge of two points
     assert judge_number(Estimate(50.60, 0.1, 3), 52.61, 2.0, None) == "not reproduced"

@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
+from records import make, result
 
 from benchmark import catalog, pipeline, tune
 from benchmark.cell import Cell
@@ -13,6 +14,7 @@ from benchmark.core import federation
 from benchmark.core import task as tasks
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.sealed import seal, unseal
+from benchmark.core.version import PROTOCOL
 from benchmark.tune import Point, Tuning, grid
 
 TASK = "digits-shards"  # learning rate 0.1, validation 0.1, 30 rounds
@@ -143,6 +145,41 @@ def test_a_tuning_stands_for_its_task_and_method_alone(tuned: Path) -> None:
     assert tune.stale(made, task.model_copy(update={"rounds": 31}), made.algorithm_sha256) == "its task has changed"
     moved = task.model_copy(update={"methods": {"fedavg": {"train.lr": 0.3}}})
     assert tune.stale(made, moved, made.algorithm_sha256) == "its task gives the method other values"
+
+
+def test_an_old_tuning_is_done_again_on_a_seed_of_no_board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = tasks.load(TASK).model_copy(update={"methods": {"fedavg": {"train.lr": 0.3}}})
+    cells: list[Cell] = []
+
+    def point(one: Cell, *rest: object) -> Point:
+        cells.append(one)
+        return Point(settings=one.settings, score=0.5, seconds=1)
+
+    monkeypatch.setattr(tune, "_point", point)
+    monkeypatch.setattr(tasks, "load", lambda name: task)
+    job = Tuning(TASK, "fedavg")
+    made = job.run(tmp_path)
+    assert made.given == {"train.lr": 0.3} and [one.seed for one in cells] == [tune.SEED] * tune.POINTS
+    assert job.run(tmp_path) == made and len(cells) == tune.POINTS
+    moved = task.model_copy(update={"rounds": 31})
+    monkeypatch.setattr(tasks, "load", lambda name: moved)
+    assert job.run(tmp_path).task_sha256 == moved.sha256 and len(cells) == 2 * tune.POINTS
+
+
+def test_a_point_is_judged_on_its_last_rounds_or_on_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make("fedavg", 0, result=result(0.5) | {"accuracy_last5": 0.3})
+    monkeypatch.setattr(tune.running, "run", lambda *given, **more: made)
+    for at_end, score in ((False, 0.3), (True, 0.5)):
+        assert tune._point(Cell(TASK, "fedavg"), tmp_path, at_end, 1, lambda event: None).score == score
+    probed = tune.shortened(tasks.load("fmnist-unsup"))
+    assert probed.evaluate_every == probed.rounds > 1  # a probe costs like training
+
+
+def test_what_was_chosen_before_is_no_part_of_a_tuning(tuned: Path) -> None:
+    task, made = tasks.load(TASK), tune.read(Tuning(TASK, "fedavg").place(tuned))
+    assert tune.shortened(task.model_copy(update={"tuned": {"fedavg": {"train.lr": 0.3}}})).tuned == {}
+    old = made.model_copy(update={"protocol": PROTOCOL - 1})
+    assert tune.stale(old, task, made.algorithm_sha256) == f"protocol {PROTOCOL - 1}, now {PROTOCOL}"
 
 
 def test_the_learning_rate_is_a_setting_like_any_other() -> None:

@@ -97,6 +97,8 @@ RECORD = f"results/{TASK}/fedavg/1.json"
         (_edit("algorithms/fedavg.py", "(Algorithm):", "(Algorithm):\n    more = 1"), "has changed since"),
         (_edit("algorithms/fedavg.py", "class", "clas"), "has changed since its fingerprint"),
         (_delete("results/methods/fedavg.json"), "has no fingerprint"),
+        (_delete("algorithms/fedavg.py"), "results/methods/fedavg.json: its method is gone"),
+        (_edit("results/methods/fedavg.json", "{", '{"fault": "says so", '), "algorithms/fedavg.py: says so"),
         (_delete("results/datasets/digits.json"), "is missing; `dvc repro datasets`"),
         (_edit(f"results/{TASK}/protocol.json", '"clients": 20', '"clients": 21'), "not what the task file says"),
         (_split('"2"', '"3"'), "lacks seed 2"),
@@ -136,6 +138,7 @@ def test_a_tuning_must_stand_and_its_choice_be_the_best_point(root: Path) -> Non
     assert "its method has changed; `fedbench tune fedavg" in found(sha256, "ab" * 32)[0]
     assert "its task has changed" in found(task.sha256, "ab" * 32)[0]
     assert "belongs to digits-mixed" in found(TASK, "digits-mixed")[0]
+    assert f"belongs to {TASK} and fedntd" in found('"algorithm": "fedavg"', '"algorithm": "fedntd"')[0]
 
 
 def test_the_page_of_findings_has_the_numbers_of_the_records(root: Path) -> None:
@@ -154,3 +157,15 @@ def test_new_records_are_sound_before_the_tables_know_them(root: Path) -> None:
     made = make("fedavg", 7)
     write(root / "results", made.model_copy(update={"hashes": made.hashes.model_copy(update={"algorithm": sha256})}))
     assert sound(root) == [] and verify(root) != []
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        _edit(RECORD, '"accuracy": 0.5', '"accuracy": 0.6'), _delete("params.yaml"),
+        _edit("algorithms/fedavg.py", "(Algorithm):", "(Algorithm):\n    more = 1"),
+    ],
+)  # fmt: skip
+def test_records_methods_and_versions_must_be_sound(root: Path, harm: Callable[[Path], None]) -> None:
+    harm(root)
+    assert sound(root) != []

@@ -35,9 +35,10 @@ def show(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
         return
     from tabulate import tabulate
 
-    print(
-        tabulate([{key: _cell(value) for key, value in row.items()} for row in rows], headers="keys", tablefmt="plain")
-    )
+    cells = [{key: _cell(value) for key, value in row.items()} for row in rows]
+    keys = list(cells[0]) if cells else []
+    words = [i for i, key in enumerate(keys) if any(isinstance(row[key], str) for row in cells)]  # 10.0 stays 10.0
+    print(tabulate(cells, headers="keys", tablefmt="plain", disable_numparse=words))
 
 
 def _cell(value: Any) -> Any:

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from benchmark.cli.shared import Json, Workers, cores, pairs, show
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.splits import Precision
+from benchmark.core.splits import Backend, Precision
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +33,7 @@ def run(
     rounds: Annotated[int | None, typer.Option(min=1, help="Other rounds than the task's.")] = None,
     workers: Workers = None,
     precision: Annotated[Precision | None, typer.Option(help="Other precision than the task's.")] = None,
-    backend: Annotated[Literal["loop", "stacked"], typer.Option(help="Clients one by one, or stacked.")] = "loop",
+    backend: Annotated[Backend, typer.Option(help="Clients one by one, or stacked.")] = "loop",
     device: Annotated[str, typer.Option(help="Torch device of the stacked backend.")] = "cpu",
     graphs: Annotated[bool, typer.Option("--graphs", help="CUDA graphs in the stacked backend.")] = False,
     audit: Annotated[bool, typer.Option("--audit", help="Server and clients apart, in sandboxed processes.")] = False,

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Precision = Literal["fp32", "bf16", "tf32"]
+Backend = Literal["loop", "stacked"]
 Positive = Annotated[int, Field(ge=1)]
 Numbers = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)]
 

@@ -1,0 +1,51 @@
+"""Commands on records: which rows and columns they print, what they refuse, with which exit code."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from records import TASK, make, shelf, write
+
+from benchmark.cli import invoke
+
+
+def test_findings_of_verify_end_with_one(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmark.verify.verify", lambda root: ["params.yaml: is missing"])
+    assert invoke(["verify"]) == 1
+    assert capsys.readouterr().out == "params.yaml: is missing\n"
+
+
+def test_stale_records_are_not_committed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    results, done = shelf(tmp_path), list[Path]()
+    monkeypatch.setattr("benchmark.cli.tables.ROOT", tmp_path)
+    monkeypatch.setattr("benchmark.cli.tables.RESULTS", results)
+    monkeypatch.setattr("benchmark.pipeline.commit", done.append)
+    assert invoke(["commit"]) == 0 and done == [tmp_path]
+    write(results, make("fedavg", 1, engine=0))
+    assert invoke(["commit"]) == 1 and done == [tmp_path]
+    assert f"1 records do not stand, results/{TASK}/fedavg/1.json for one" in capsys.readouterr().err
+
+
+def test_a_board_for_people_has_the_columns_of_its_heads(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    results = shelf(tmp_path)
+    assert invoke(["board", "--results", str(results), "--tasks", TASK]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("fedntd "))
+    # 60, 61, 65 %: 62 +- 4.302653 * 2.6458 / sqrt(3); forgetting 10; 3 MB up, 5 MB down; 10, 9, 11 above FedAvg
+    assert re.split(r" {2,}", line)[1:6] == ["62.0 ± 6.6", "10.0", "3.00", "5.00", "10.0 ± 2.5"]
+    assert invoke(["board", "--results", str(results), "--tasks", "digits-mixed", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {}
+
+
+def test_open_claims_are_those_without_a_verdict(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    results = shelf(tmp_path)
+    made = [f"{{id: {method}, tasks: [{TASK}], methods: [{method}], value: 52.0}}" for method in ("fedavg", "moon")]
+    source = "sources: [{paper: P, table: T, source: S, seen: true, claims: [%s]}]"
+    (results / "claims.yaml").write_text(source % ", ".join(made))
+    for words, names in (([], ["fedavg", "moon"]), (["--open"], ["moon"])):
+        assert invoke(["claims", "--results", str(results), "--json", *words]) == 0
+        assert [finding["id"] for finding in json.loads(capsys.readouterr().out)] == names
