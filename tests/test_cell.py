@@ -142,9 +142,7 @@ def test_what_was_interrupted_before_its_first_checkpoint_leaves_nothing(task: s
         ({"settings": {"beta": 3.0}}, "settings"), ({"rounds": 3}, "rounds"), ({"precision": "bf16"}, "precision"),
     ],
 )  # fmt: skip
-def test_another_cell_in_the_same_place_is_refused(
-    other: dict[str, Any], what: str, task: str, results: Path
-) -> None:
+def test_another_cell_in_the_same_place_is_refused(other: dict[str, Any], what: str, task: str, results: Path) -> None:
     run(Cell(task, "fedntd"), results)
     with pytest.raises(BenchmarkError, match=f"record of another version of this cell \\(other {what}\\)"):
         run(Cell(task, "fedntd", **other), results, observer=forbidden)

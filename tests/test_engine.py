@@ -157,8 +157,6 @@ def test_a_memory_is_that_of_the_client_s_last_round(undisturbed: Remains) -> No
     assert federation.model("fedmd_0").random  # what is compared here includes dropout on both sides
 
 
-
-
 @pytest.mark.parametrize("method", [FedAvg(), FedNTD(), LocalOnly(), FedMD(draw=6, public_epochs=1, private_epochs=1)])
 def test_runs_repeat_and_differ_by_seed(method: Algorithm) -> None:
     first, again, other = (run(method, small_federation(public=8, seed=seed)) for seed in (0, 0, 1))

@@ -7,9 +7,10 @@ import torch
 from small import run, small_federation
 
 from algorithms._binary import binarised, binary_names, pack, packed, scales, straight_through, unpack, unpacked
+from algorithms.fedavg import FedAvg
 from algorithms.fedavg_1bit import FedAvg1Bit
 from algorithms.feddf_1bit import FedDF1Bit
-from benchmark.core.api import Algorithm
+from benchmark.core.api import Algorithm, Batch, Local, Phase
 from benchmark.core.keys import Key
 
 
@@ -72,3 +73,25 @@ def test_fedavg_1bit_averages_what_travelled() -> None:
     outcome = run(FedAvg1Bit(), small_federation(sizes=(8,), cohort=1, rounds=1))
     weight = outcome.server["models"]["mlp"]["linear_1.weight"]
     assert torch.equal(weight.abs(), weight[:, :1].abs().expand_as(weight)) and weight.unique(dim=1).shape[1] > 1
+
+
+def test_clients_learn_through_their_binary_selves() -> None:
+    federation = small_federation(networks=("resnet8",), shape=(1, 8, 8))
+    net, data = federation.model("resnet8"), federation.private(0)
+    model, batch = net.init(Key(0)), Batch(data.inputs(), data.labels, torch.arange(data.size))
+    binary = {name: binarised(model[name]) for name in binary_names(model, 1)}
+    ours, theirs, full = (
+        float(method.loss(params, Local(params), batch, net)[0])
+        for method, params in ((FedAvg1Bit(), model), (FedAvg(), {**model, **binary}), (FedAvg(), model))
+    )
+    assert ours == theirs != full
+
+
+def test_what_reads_the_image_travels_as_it_is() -> None:
+    # images of one channel and 8 x 8 pixels: the stem is the convolution that reads one channel
+    site = small_federation(networks=("resnet8",), shape=(1, 8, 8)).site(0, Phase("train", 1), 0)
+    model = site.model.init(Key(0))
+    _, message = FedAvg1Bit().finish({}, Local(model), None, Phase("train", 1), site)
+    assert message is not None
+    assert sorted(message["signs"]) == sorted(message["scales"]) == binary_names(model, 1)
+    assert torch.equal(message["rest"]["conv.weight"], model["conv.weight"])

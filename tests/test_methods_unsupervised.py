@@ -237,3 +237,59 @@ def test_both_directions_of_momentum_contrast_count() -> None:
     expected = (math.log(1 + math.e + 1 / math.e) + math.log(3)) / 2
     assert float(value) == pytest.approx(expected, abs=1e-6)
     assert torch.equal(extras["keys"], E2[None])
+
+
+def test_slow_copies_see_both_views_as_one_batch() -> None:
+    # as the network does: BatchNorm's statistics are over both
+    seen: list[int] = []
+
+    class Mirror:
+        def train(self, params: Tree, x: Tensor) -> tuple[Output, Tree]:
+            seen.append(len(x))
+            return Output(None, x, x), {}
+
+    local = Local({}, carry={"slow": {}, "queue": torch.eye(2)})
+    views = Output(None, torch.eye(2), torch.eye(2))
+    make("fedmoco").contrast(views, views, local, Batch(torch.eye(2), E1, E2, other=torch.eye(2)), Mirror())
+    assert seen == [4]
+
+
+def test_the_textbook_divergence_is_the_one_asked_for() -> None:
+    # r = (3/4, 1/4) and (1/4, 3/4), M even, as above: KL(M || r) as published, KL(r || M) in textbooks
+    class Mirror:
+        def __call__(self, params: Tree, x: Tensor) -> Output:
+            return Output(None, x, x, x)
+
+    angle = math.acos(math.log(3) / math.sqrt(2)) - math.pi / 4
+    u = torch.tensor([[math.cos(angle), math.sin(angle)]])
+    batch = Batch(u, torch.zeros(1), torch.arange(1), other=u.flip(1), random=torch.eye(2))
+    settings = {"tau": 1, "target_local": 1, "distil": False, "head": False}
+
+    def term(**changes: Any) -> float:
+        full, less = (make("fedsimclr_x", **settings, **changes, relational=on) for on in (True, False))
+        return float(full.loss({}, Local({}), batch, Mirror())[0] - less.loss({}, Local({}), batch, Mirror())[0])
+
+    assert term() == pytest.approx(math.log(4 / 3) / 2, abs=1e-6)
+    assert term(textbook=True) == pytest.approx(0.75 * math.log(1.5) + 0.25 * math.log(0.5), abs=1e-6)
+
+
+def test_a_prototype_of_one_sample_is_as_wide_as_the_widest() -> None:
+    # its sample lies on it, which would make it infinitely narrow: both get tau
+    vectors, centres = torch.tensor([[1.0], [-1], [5]]), torch.tensor([[0.0], [5]])
+    phi = make("fedprotocl", tau=0.2).concentration(vectors, centres, torch.tensor([0, 0, 1]))
+    assert phi.tolist() == pytest.approx([0.2, 0.2])
+
+
+def test_proto_nce_looks_at_directions_alone() -> None:
+    settings, batch, values = {"queue": -E1[None]}, batch_of(torch.tensor([0])), []
+    for length, centres in ((1, torch.eye(2)), (3, torch.diag(torch.tensor([2.0, 5])))):
+        context = {"centres": centres, "nearest": torch.tensor([1]), "phi": torch.tensor([0.5, 0.5])}
+        local = Local({}, context, settings)
+        values.append(float(make("fedprotocl", tau=1).agree(length * E1[None], E1[None], local, batch)))
+    assert values[1] == pytest.approx(values[0], abs=1e-6)
+
+
+def test_fedu_remembers_its_own_model_of_the_last_round() -> None:
+    trained, received = {"w": torch.ones(1)}, {"model": {"w": torch.zeros(1)}}
+    memory, upload = make("fedu").finish({}, Local(trained), received, Phase("train", 1), None)
+    assert memory["model"]["w"].tolist() == upload["model"]["w"].tolist() == [1]

@@ -13,6 +13,7 @@ from torch import Tensor
 from benchmark import catalog
 from benchmark.core import ops
 from benchmark.core.api import Batch, Local, Phase, Tree, Upload, Who
+from benchmark.core.task import Optimiser, Train
 
 PHASE = Phase("train", 1)
 
@@ -47,7 +48,7 @@ def loss_of(name: str, local: Local, labels: tuple[int, ...], **settings: Any) -
     return float(method.loss(local.params, local, batch(*labels), Table())[0])  # type: ignore[arg-type]
 
 
-def vectors(**values: list[float]) -> Tree:
+def vectors(**values: list[Any]) -> Tree:
     return {name: torch.tensor(value, dtype=torch.float) for name, value in values.items()}
 
 
@@ -199,3 +200,58 @@ def test_fedgkd_by_hand() -> None:
     local = Local(vectors(logits=[0, 0]), {"teacher": vectors(logits=[math.log(3), 0])})
     distance = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
     assert loss_of("fedgkd", local, (0,)) == pytest.approx(math.log(2) + 0.1 * distance)
+
+
+def test_scaffold_counts_steps_without_their_momentum_if_told_so() -> None:
+    """From 1 to 0.4 in 3 steps of rate 0.1: 0.6 / 0.3 = 2. With momentum 0.9 they count as 1 + 1.9 + 2.71 = 5.61."""
+    site, message = small_federation(momentum=0.9).site(0, PHASE, 0), {"model": number(1), "control": number(0)}
+    for adaptive, slope in ((False, 2), (True, 0.6 / 0.561)):
+        local, method = Local(number(0.4), steps=3, lr=0.1), catalog.make("scaffold", {"adaptive": adaptive})
+        memory, _ = method.finish({"control": number(0)}, local, message, PHASE, site)
+        assert memory["control"]["w"].item() == pytest.approx(slope)
+
+
+def test_fednova_takes_the_task_s_steps_and_leaves_a_stale_drift() -> None:
+    """Two steps for everyone, so as FedAvg: 1/4 · 1 + 3/4 · 6 = 4.75."""
+    train = Train(batch=4, steps=2, optimiser=Optimiser(lr=0.1))
+    view, key, method = hub((4, 12), train=train), small_federation().key, catalog.make("fednova")
+    sent = uploads((4, {"model": number(1), "change": number(2)}), (12, {"model": number(6), "change": number(4)}))
+    server = {"models": {"mlp": number(0)}, "drift": number(0), "samples": torch.tensor(16)}
+    assert method.aggregate(server, sent, PHASE, view, key)["models"]["mlp"]["w"].item() == pytest.approx(4.75)
+    stale = catalog.make("fednova", {"variance_reduction": True, "stale": True})
+    assert stale.aggregate(server, sent, PHASE, view, key)["drift"]["w"].item() == 0
+
+
+def test_fedcurv_measures_in_batches_of_its_own() -> None:
+    """Sample by sample, more than 3 of 25 are seen after 4."""
+    site = small_federation(sizes=(25,), cohort=1, batch=10).site(0, PHASE, 0)
+    _, measure = catalog.make("fedcurv", {"size": 3, "batch": 1}).passes(PHASE, site)
+    assert (measure.steps, measure.batch) == (4, 1)
+
+
+def test_every_model_of_moon_has_its_own_head() -> None:
+    """ReLU makes (1, 0) of the features (1, -1) and (1, -5); the received head alone swaps both numbers: cosine 0.
+
+    So z = z_p, at a right angle to z_g, as without a head above.
+    """
+    head = vectors(moon_in=[[1, 0], [0, 1]], moon_in_bias=[0, 0], moon_out=[[1, 0], [0, 1]], moon_out_bias=[0, 0])
+    swapped = {**head, **vectors(moon_out=[[0, 1], [1, 0]])}
+    z, z_p = ({**vectors(logits=[0, 0], features=[1, second]), **head} for second in (-1, -5))
+    local = Local(z, {"global": {**vectors(logits=[0, 0], features=[1, 0]), **swapped}, "previous": z_p})
+    value = loss_of("moon", local, (0, 1), mu=3, tau=0.5, head=True)
+    assert value == pytest.approx(math.log(2) + 3 * math.log(1 + math.e**2))
+
+
+@pytest.mark.parametrize(("name", "weight"), [("fedntd", "beta"), ("fedlmd", "beta"), ("fedgkd", "coefficient")])
+def test_distillation_at_a_temperature(name: str, weight: str) -> None:
+    """T = 2 makes (3/4, 1/4) of the logits (2 ln 3, 0); the student is even. T^2 = 4 restores the gradient's size.
+
+    FedNTD and FedLMD leave out the true class, where the teacher is surest; FedGKD has no third class here.
+    """
+    front = [] if name == "fedgkd" else [9.0]
+    teacher = vectors(logits=[*front, 2 * math.log(3), 0])
+    context = {"global": teacher, "teacher": teacher, "minor": torch.ones(len(front) + 2, dtype=torch.bool)}
+    student = vectors(logits=[0.0] * (len(front) + 2))
+    distance = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
+    expected = math.log(len(front) + 2) + 0.5 * 4 * distance
+    assert loss_of(name, Local(student, context), (0,), tau=2, **{weight: 0.5}) == pytest.approx(expected)

@@ -82,9 +82,7 @@ class Travelling(Stacked):
         return stride, stride
 
 
-def compare(
-    algorithm: Algorithm, federation: Federation, folder: Path, make: Make = Stacked
-) -> tuple[float, Stacked]:
+def compare(algorithm: Algorithm, federation: Federation, folder: Path, make: Make = Stacked) -> tuple[float, Stacked]:
     """Difference between loop and stack after a run; ledgers must be equal in any case."""
     loop, expected, _ = course(algorithm, federation, folder, Serial)
     stack, found, backend = course(algorithm, federation, folder, make)

@@ -37,7 +37,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 def visit(browser: Browser, address: str, width: int = 1440, scheme: str = "light", script: bool = True) -> Page:
     """The open page; `faults` collects what it says and asks for."""
     context = browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=script  # type: ignore[arg-type]
+        viewport={"width": width, "height": 900},
+        color_scheme=scheme,
+        java_script_enabled=script,  # type: ignore[arg-type]
     )
     page = context.new_page()
     faults: list[str] = []
