@@ -86,7 +86,7 @@ def test_a_stale_record_is_not_drawn(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["cpu", "instructions", "torch", "device", "system"])
 def test_what_rounds_sums_makes_another_kind_of_machine(results: Path, name: str) -> None:
     here = json.loads((results / TASK / "fedavg" / "0.run.json").read_bytes())
-    there = here | {"environment": here["environment"] | {name: "another"}}
+    there = here | {"environment": here["environment"] | {name: f"not {here['environment'][name]}"}}
     assert rerun._kind(here) != rerun._kind(there)
 
 
