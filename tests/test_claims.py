@@ -87,6 +87,15 @@ def test_rounds_that_were_never_reached(tmp_path: Path) -> None:
     assert found[1].measured == "not reached by 3 of 3 seeds"
 
 
+def test_methods_are_compared_within_one_backend(tmp_path: Path) -> None:
+    # FedNTD has 62 % over three seeds of the loop, as FedAvg has 52 %, and 90 % over four of the stacked backend
+    results = shelf(tmp_path)
+    write(results, *(make("fedntd", seed, 0.9, backend="stacked") for seed in (3, 4, 5, 6)))
+    both = Claim(id="a", kind="difference", value=10.0, tasks=[TASK], methods=["fedntd", "fedavg"])
+    alone, together = verdicts(results, number("b", "fedntd", 90.0), both)
+    assert (alone.measured, together.measured) == ("90.00 ± 0.00 % (n = 4)", "10.00 ± 2.48 points (n = 3)")
+
+
 def test_a_ratio_is_of_the_first_over_the_second(tmp_path: Path) -> None:
     # FedNTD sends 6 and 10 MB, FedAvg 3 and 5: 2 times, over the seeds of both; 4 % of 2.09 are 0.08
     results, pair = shelf(tmp_path), {"kind": "ratio", "metric": "bits", "tasks": [TASK]}
