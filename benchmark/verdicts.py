@@ -212,7 +212,8 @@ def _order(suite: Suite, claim: Claim, _: dict[str, Claim]) -> tuple[str, Verdic
     words = []
     for task in claim.tasks:
         for better, worse in zip(claim.methods, claim.methods[1:], strict=False):
-            first, second = (_values(suite, claim, task, method) for method in (better, worse))
+            both = claim.model_copy(update={"methods": [better, worse]})
+            first, second = (_values(suite, both, task, method) for method in both.methods)
             pair = paired(first, second) if first and second else None
             if pair:
                 margin = pair.difference
