@@ -96,6 +96,16 @@ def test_methods_are_compared_within_one_backend(tmp_path: Path) -> None:
     assert (alone.measured, together.measured) == ("90.00 ± 0.00 % (n = 4)", "10.00 ± 2.48 points (n = 3)")
 
 
+def test_neighbours_in_an_order_are_compared_within_their_own_backend(tmp_path: Path) -> None:
+    # the loop has FedNTD's three seeds and FedAvg's, the stacked backend two more of FedAvg and two of FedProx
+    results = shelf(tmp_path)
+    write(results, *(make("fedavg", seed, 0.9, backend="stacked") for seed in (3, 4)))
+    write(results, *(make("fedprox", seed, 0.8, backend="stacked") for seed in (3, 4)))
+    order = Claim(id="a", kind="order", statement="s", tasks=[TASK], methods=["fedntd", "fedavg", "fedprox"])
+    pairs = ["fedntd minus fedavg 10.00 ± 2.48 points (n = 3)", "fedavg minus fedprox 10.00 ± 0.00 points (n = 2)"]
+    assert verdicts(results, order)[0].measured == "; ".join(f"{TASK}: {pair}" for pair in pairs)
+
+
 def test_a_ratio_is_of_the_first_over_the_second(tmp_path: Path) -> None:
     # FedNTD sends 6 and 10 MB, FedAvg 3 and 5: 2 times, over the seeds of both; 4 % of 2.09 are 0.08
     results, pair = shelf(tmp_path), {"kind": "ratio", "metric": "bits", "tasks": [TASK]}
@@ -123,6 +133,13 @@ def test_forgetting_and_shares_of_clients_have_two_points(tmp_path: Path) -> Non
     less = {"kind": "order", "metric": "forgetting", "statement": "forgets less", "tasks": [TASK]}
     orders = [Claim(id="b", methods=names, **less) for names in (["fedntd", "fedavg"], ["fedavg", "fedntd"])]
     assert [f.verdict for f in verdicts(results, *orders)] == ["reproduced", "not reproduced"]
+
+
+def test_a_target_may_be_reached_before_the_first_round(tmp_path: Path) -> None:
+    results, goal = shelf(tmp_path), {"metric": "rounds", "target": 0.5, "tasks": [TASK], "methods": ["fedntd"]}
+    write(results, *(make("fedntd", seed, result=result(0.6, targets={0.5: 0})) for seed in range(3)))
+    (found,) = verdicts(results, Claim(id="a", value=0.0, **goal))
+    assert (found.measured, found.verdict) == ("0 ± 0.00 rounds (n = 3)", "reproduced")
 
 
 def test_a_seed_that_misses_the_target_refutes_a_number_of_rounds(tmp_path: Path) -> None:
