@@ -3,6 +3,7 @@
     [46.3 %](#cifar10-shards "fedntd accuracy")
     [22.7 points](#cifar10-shards "fedntd minus fedavg accuracy")
     [2 times](#cifar10-shards "scaffold over fedavg mb_up")
+    [38.1 %](#cifar10-mixed "fedproto accuracy of seed 0")
     [4](#claims "reproduced")
 """
 
@@ -10,31 +11,42 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from benchmark import claims, verdicts
 from benchmark.core.errors import BenchmarkError
 from benchmark.leaderboard import tables
+from benchmark.record import Record
 from benchmark.suite import Suite
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 PAGE = Path("docs", "findings.md")
 NUMBER = re.compile(r'\[[^\]]*\]\(#([a-z0-9-]+) "([^"]*)"\)')
-QUANTITY = re.compile(r"(\w+)(?: (minus|over) (\w+))? (\w+)")
+QUANTITY = re.compile(r"(\w+)(?: (minus|over) (\w+))? (\w+)(?: of seed (\d+))?")
 UNITS = {"mb": "MB", "rounds": "rounds", "forgetting": "points", "difference": "points", "p": ""}
 """By a column's first word; all others are in %."""
+Rows = dict[str, "DataFrame"]  # by task, indexed by method
 
 
 def fill(text: str, suite: Suite) -> str:
-    """The page with its numbers as the records give them; BenchmarkError for a number that has no comparable row."""
-    made = {task: frame[frame["comparable"]].set_index("method") for task, frame in tables(suite).items()}
+    """The page with its numbers as the records give them; BenchmarkError for a number that has no comparable row.
+
+    A quantity `of seed K` is of that seed alone, which no row has to be comparable for: the prose must say so.
+    """
+    rows = cache(lambda seed: _comparable(suite) if seed is None else _of_seed(suite, int(seed)))
     found = verdicts.evaluate(suite, claims.load(suite.results / "claims.yaml"))
     count: Counter[str] = Counter(finding.verdict for finding in found)
     count["claims"] = len(found)
 
     def number(match: re.Match[str]) -> str:
         task, words = match.groups()
-        return f'[{_count(count, words) if task == "claims" else _value(made, task, words)}](#{task} "{words}")'
+        return f'[{_count(count, words) if task == "claims" else _value(rows, task, words)}](#{task} "{words}")'
 
     return NUMBER.sub(number, text)
 
@@ -45,14 +57,28 @@ def _count(count: Counter[str], verdict: str) -> int:
     return count[verdict]
 
 
-def _value(made: dict[str, Any], task: str, words: str) -> str:
+def _comparable(suite: Suite) -> Rows:
+    return {task: frame[frame["comparable"]].set_index("method") for task, frame in tables(suite).items()}
+
+
+def _of_seed(suite: Suite, seed: int) -> Rows:
+    """What the tables would be if that seed's standing records were all there is."""
+
+    def stands(made: Record | None) -> bool:
+        return made is not None and suite.standing(made.task, made.algorithm).get(seed) is made
+
+    alone = replace(suite, entries=[entry for entry in suite.entries if stands(entry.record)])
+    return {task: frame.set_index("method") for task, frame in tables(alone).items()}
+
+
+def _value(rows: Callable[[str | None], Rows], task: str, words: str) -> str:
     """A quantity of a table as text with its unit."""
     parts = QUANTITY.fullmatch(words)
     if not parts:
-        hint = 'write "METHOD COLUMN", or "METHOD minus METHOD COLUMN", or with over'
+        hint = 'write "METHOD COLUMN", or "METHOD minus METHOD COLUMN", or with over, and "of seed K" after it'
         raise BenchmarkError(f"{task} {words}: no quantity", where=str(PAGE), hint=hint, user=False)
-    first, joint, second, column = parts.groups()
-    values = [_cell(made, task, method, column) for method in (first, second) if method]
+    first, joint, second, column, seed = parts.groups()
+    values = [_cell(rows(seed), task, method, column) for method in (first, second) if method]
     unit = UNITS.get(column.split("_")[0], "%")
     if joint == "over":
         return f"{values[0] / values[1]:.3g} times"
@@ -63,8 +89,10 @@ def _value(made: dict[str, Any], task: str, words: str) -> str:
     return f"{values[0]:.1f} {unit}" if unit else f"{values[0]:.4f}"
 
 
-def _cell(made: dict[str, Any], task: str, method: str, column: str) -> float:
-    if task not in made or method not in made[task].index or column not in made[task].columns:
+def _cell(made: Rows, task: str, method: str, column: str) -> float:
+    known = task in made and method in made[task].index and column in made[task].columns
+    value = made[task][column].to_dict()[method] if known else None
+    if value is None or value != value:  # an empty place of a column is NaN
         message = f"{task} has no comparable row {method} with a column {column}"
         raise BenchmarkError(message, where=str(PAGE), hint="mend the reference, or leave the sentence out", user=False)
-    return float(made[task].loc[method, column])
+    return float(value)

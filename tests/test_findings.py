@@ -38,6 +38,17 @@ def test_a_quotient_is_of_the_first_over_the_second_and_forgetting_is_in_points(
     assert filled(results, "fedavg forgetting") == "10.0 points"
 
 
+def test_a_number_may_be_of_one_seed(tmp_path: Path) -> None:
+    results = shelf(tmp_path)  # seed 2: FedAvg 54 %, FedNTD 65 %; FedProx has seed 0 alone
+    write(results, make("fedprox", 0, 0.57), make("moon", 0, 0.9, protocol=0))
+    assert filled(results, "fedavg accuracy of seed 2") == "54.0 %"
+    assert filled(results, "fedntd minus fedavg accuracy of seed 2") == "11.0 points"
+    assert filled(results, "fedprox accuracy of seed 0") == "57.0 %"
+    for words in ("fedprox accuracy of seed 1", "moon accuracy of seed 0"):  # no record, and one that is outdated
+        with pytest.raises(BenchmarkError, match="no comparable row"):
+            filled(results, words)
+
+
 def test_claims_are_counted(tmp_path: Path) -> None:
     results = shelf(tmp_path)
     claim = f"{{id: a, tasks: [{TASK}], methods: [fedavg], value: 52.0}}"
@@ -52,6 +63,7 @@ def test_claims_are_counted(tmp_path: Path) -> None:
     [
         ("fedprox accuracy", "no comparable row fedprox"),  # one seed
         ("fedavg beauty", "no comparable row fedavg with a column beauty"),
+        ("fedavg p", "no comparable row fedavg with a column p"),  # it is the reference
         ("fedavg times fedntd accuracy", "no quantity"),
     ],
 )
