@@ -17,9 +17,10 @@ from benchmark.core.api import Batch, Hub, Key, Local, Net, Pass, Phase, Site, T
 class DSFL(Consensus):
     """DS-FL with entropy reduction: p^ = softmax(mean_k softmax(f_k(x)) / T) over a draw of the open set.
 
-    Clients and server take p^ as soft labels with the optimiser, batch and epochs of local training; the server's rate
-    does not decay. A client digests p^ at its next visit, and a p^ of zeros, which teaches nothing, at its first. The
-    server's model, which sees nothing else, is the common one; labels of public images are never used.
+    Clients and server take p^ as soft labels with the optimiser, batch and epochs of local training (the server for
+    whole epochs even where clients have `steps`); its rate does not decay. A client digests p^ at its next visit, and
+    a p^ of zeros, which teaches nothing, at its first. The server's model, which sees nothing else, is the common one;
+    labels of public images are never used.
     Source: Itahara et al., IEEE TMC 2021, algorithm 1; defaults from memory of the text.
     """
 

@@ -18,7 +18,8 @@ class FedMD(Consensus):
 
     Transfer: train on the labelled public images D0, then on the private D_k; both with Adam.
     Digest: regress f_k(x) to f~(x) = mean_k f_k(x) over the public draw d_j. Revisit: CE on D_k, the task's training.
-    Score: f_k(x) over the next draw, without training.
+    Score: f_k(x) over the next draw, without training. It ends a visit, where the paper has it begin the next one: so
+    everyone scores once after transfer, and the last round's answers, which count as sent, are never read.
 
     The paper does not name the distance; the published code takes the mean absolute error of logits ("l1"). There
     Adam's moments outlive a round and pre-training stops early on test data; here both start anew and run to the end.

@@ -19,10 +19,10 @@ class FedProto(LocalOnly):
     """FedProto: L = CE(f(x), y) + lambda ||h(x) - C_y||^2 / d, C_j = sum_k n_kj C_kj / sum_k n_kj.
 
     h(x) are the features that the classifier reads, averaged down to d numbers where a network has more, so that
-    architectures can share prototypes; a task with one architecture sets d to its width. C_kj is the mean of h over
-    client k's samples of class j after training. Only rows of classes that are known move, and their counts (4 bytes a
-    class) say which and how many samples; a class that nobody reports keeps its prototype. Clients answer with their
-    own classifiers; the published code reports the class of the nearest prototype beside that.
+    architectures can share prototypes; between equal networks the paper sends all of h. C_kj is the
+    mean of h over client k's samples of class j after training. Only rows of classes that are known move, and their
+    counts (4 bytes a class) say which and how many samples; a class that nobody reports keeps its prototype. Clients
+    answer with their own classifiers; the published code reports the class of the nearest prototype beside that.
     Source: Tan et al., AAAI 2022, algorithm 1; the mean over d as in the published code, which forgets n_kj.
     """
 

@@ -28,7 +28,7 @@ class Claim(Strict):
       makes better, bits are those of one client over the run
     tasks: the paper's own setting, which alone gives a verdict; several where the paper leaves something open, such as
       the arithmetic: an order looks at all of them, other kinds at the first that has records of every method
-    elsewhere: other tasks on which a claim in words is looked at, as a remark; no part of the verdict
+    elsewhere: other tasks on which a claim is looked at, as a remark; no part of the verdict
     value: in %, points, bits or rounds; None for an order
     target: accuracy in [0, 1] that rounds are counted to
     against: id of the number that this one is compared with where the number itself is missed
@@ -59,8 +59,6 @@ class Claim(Strict):
             raise ValueError("every kind but order has a value")
         if (self.target is None) != (self.metric != "rounds"):
             raise ValueError("rounds, and only they, have a target")
-        if self.elsewhere and self.against:
-            raise ValueError("a number against another is looked up in its own setting alone")
         return self
 
 

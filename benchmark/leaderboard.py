@@ -156,7 +156,7 @@ def _overview_cell(suite: Suite, task: Task, method: str, frame: DataFrame) -> s
 
 
 def _section(suite: Suite, task: Task, frame: DataFrame | None, sources: list[claims.Source]) -> str:
-    parts = [f"### {task.name}", facts_text(task)]
+    parts = [f"### {task.name}", *([task.note] if task.note else []), facts_text(task)]
     if frame is not None:
         parts += [f"![Accuracy against MB, and over rounds](docs/pictures/{task.name}.svg)"] if shown(frame) else []
         ranked, apart = frame[frame["comparable"]], frame[~frame["comparable"]]
@@ -246,10 +246,14 @@ def _claims(suite: Suite, sources: list[claims.Source]) -> list[str]:
         return []
     count = {verdict: [f for f in findings if f.verdict == verdict] for verdict in verdicts.VERDICTS}
     parts = ["## Claims", ", ".join(f"{len(found)} {verdict}" for verdict, found in count.items()) + "."]
-    if judged := [finding for finding in findings if finding.verdict != "not measured"]:
+    judged = [finding for finding in findings if finding.verdict != "not measured"]
+    remarks = [finding for finding in count["not measured"] if finding.elsewhere]
+    if judged:
         parts += ["At the paper's own setting:", _findings(judged, ["Measured", "Verdict"])]
-    if remarks := [finding for finding in count["not measured"] if finding.elsewhere]:
+    if remarks:
         parts += ["Not measured at the paper's own setting; in direction, on other tasks:", _findings(remarks, [])]
+    if notes := _notes(sources, {finding.id for finding in (*judged, *remarks)}):
+        parts += ["Of these claims:", "\n".join(notes)]
     waiting: dict[str, int] = {}
     for finding in count["not measured"]:
         where = f"{finding.paper}, {finding.table}"
@@ -258,6 +262,16 @@ def _claims(suite: Suite, sources: list[claims.Source]) -> list[str]:
         listed = "; ".join(f"{where} ({number})" for where, number in waiting.items())
         parts.append(f"Not measured (`fedbench claims` says what each waits for): {listed}.")
     return parts
+
+
+def _notes(sources: list[claims.Source], shown: set[str]) -> list[str]:
+    """What to know about the claims with these ids, and about where they stand."""
+    lines = []
+    for source in sources:
+        ours = [claim for claim in source.claims if claim.id in shown]
+        lines += [f"- {source.paper}, {source.table}: {source.note}."] if ours and source.note else []
+        lines += [f"- `{claim.id}`: {claim.note}." for claim in ours if claim.note]
+    return lines
 
 
 def _findings(findings: Sequence[verdicts.Finding], extra: list[str]) -> str:

@@ -30,6 +30,7 @@ class Finding(Strict):
 
     elsewhere: whether the claim holds, in direction, on other tasks than the paper's, in words
     waits: what has to be there for a verdict, or for more of the claim's tasks to count
+    note: what to know about the claim, its source's note first
     """
 
     id: str
@@ -76,9 +77,10 @@ def _finding(suite: Suite, source: Source, claim: Claim, known: dict[str, Claim]
     return Finding(
         id=claim.id, paper=source.paper, table=source.table, statement=claim.statement or _statement(claim),
         claimed="holds" if claim.value is None else _amount(claim, claim.value), measured=measured, verdict=verdict,
-        elsewhere=[text for task in claim.elsewhere if (text := _remark(suite, claim, task))],
+        elsewhere=[text for task in claim.elsewhere if (text := _remark(suite, claim, known, task))],
         waits=[text for task in claim.tasks if (text := _waits(suite, claim, task))],
-        provenance="seen" if seen else "recalled", tasks=claim.tasks, methods=claim.methods, note=claim.note,
+        provenance="seen" if seen else "recalled", tasks=claim.tasks, methods=claim.methods,
+        note="; ".join(filter(None, (source.note, claim.note))),
     )  # fmt: skip
 
 
@@ -97,9 +99,9 @@ def _judged(suite: Suite, claim: Claim, known: dict[str, Claim]) -> tuple[str, V
     return judges[claim.kind](suite, claim, known)
 
 
-def _remark(suite: Suite, claim: Claim, task: str) -> str:
+def _remark(suite: Suite, claim: Claim, known: dict[str, Claim], task: str) -> str:
     """How a claim stands on a task that is not the paper's, in words; "" without records."""
-    measured, verdict = _judged(suite, _at(claim, task), {})
+    measured, verdict = _judged(suite, _at(claim, task), known)
     if not measured:
         return ""
     return f"{REMARKS[verdict]} on {measured if claim.kind == 'order' else f'{task}: {measured}'}"
@@ -179,7 +181,7 @@ def _missed(suite: Suite, claim: Claim) -> int:
 
 def _same_side(suite: Suite, claim: Claim, other: Claim, found: Estimate) -> bool:
     """Whether the number lies on the claimed side of the one that it is compared with, on the same task if it can."""
-    place = claim.tasks[0] if claim.tasks[0] in other.tasks else other.tasks[0]
+    place = claim.tasks[0] if claim.tasks[0] in (*other.tasks, *other.elsewhere) else other.tasks[0]
     reference = _values(suite, other, place, other.methods[0])
     if reference is None or claim.value is None or other.value is None:
         return False
@@ -224,7 +226,7 @@ def _order(suite: Suite, claim: Claim, _: dict[str, Claim]) -> tuple[str, Verdic
 
 def _amount(claim: Claim, value: float) -> str:
     if claim.kind == "ratio":
-        return f"{value:.1f} times"
+        return f"{value:.2f} times"
     unit = "points" if claim.kind != "number" and UNITS[claim.metric] == "%" else UNITS[claim.metric]
     return f"{value:,.0f} {unit}" if claim.metric in ("bits", "rounds") else f"{value:.2f} {unit}"
 

@@ -226,6 +226,17 @@ def test_a_claim_that_fails_is_shown_and_its_task_asks_for_its_methods_alone(tmp
     assert list(wanted(suite, paper)) == ["fedntd"] and list(wanted(suite, TASK)) == ["fedprox"]
 
 
+def test_the_board_says_what_to_know_about_the_claims_on_it(tmp_path: Path) -> None:
+    results = shelf(tmp_path)
+    known = f"{{id: known, tasks: [{TASK}], methods: [fedavg], value: 52.0, note: of the last round}}"
+    open_ = "{id: open, tasks: [paper-fedntd-t1-cifar10-s2], methods: [fedntd], value: 10.0, note: unread}"
+    source = "{{paper: P, table: {}, source: S, seen: true, note: by eye, claims: [{}]}}"
+    (results / "claims.yaml").write_text(f"sources: [{source.format('A', known)}, {source.format('B', open_)}]")
+    text = leaderboard.files(Suite.load(results))[tmp_path / "LEADERBOARD.md"]
+    notes = text.split("Of these claims:\n\n")[1].split("\n\n")[0]
+    assert notes == "- P, A: by eye.\n- `known`: of the last round."
+
+
 def test_the_overview_tells_open_cells_from_diverged_ones(tmp_path: Path) -> None:
     results = shelf(tmp_path)
     write(results, make("fedprox", 1, accuracy=None))

@@ -18,6 +18,7 @@ from algorithms.central import Central
 from algorithms.ewc import EWC, information, moved
 from algorithms.fedavg import FedAvg
 from algorithms.feddp import FedDP, projected
+from algorithms.fedmd import FedMD
 from algorithms.fedmedian import FedMedian, median
 from algorithms.finetune import FineTune
 from algorithms.freeze_base import FreezeBase
@@ -102,6 +103,12 @@ def test_without_adaptation_there_is_no_gain_to_report() -> None:
     result = run(FedAvg(), personal(rounds=3, evaluate_every=2)).result
     assert "personal" not in result and [entry["round"] for entry in result["evaluations"]] == [2, 3]
     assert "personal" not in run(Scratch(epochs=1), personal()).result
+
+
+def test_a_phase_that_precedes_training_is_not_judged() -> None:
+    method = FedMD(public_epochs=1, private_epochs=1)  # round 1 is transfer learning
+    result = run(method, personal(rounds=3, evaluate_every=2)).result
+    assert "personal" not in result and [entry["round"] for entry in result["evaluations"]] == [2, 4]
 
 
 @pytest.mark.parametrize("track", ["global", "personal"])

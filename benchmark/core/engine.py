@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import accumulate
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -144,9 +143,7 @@ class Run:
         return uploads
 
     def _judged(self, number: int) -> bool:
-        if self.judge.after_phases and number in accumulate(phase.rounds for phase in self.phases):
-            return True
-        return number % self.federation.task.evaluate_every == 0 or number == self.total
+        return number % self.federation.task.evaluate_every == 0 or number in (self.judge.turn(self.phases), self.total)
 
     def _settle(self, rounds: list[int]) -> None:
         """Wait for the judgements of the first judged rounds, and report what waited for them."""

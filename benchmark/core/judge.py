@@ -48,12 +48,10 @@ class Common:
     """Track global: the common model on the test set; the mean over all clients' models where a method has none.
 
     after_work: clients' models are judged once more right after their last local work (in- and out-local accuracy)
-    after_phases: models are judged at the end of every phase, besides the task's rounds
     what: the worker's method that judges
     """
 
     after_work: ClassVar[bool] = True
-    after_phases: ClassVar[bool] = False
     what: ClassVar[str] = "judge"
 
     def __init__(self, federation: Federation, algorithm: Algorithm, backend: Backend) -> None:
@@ -68,6 +66,10 @@ class Common:
         the judged models, as an evaluation of a record has them."""
         models = self._common(server) if self.whose(server) == "common" else self._clients(server, memories)
         return self._judged([(who.arch, model) for who, model in models])
+
+    def turn(self, phases: Sequence[Phase]) -> int | None:
+        """The round that is judged besides the task's own."""
+        return None
 
     def extras(self, server: Tree, evaluations: list[dict[str, Any]], phases: Sequence[Phase]) -> dict[str, Any]:
         """What the track adds to a result."""
@@ -133,12 +135,14 @@ class Clients(Common):
 class Personal(Clients):
     """Track personal: every client's model on the test set, its classes weighted as in the client's own data.
 
-    Judges also at the end of every phase, so that what a model was before its adaptation can be told from after.
+    Judges also before the adaptation, the last of several phases if every client has it, so that gains can be told.
     Source: Yu, Bagdasaryan & Shmatikov 2020, accuracy of a participant on images.
     """
 
     after_work = False
-    after_phases = True
+
+    def turn(self, phases: Sequence[Phase]) -> int | None:
+        return sum(phase.rounds for phase in phases[:-1]) if len(phases) > 1 and phases[-1].everyone else None
 
     def judgement(self, server: Tree, memories: Memories) -> Judgement:
         """As for other tracks, but accuracy is the mean over clients of sum_c p_i(c) A_c, and `clients` lists them."""
@@ -154,10 +158,10 @@ class Personal(Clients):
         return {**_means(own, hits, counts), "clients": [round(value, 6) for value in own]}
 
     def extras(self, server: Tree, evaluations: list[dict[str, Any]], phases: Sequence[Phase]) -> dict[str, Any]:
-        """Gain of the clients' models over the common one that the last phase began with."""
-        if len(phases) == 1 or self.algorithm.global_model(server, self.federation.who(0).arch) is None:
+        """Gain of the clients' models over the common one that they were adapted from."""
+        start = self.turn(phases)
+        if start is None or self.algorithm.global_model(server, self.federation.who(0).arch) is None:
             return {}
-        start = sum(phase.rounds for phase in phases[:-1])
         before = next(entry["clients"] for entry in evaluations if entry["round"] == start)
         return {"personal": evaluate.gains(before, evaluations[-1]["clients"])}
 
