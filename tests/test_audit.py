@@ -224,7 +224,8 @@ def test_an_audit_is_of_the_loop(bench: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_the_board_marks_audited_seeds_and_is_the_same_file_without_any(tmp_path: Path) -> None:
-    results = records.shelf(tmp_path)
+    results, diverged = records.shelf(tmp_path), records.make("fedprox", 1, accuracy=None)
+    records.write(results, diverged)
     task = Suite.load(results).tasks[records.TASK]
 
     def board() -> tuple[str, str]:
@@ -240,6 +241,7 @@ def test_the_board_marks_audited_seeds_and_is_the_same_file_without_any(tmp_path
             mark(path, {"result_sha256": record.read(path).result_sha256})
     stale = results / task.name / "fedprox" / "0.json"
     mark(stale, {"result_sha256": "0" * 64})
+    mark(results / diverged.path, {"result_sha256": diverged.result_sha256})  # is none of the seeds of its row
     table, page = board()
     assert [line.split(",")[-1] for line in table.splitlines()] == ["audited", "1", "3", "0"]
     assert "| 3, audited" in page and "| 3, 1 audited" in page and "*Audited*: " in page

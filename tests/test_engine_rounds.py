@@ -17,7 +17,8 @@ from algorithms.local import LocalOnly
 from benchmark.core import tree as trees
 from benchmark.core import wire
 from benchmark.core.api import Algorithm, Hub, Key, Local, Pass, Phase, Site, Tree, Upload, Who, torch
-from benchmark.core.backends import Serial
+from benchmark.core.backends import Serial, Setting
+from benchmark.core.engine import Run
 
 
 @dataclass(frozen=True)
@@ -164,3 +165,99 @@ def test_in_and_out_local_accuracy_are_means_over_the_last_cohort() -> None:
     assert 0 <= result["in_local"] <= 1 and 0 <= result["out_local"] <= 1
     later = run(FedAvg(), small_federation(evaluate_every=3)).result
     assert (later["in_local"], later["out_local"]) == (result["in_local"], result["out_local"])
+
+
+@dataclass(frozen=True)
+class Post(Diary):
+    """Sends one and the same tensor under a name that depends on the client, or a fresh one with the client's number.
+
+    A client fails that hears what was meant for another.
+    """
+
+    fresh: bool = False
+
+    def download(self, server: Tree, who: Who, phase: Phase, key: Key) -> Tree | None:
+        same = server["models"]["mlp"]["classifier.bias"]
+        return {"model": server["models"]["mlp"], f"for {who.id % 2}": torch.tensor(who.id) if self.fresh else same}
+
+    def begin(self, client: Tree, message: Tree | None, phase: Phase, site: Site) -> Local:
+        assert message is not None and set(message) == {"model", f"for {site.who.id % 2}"}
+        assert not self.fresh or message[f"for {site.who.id % 2}"].item() == site.who.id
+        return super().begin(client, message, phase, site)
+
+
+@pytest.mark.parametrize(("fresh", "size"), [(False, 3 * 4), (True, 8)])  # three biases, or an int64
+def test_every_client_hears_what_was_meant_for_it(fresh: bool, size: int) -> None:
+    sent = run(Post(fresh=fresh), small_federation(cohort=4, rounds=1)).ledger.payload
+    assert (sent["train", "down", "for 0"], sent["train", "down", "for 1"]) == (2 * size, 2 * size)
+
+
+@dataclass(frozen=True)
+class Lottery(Diary):
+    """Draws for every download by its key, and without one when it aggregates; the server writes both down."""
+
+    def download(self, server: Tree, who: Who, phase: Phase, key: Key) -> Tree | None:
+        return {"model": server["models"]["mlp"], "ticket": torch.rand(1, generator=key.torch())}
+
+    def finish(
+        self, client: Tree, local: Local, message: Tree | None, phase: Phase, site: Site
+    ) -> tuple[Tree, Tree | None]:
+        assert message is not None
+        return {}, {"model": local.params, "ticket": message["ticket"]}
+
+    def aggregate(self, server: Tree, uploads: Sequence[Upload], phase: Phase, hub: Hub, key: Key) -> Tree:
+        tickets = torch.cat([upload.message["ticket"] for upload in uploads])
+        pages = {f"tickets {len(server)}": tickets, f"noise {len(server)}": torch.rand(3)}
+        return {**super().aggregate(server, uploads, phase, hub, key), **pages}
+
+
+def test_what_a_round_draws_has_its_own_key_and_not_a_client_s() -> None:
+    federation = small_federation(rounds=2)
+    servers = [run(Lottery(opening=1), federation, reverse=reverse).server for reverse in (False, True)]
+    noise = [[leaf.tolist() for name, leaf in one.items() if name.startswith("noise")] for one in servers]
+    assert noise[0] == noise[1] and len({tuple(page) for page in noise[0]}) == 3
+    tickets = [leaf.tolist() for name, leaf in servers[0].items() if name.startswith("tickets")]
+    keys = [federation.key("phase", *names, "download") for names in (("open", "round", 0), ("train", "round", 0),
+                                                                      ("train", "round", 1))]  # fmt: skip
+    drawn = [torch.rand(1, generator=key.torch()).item() for key in keys]
+    assert tickets == [[drawn[0]] * 4, [drawn[1]] * 2, [drawn[2]] * 2]
+
+
+@dataclass(frozen=True)
+class Apart(First):
+    """The model of the server is as above, whether or not it is said to be common; a client's answers its number."""
+
+    common: bool = True
+
+    def global_model(self, server: Tree, arch: str) -> Tree | None:
+        return super().global_model(server, arch) if self.common else None
+
+    def local_model(self, server: Tree, client: Tree, who: Who) -> Tree:
+        return {**server["models"]["mlp"], "classifier.bias": torch.eye(3)[who.id]}
+
+
+@pytest.mark.parametrize(
+    ("track", "common", "judged"),
+    [("global", True, "common"), ("global", False, "clients"), ("heterogeneous", True, "clients"),
+     ("personal", True, "clients")],
+)  # fmt: skip
+def test_track_and_method_say_whose_models_are_judged(track: str, common: bool, judged: str, tmp_path: Path) -> None:
+    # the common model knows class 0 alone; of two clients' models one knows class 0 and one class 1
+    federation, method = small_federation(sizes=(4, 2), rounds=1, track=track), Apart(common)
+    scores = [1, 0, 0] if judged == "common" else [0.5, 0.5, 0]
+    course = Run(federation, method, Serial(Setting(lambda _: federation, lambda: method)), tmp_path, "apart")
+    assert course.execute()["evaluations"][-1]["per_class"] == scores and course.judged == judged
+
+
+@dataclass(frozen=True)
+class Idle(LocalOnly):
+    """Its clients stay as they were born."""
+
+    def passes(self, phase: Phase, site: Site) -> tuple[Pass, ...]:
+        return ()
+
+
+def test_a_client_that_has_not_come_yet_is_judged_as_it_will_be_born() -> None:
+    some, everyone = (run(Idle(), small_federation(cohort=cohort, rounds=1)) for cohort in (1, 4))
+    assert (len(some.memories), len(everyone.memories)) == (1, 4)
+    assert some.result["evaluations"] == everyone.result["evaluations"]

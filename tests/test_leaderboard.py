@@ -76,6 +76,17 @@ def test_numbers_of_a_row_stand_on_the_board(tmp_path: Path) -> None:
     assert "| <0.0001 " in lines["fedprox"] and "| 0.0033 " in lines["fedntd"]
 
 
+def test_rows_of_equal_accuracy_stand_in_the_order_of_their_names(tmp_path: Path) -> None:
+    write(tmp_path, make("fedntd", 0), make("fedavg", 0), make("fedavg", 1))  # not in that of "1 of 3 seeds", "2 of 3"
+    assert list(rows(tmp_path)) == ["fedavg", "fedntd"]
+
+
+def test_rows_that_count_stand_above_better_ones_that_do_not(tmp_path: Path) -> None:
+    results = shelf(tmp_path)
+    write(results, make("fedprox", 0, 0.99))
+    assert list(rows(results)) == ["fedntd", "fedavg", "fedprox"]  # 62 and 52 % over three seeds, 99 % of one
+
+
 def test_effort_to_a_target_needs_every_seed(tmp_path: Path) -> None:
     results = shelf(tmp_path)
     for seed, reached in enumerate(({0.5: 4, 0.7: 20}, {0.5: 6, 0.7: 22}, {0.5: 8})):

@@ -15,7 +15,8 @@ from benchmark.core.api import Algorithm, Batch, Local, Net, Optim, Pass, Phase,
 from benchmark.core.errors import BenchmarkError, Diverged
 from benchmark.core.federation import Federation
 from benchmark.core.keys import Key
-from benchmark.core.local import Done, visit
+from benchmark.core.local import Done, Sweep, visit
+from benchmark.core.task import Optimiser, Train
 
 PHASE, KEY = Phase("train", 1), Key(0)("visit")
 ADAM = Optim("adam", lr=0.01)
@@ -257,3 +258,26 @@ def test_dropout_is_keyed_by_step() -> None:
     torch.manual_seed(2)
     again = visited(Algorithm(), one).params
     assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_views_are_half_a_batch_and_so_take_twice_the_steps() -> None:
+    # ten samples in batches of four: two anchors each, five steps in each of two epochs
+    one = federation()
+    sweep = Sweep(Algorithm(), one.site(0, PHASE, 0), Pass(stream="views"), KEY, "fp32", "here")
+    assert len(list(sweep.batches(sweep.stream(Local({}))))) == 10
+
+
+class Biased(Algorithm):
+    """A loss with slope 1 in the biases of the classifier and none in anything else."""
+
+    def loss(self, params: Tree, local: Local, batch: Batch, model: Net) -> tuple[Tensor, Tree]:
+        return params["classifier.bias"].sum(), {}
+
+
+def test_weight_decay_also_reaches_what_the_loss_does_not_use() -> None:
+    # three steps of w - 0.5 (g + 0.5 w): (3/4)^3 w where g = 0; with g = 1, -1/2 (1 + 3/4 + 9/16) = -37/32 on top
+    train = Train(batch=4, steps=3, optimiser=Optimiser(lr=0.5, weight_decay=0.5))
+    one = federation(train=train)
+    start = one.model("mlp").init(Key(1))
+    for name, leaf in visited(Biased(), one, {"model": start}).params.items():
+        torch.testing.assert_close(leaf, start[name] * 27 / 64 - 37 / 32 * (name == "classifier.bias"))

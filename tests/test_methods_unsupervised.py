@@ -113,6 +113,8 @@ def test_the_queue_starts_with_the_received_models_keys_of_own_images() -> None:
     local = moco.begin({}, {"model": params}, Phase("train", 1), site)
     own = site.model.frozen(params, site.data.inputs(torch.tensor([0, 3, 6, 9]))).projection  # 4 of 12, evenly spaced
     assert torch.allclose(local.carry["queue"], torch.nn.functional.normalize(own, dim=-1), atol=1e-6)
+    longer = make("fedmoco", queue=99).begin({}, {"model": params}, Phase("train", 1), site)
+    assert len(longer.carry["queue"]) == 12  # there are no more keys than images
     params["projection.0.bias"].add_(1)  # what trains in place does not move the slow copy
     assert not torch.equal(local.carry["slow"]["projection.0.bias"], params["projection.0.bias"])
 

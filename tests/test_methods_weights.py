@@ -160,6 +160,15 @@ def test_running_statistics_are_only_averaged(name: str, settings: dict[str, Any
     assert one.keys() == other.keys()
 
 
+@pytest.mark.parametrize("name", ["fedgkd", "fedlmd", "fedntd", "moon"])
+def test_an_earlier_model_s_answers_leave_running_statistics_alone(name: str) -> None:
+    """In a round of one step all see what FedAvg sees; a teacher in training mode would move them once more."""
+    federation = small_federation(networks=("resnet8",), rounds=1, batch=8, shape=(1, 8, 8))
+    one, other = (run(catalog.make(method), federation).server["models"]["resnet8"] for method in (name, "fedavg"))
+    buffers = federation.model("resnet8").buffers
+    assert equal({n: one[n] for n in buffers}, {n: other[n] for n in buffers})
+
+
 def test_methods_for_one_architecture_are_refused_on_several() -> None:
     mixed = load("digits-mixed").model_copy(update={"track": "global"})
     refused = {name for name in METHODS if catalog.applies(name, mixed)}

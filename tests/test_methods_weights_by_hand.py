@@ -197,6 +197,11 @@ def test_fedgkd_by_hand() -> None:
     for value in (1, 2, 4):
         server = method.aggregate(server, uploads((1, {"model": number(value)})), PHASE, hub((1,)), key)
     assert server["teachers"]["mlp"]["w"].item() == pytest.approx(3)
+    site, who = small_federation().site(0, PHASE, 0), Who(0, "mlp", 1)
+    for size, teacher in ((2, 3), (1, 4)):  # the one that arrives, or the received model
+        told = catalog.make("fedgkd", {"buffer": size})
+        begun = told.begin({}, told.download(server, who, PHASE, key), PHASE, site)
+        assert (begun.params["w"].item(), begun.context["teacher"]["w"].item()) == pytest.approx((4, teacher))
     local = Local(vectors(logits=[0, 0]), {"teacher": vectors(logits=[math.log(3), 0])})
     distance = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
     assert loss_of("fedgkd", local, (0,)) == pytest.approx(math.log(2) + 0.1 * distance)
@@ -255,3 +260,37 @@ def test_distillation_at_a_temperature(name: str, weight: str) -> None:
     distance = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
     expected = math.log(len(front) + 2) + 0.5 * 4 * distance
     assert loss_of(name, Local(student, context), (0,), tau=2, **{weight: 0.5}) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("epochs", "after"), [(1, -175.2), (2, -177.0)])
+def test_fednova_counts_steps_with_their_momentum(epochs: int, after: float) -> None:
+    """With momentum 1/2 steps move by 1, 3/2, 7/4, 15/8: clients of 4 and 8 by 1 and 5/2, in two epochs 5/2 and 49/8.
+
+    p = 1/3 and 2/3, so tau_eff = 2, then 59/12, and tau_eff p / a = 2/3 and 8/15, then 59/90 and 236/441. From 0 to 90
+    and -441: 60 - 235.2, then 59 - 236.
+    """
+    view, server = hub((4, 8), batch=4, momentum=0.5, epochs=epochs), {"models": {"mlp": number(0)}}
+    sent = uploads((4, {"model": number(90)}), (8, {"model": number(-441)}))
+    model = catalog.make("fednova").aggregate(server, sent, PHASE, view, small_federation().key)["models"]["mlp"]
+    assert model["w"].item() == pytest.approx(after)
+
+
+def test_fednova_takes_the_mean_gradient_at_the_rate_of_the_round() -> None:
+    """From 1 to 0.4 in 3 steps of 0.1, where the task began with 0.2: 2, and 2.3 without the correction of -0.3."""
+    site, message = small_federation(lr=0.2).site(0, PHASE, 0), {"model": number(1), "drift": number(0.2)}
+    local = Local(number(0.4), {"correction": number(-0.3)}, steps=3, lr=0.1)
+    for stale, drift in ((False, 2.3), (True, 2.0)):
+        method = catalog.make("fednova", {"variance_reduction": True, "stale": stale})
+        memory, sent = method.finish({"drift": number(0.5)}, local, message, PHASE, site)
+        assert sent is not None and memory["drift"]["w"].item() == pytest.approx(drift)
+        assert sent["change"]["w"].item() == pytest.approx(drift - 0.5)
+
+
+def test_a_network_that_nobody_trained_keeps_still_under_momentum() -> None:
+    """Only clients of the first network are there: 10 to a mean of 8 with m = 2 and beta = 1/2 is 7, and m = 3."""
+    names, federation = ("mlp", "mlp_wide"), small_federation()
+    server: Tree = {"models": {n: number(10) for n in names}, "momentum": {n: number(2) for n in names}}
+    method, sent = catalog.make("fedavgm", {"beta": 0.5}), uploads((1, {"model": number(8)}))
+    server = method.aggregate(server, sent, PHASE, federation.hub, federation.key)
+    assert [server["models"][name]["w"].item() for name in names] == [7, 10]
+    assert [server["momentum"][name]["w"].item() for name in names] == [3, 2]

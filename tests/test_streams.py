@@ -166,3 +166,20 @@ def test_more_steps_than_epochs_go_on_with_the_next_epoch(batch: int) -> None:
     steps = [b.rows.tolist() for b in data.batches(KEY, batch, 7)]
     epochs = [b.rows.tolist() for b in data.batches(KEY, batch, data.steps(7, batch))]
     assert steps == epochs[:7]
+
+
+@pytest.mark.parametrize(
+    ("size", "batch", "epochs", "steps"),
+    [(10, 8, 3, 6), (8, 8, 1, 2), (10, 20, 2, 2), (3, 8, 4, 4), (9, 5, 1, 4)],  # anchors in a batch: 4, 4, 10, 4, 2
+)
+def test_an_epoch_of_views_has_whole_batches_or_a_single_short_one(
+    size: int, batch: int, epochs: int, steps: int
+) -> None:
+    data = stream(size)
+    assert data.view_steps(epochs, batch) == steps
+    views = list(data.views(KEY, batch, steps))
+    each = steps // epochs
+    for epoch in range(epochs):
+        rows = [one.rows for one in views[epoch * each : (epoch + 1) * each]]
+        assert {len(part) for part in rows} == {min(size, batch // 2)}
+        assert len(set(torch.cat(rows).tolist())) == each * min(size, batch // 2)  # none twice

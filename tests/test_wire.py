@@ -107,3 +107,11 @@ def test_everything_else_is_refused_by_path(message: Any, words: str) -> None:
 def test_bytes_that_are_no_message_are_an_error_of_ours(data: bytes) -> None:
     with pytest.raises(BenchmarkError, match="not an encoded message"):
         wire.decode(data)
+
+
+def test_names_arrive_in_order_however_they_were_sent() -> None:
+    # what is summed over a tree is rounded in its order; twenty names are in order by chance once in 20!
+    message = {f"{name:02}": {"b": torch.zeros(1), "a": torch.zeros(1)} for name in reversed(range(20))}
+    arrived = wire.decode(wire.encode(message, "test").data)
+    assert arrived is not None and list(arrived) == sorted(message)
+    assert all(list(node) == ["a", "b"] for node in arrived.values())
