@@ -92,6 +92,10 @@ def test_all_faults_are_named_at_once() -> None:
         (changed(seeds=[-1]), "seeds.0: "),
         (changed(probe={"epochs": 1}), "`probe:` belongs to the track unsupervised"),
         (changed(track="unsupervised"), "`probe:` belongs to the track unsupervised"),
+        (
+            changed(track="unsupervised", probe={}, train={"batch": 1, "steps": 1, "optimiser": {"lr": 0.1}}),
+            "`batch: 1` has no halves",
+        ),
         (changed(name="../mine"), "a task is named by its file"),
         (changed(clients=True), "clients: "),
         (TEXT + "rounds: 50\n", "broken YAML line 13: the field rounds stands twice"),

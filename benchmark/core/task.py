@@ -115,6 +115,8 @@ class Task(Strict):
             raise ValueError(f"{len(self.networks)} networks for {self.clients} clients")
         if (self.probe is not None) != (self.track == "unsupervised"):
             raise ValueError("`probe:` belongs to the track unsupervised, which needs it")
+        if self.track == "unsupervised" and self.train.batch == 1:
+            raise ValueError("`batch: 1` has no halves, of which the track unsupervised makes anchors and others")
         if self.judge == "validation" and not self.validation:
             raise ValueError("judged on validation data, but `validation:` holds out none")
         return self
