@@ -202,6 +202,9 @@ def _ratio(suite: Suite, claim: Claim, _: dict[str, Claim]) -> tuple[str, Verdic
     common = sorted(first.keys() & second.keys()) if first and second else []
     if not first or not second or not common or claim.value is None:
         return "", "not measured"
+    if empty := sum(second[seed] == 0 for seed in common):
+        nothing = f"no ratio: {claim.methods[1]} has 0 {UNITS[claim.metric]} with {empty} of {len(common)} seeds"
+        return nothing, "not reproduced"
     found = estimate([first[seed] / second[seed] for seed in common])
     same = (found.mean - 1) * (claim.value - 1) > 0
     return _range(claim, found), judge_number(found, claim.value, RATIO_SLACK * claim.value, same)

@@ -38,6 +38,13 @@ def test_a_quotient_is_of_the_first_over_the_second_and_forgetting_is_in_points(
     assert filled(results, "fedavg forgetting") == "10.0 points"
 
 
+def test_nothing_is_a_multiple_of_nothing(tmp_path: Path) -> None:
+    results = shelf(tmp_path)
+    write(results, make("fedntd", 0, result=result(0.6, forgetting=0.0)))
+    with pytest.raises(BenchmarkError, match="fedntd has 0 there"):
+        filled(results, "fedavg over fedntd forgetting of seed 0")
+
+
 def test_a_number_may_be_of_one_seed(tmp_path: Path) -> None:
     results = shelf(tmp_path)  # seed 2: FedAvg 54 %, FedNTD 65 %; FedProx has seed 0 alone
     write(results, make("fedprox", 0, 0.57), make("moon", 0, 0.9, protocol=0))

@@ -115,6 +115,17 @@ def test_a_ratio_is_of_the_first_over_the_second(tmp_path: Path) -> None:
     assert [f.measured for f in found[2:]] == ["2.00 ± 0.00 times (n = 3)", "2.00 times (n = 1)"]
 
 
+def test_there_is_no_ratio_over_nothing(tmp_path: Path) -> None:
+    results = shelf(tmp_path)  # FedAvg forgets 10 points; FedNTD nothing, with one seed of three
+    write(results, make("fedntd", 1, result=result(0.6, forgetting=0.0)))
+    pair = {"kind": "ratio", "metric": "forgetting", "tasks": [TASK], "value": 0.5}
+    both = Claim(id="a", methods=["fedavg", "fedntd"], **pair)
+    found = verdicts(results, both, both.model_copy(update={"methods": both.methods[::-1]}))
+    assert [f.verdict for f in found] == ["not reproduced", "reproduced"]
+    assert found[0].measured == "no ratio: fedntd has 0 points with 1 of 3 seeds"
+    assert found[1].measured == "0.67 ± 1.43 times (n = 3)"  # 1, 0 and 1: 4.303 * 0.577 / sqrt(3)
+
+
 def test_forgetting_and_shares_of_clients_have_two_points(tmp_path: Path) -> None:
     results = shelf(tmp_path)
     gains = result(0.6, forgetting=0.1) | {"personal": {"gain": 0.2, "share_gaining": 0.5}}
