@@ -81,7 +81,8 @@ def _value(rows: Callable[[str | None], Rows], task: str, words: str) -> str:
     values = [_cell(rows(seed), task, method, column) for method in (first, second) if method]
     unit = UNITS.get(column.split("_")[0], "%")
     if joint == "over" and values[1] == 0:
-        raise BenchmarkError(f"{task} {words}: {second} has 0 there", where=str(PAGE), hint="use minus", user=False)
+        hint = 'write "minus" instead of "over"'
+        raise BenchmarkError(f"{task} {words}: {second} has 0 there", where=str(PAGE), hint=hint, user=False)
     if joint == "over":
         return f"{values[0] / values[1]:.3g} times"
     if joint == "minus":
