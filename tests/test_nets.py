@@ -202,6 +202,27 @@ def test_feddf_draws_he_normal_convolutions() -> None:
     assert weights.std().item() == pytest.approx(0.0589, abs=0.001)
 
 
+@pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(("name", "pools"), [("cnn_lite", 2), ("cnn_fd", 1), ("golden", 1), ("cnn_bn", 3), ("vgg9", 5)])
+def test_pooling_before_relu_is_the_papers_pooling_after_it(name: str, pools: int, form: torch.memory_format) -> None:
+    net = fresh(name, CIFAR)
+    layers = list(net.children())[:-1]
+    places = [place for place, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)]
+    assert len(places) == pools
+    for place in places:
+        assert isinstance(layers[place + 1], nn.ReLU)
+        layers[place : place + 2] = layers[place + 1], layers[place]
+    papers = nn.Sequential(*layers, net.classifier)
+    x = torch.randn(6, *CIFAR)
+    x[:, :, :16] = 0.5  # flat areas: the largest of four is not one of them alone
+    x, net, papers = x.to(memory_format=form), net.to(memory_format=form), papers.to(memory_format=form)
+    weights = list(net.parameters())
+    ours, theirs = net(x).logits, papers(x)
+    assert torch.equal(ours, theirs)
+    losses = ours.logsumexp(1).sum(), theirs.logsumexp(1).sum()
+    assert all(map(torch.equal, *(torch.autograd.grad(loss, weights) for loss in losses)))
+
+
 def test_faug_generator() -> None:
     generator = Generator(MNIST, 10).eval()
     numbers = sum(value.numel() for value in generator.state_dict().values())

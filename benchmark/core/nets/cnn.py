@@ -1,4 +1,8 @@
-"""Small convolutional networks: FedNTD's, FD's, the lite protocol's and the one of the golden trajectories."""
+"""Small convolutional networks: FedNTD's, FD's, the lite protocol's and the one of the golden trajectories.
+
+Where the papers pool after a ReLU, pooling stands first: outputs and gradients are the same to the bit, since both keep
+the order of numbers, and the ReLU has a quarter of the work.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,8 @@ def _stacked(shape: Shape, classes: int, *, channels: tuple[int, ...], kernel: i
     before = shape[0]
     for number, after in enumerate(channels, start=1):
         body[f"conv_{number}"] = nn.Conv2d(before, after, kernel, padding=kernel // 2)
-        body[f"relu_{number}"] = nn.ReLU()
         body[f"pool_{number}"] = nn.MaxPool2d(2)
+        body[f"relu_{number}"] = nn.ReLU()
         before = after
     body["flatten"] = nn.Flatten()
     body["linear_1"] = nn.Linear(width(body, shape), hidden)
@@ -33,8 +37,8 @@ def cnn_fd(shape: Shape, classes: int) -> Net:
         "conv_1": nn.Conv2d(shape[0], 32, 3, bias=False),
         "relu_1": nn.ReLU(),
         "conv_2": nn.Conv2d(32, 64, 3, bias=False),
-        "relu_2": nn.ReLU(),
         "pool": nn.MaxPool2d(2),
+        "relu_2": nn.ReLU(),
         "flatten": nn.Flatten(),
     }
     body["linear_1"] = nn.Linear(width(body, shape), 128, bias=False)
@@ -46,8 +50,8 @@ def golden(shape: Shape, classes: int) -> Net:
     """The network of the golden trajectories, with their layer names; `linear_1` follows the size of the images."""
     body: Body = {
         "conv": nn.Conv2d(shape[0], 4, 3, padding=1),
-        "relu_1": nn.ReLU(),
         "pool": nn.MaxPool2d(2),
+        "relu_1": nn.ReLU(),
         "flatten": nn.Flatten(),
     }
     body["linear_1"] = nn.Linear(width(body, shape), 16)
@@ -63,10 +67,10 @@ def cnn_bn(shape: Shape, classes: int) -> Net:
     body: Body = {}
     before = shape[0]
     for number, after in enumerate((16, 32, 64, 128), start=1):
-        if number > 1:
-            body[f"pool_{number}"] = nn.MaxPool2d(2)
         body[f"conv_{number}"] = nn.Conv2d(before, after, 3, padding=1, bias=False)
         body[f"norm_{number}"] = nn.BatchNorm2d(after)
+        if number < 4:
+            body[f"pool_{number}"] = nn.MaxPool2d(2)
         body[f"relu_{number}"] = nn.ReLU()
         before = after
     body["pool"] = nn.AdaptiveAvgPool2d(1)

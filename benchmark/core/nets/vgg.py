@@ -1,4 +1,4 @@
-"""FedDF's VGG-9 without BatchNorm (arXiv 2006.07242)."""
+"""FedDF's VGG-9 without BatchNorm (arXiv 2006.07242); poolings stand before their ReLUs, as in `cnn`."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ def _vgg9(shape: Shape, classes: int, *, factor: int) -> Net:
     body: Body = {}
     before, number = shape[0], 0
     for stage, channels in enumerate(_STAGES, start=1):
-        for after in channels:
+        for place, after in enumerate(channels, start=1):
             number += 1
             body[f"conv_{number}"] = nn.Conv2d(before, after * factor, 3, padding=1)
+            if place == len(channels):
+                body[f"pool_{stage}"] = nn.MaxPool2d(2, ceil_mode=True)
             body[f"relu_{number}"] = nn.ReLU()
             before = after * factor
-        body[f"pool_{stage}"] = nn.MaxPool2d(2, ceil_mode=True)
     body["flatten"] = nn.Flatten()
     return he_normal(Net(body, shape, classes))
 
