@@ -22,6 +22,7 @@ from benchmark.core import task as tasks
 from benchmark.core.data.dataset import load
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.heap import huge_pages
+from benchmark.costs import tunings
 from benchmark.failures import explain
 from benchmark.leaderboard import TRACKS
 from benchmark.pipeline import wanted
@@ -108,8 +109,11 @@ def _rank(task: Task, job: Job, turn: float) -> tuple[int, int, float, str, bool
 
 def costs(jobs: Sequence[Job], suite: Suite, cost: Callable[[Pair], float]) -> dict[str, float]:
     """Expected core-seconds of each job by its label; cost: those of a cell by task and method."""
-    parts = [share(suite.tasks[job.task]) if isinstance(job, Tuning) else 1.0 for job in jobs]
-    return {label(job): part * cost((job.task, job.algorithm)) for job, part in zip(jobs, parts, strict=True)}
+    shares, found = tunings(suite.results), {}
+    for job in jobs:
+        part = share(suite.tasks[job.task], job.algorithm, shares) if isinstance(job, Tuning) else 1.0
+        found[label(job)] = part * cost((job.task, job.algorithm))
+    return found
 
 
 def at_hand(jobs: Sequence[Job], suite: Suite) -> tuple[list[Job], dict[str, str]]:

@@ -38,6 +38,26 @@ def measured(results: Path) -> dict[tuple[str, str], float]:
     return {pair: fmean(values) for pair, values in found.items()}
 
 
+def tunings(results: Path) -> dict[str, float]:
+    """Core-seconds of a method's tuning over those of its cell, the mean over the tasks that were run with both.
+
+    More than their rounds tell where an opening phase, such as training a generator, is not shortened with them.
+    """
+    cells, found = measured(results), dict[str, list[float]]()
+    for path in sorted(results.glob("*/tuning/*.json")):
+        seconds = _searched(path)
+        if seconds is not None and (cell := cells.get((path.parts[-3], path.stem))):
+            found.setdefault(path.stem, []).append(seconds / cell)
+    return {method: fmean(shares) for method, shares in found.items()}
+
+
+def _searched(path: Path) -> float | None:
+    try:
+        return sum(float(point["seconds"]) for point in json.loads(path.read_bytes())["points"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def spent(path: Path) -> float | None:
     """Core-seconds in a <seed>.run.json; None if it is damaged, which costs an estimate and nothing else."""
     try:

@@ -139,9 +139,9 @@ def _rounded(value: float) -> float:
     return float(f"{value:.3g}")
 
 
-def share(task: Task) -> float:
-    """Rounds of a whole tuning over those of one cell."""
-    return POINTS * shortened(task).rounds / task.rounds
+def share(task: Task, method: str, measured: Mapping[str, float]) -> float:
+    """Core-seconds of a tuning over those of one cell: as measured for the method, otherwise as their rounds."""
+    return measured.get(method, POINTS * shortened(task).rounds / task.rounds)
 
 
 def shortened(task: Task) -> Task:

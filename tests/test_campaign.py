@@ -102,6 +102,11 @@ def test_a_tuning_costs_what_its_points_have_of_a_cell_s_rounds(tmp_path: Path) 
     assert jobs == [Tuning("fmnist-shards", "fedntd"), *(Cell("fmnist-shards", "fedntd", seed) for seed in range(3))]
     # 30 rounds: six points of 7
     assert list(campaign.costs(jobs, suite, lambda pair: 10.0).values()) == [14, 10, 10, 10]
+    # elsewhere its cell took 4 s and its points 2 + 8
+    write_atomic(tmp_path / "digits-shards/fedntd/0.run.json", '{"seconds": 4, "workers": 1}')
+    points = '{"points": [{"seconds": 2}, {"seconds": 8}]}'
+    write_atomic(tmp_path / "digits-shards/tuning/fedntd.json", points)
+    assert list(campaign.costs(jobs, suite, lambda pair: 10.0).values()) == [25, 10, 10, 10]
 
 
 def test_a_tuning_comes_right_before_the_first_cell_on_its_task(tmp_path: Path) -> None:

@@ -31,6 +31,21 @@ def test_costs_come_from_measured_seconds(tmp_path: Path) -> None:
     assert expected(("a", "fedavg"), {}, {}) == 1
 
 
+def test_a_method_s_tunings_cost_what_they_did_elsewhere(tmp_path: Path) -> None:
+    texts = {
+        "a/fedmd/0.run": {"seconds": 100, "workers": 2}, "a/tuning/fedmd": {"points": [{"seconds": 400.0}] * 2},
+        "b/fedmd/0.run": {"seconds": 50, "workers": 1}, "b/tuning/fedmd": {"points": [{"seconds": 100.0}]},
+        "a/fedavg/0.run": {"seconds": 10, "workers": 1}, "a/tuning/fedavg": {"points": "damaged"},
+        "b/tuning/fedavg": {"points": [{"seconds": 15.0}]},
+    }  # fmt: skip
+    for place, content in texts.items():
+        path = tmp_path / f"{place}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+    # fedmd: (800 / 200 + 100 / 50) / 2; fedavg has its tuning and its cell on no task
+    assert costs.tunings(tmp_path) == {"fedmd": 3}
+
+
 def test_an_unmeasured_task_goes_at_the_pace_of_the_one_whose_images_cost_most_alike() -> None:
     known = {("small", "fedavg"): 10.0, ("large", "fedavg"): 100.0}
     work = {"small": Work(1000, 1e6), "large": Work(1000, 5e7), "new": Work(500, 1e8)}

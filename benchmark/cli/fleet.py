@@ -102,12 +102,13 @@ def tune(
     from benchmark import tune as tuning
     from benchmark.cell import Cell
     from benchmark.core import task as tasks
-    from benchmark.costs import expected, measured, work
+    from benchmark.costs import expected, measured, tunings, work
     from benchmark.progress import Outcome, label, spell, watch
 
     Cell(task, method).prepare()  # both exist and fit
     setting, job = tasks.load(task), tuning.Tuning(task, method)
-    cost = tuning.share(setting) * expected((task, method), measured(RESULTS), work(map(tasks.load, tasks.names())))
+    cost = expected((task, method), measured(RESULTS), work(map(tasks.load, tasks.names())))
+    cost *= tuning.share(setting, method, tunings(RESULTS))
     print(f"{tuning.POINTS} points, {tuning.shortened(setting).rounds} of {setting.rounds} rounds each: "
           f"about {spell(cost / (workers or cores()))}")  # fmt: skip
     if dry_run:
