@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -261,3 +261,27 @@ def test_a_client_that_has_not_come_yet_is_judged_as_it_will_be_born() -> None:
     some, everyone = (run(Idle(), small_federation(cohort=cohort, rounds=1)) for cohort in (1, 4))
     assert (len(some.memories), len(everyone.memories)) == (1, 4)
     assert some.result["evaluations"] == everyone.result["evaluations"]
+
+
+class Counting(Serial):
+    """Writes down how many models it is given to judge."""
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        self.judged: list[int] = []
+
+    def submit(self, what: str, jobs: Sequence[Any]) -> Callable[[], list[Any]]:
+        if what == "judge" and jobs:
+            self.judged.append(len({job.model for job in jobs}))
+        return super().submit(what, jobs)
+
+
+def test_a_model_that_stays_the_same_is_not_judged_again(tmp_path: Path) -> None:
+    # One client of three learns per round: the first evaluation meets three models, later ones that client's alone.
+    federation = small_federation(sizes=(8, 8, 8), cohort=1, rounds=3, evaluate_every=1)
+    backend = Counting(Setting(lambda _: federation, LocalOnly))
+    long = Run(federation, LocalOnly(), backend, tmp_path, "local").execute()["evaluations"]
+    assert backend.judged == [3, 1, 1]
+    for rounds in (1, 2):  # a run that ends there judges every model for the first time
+        short = run(LocalOnly(), small_federation(sizes=(8, 8, 8), cohort=1, rounds=rounds, evaluate_every=9)).result
+        assert short["evaluations"][-1]["per_class"] == long[rounds - 1]["per_class"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from itertools import cycle, pairwise
+from hashlib import sha256
+from itertools import chain, cycle, islice, pairwise
 from typing import Any, ClassVar
 
 import numpy as np
 
 from benchmark.core import checkpoint, evaluate, wire
-from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm, Phase, Who
 from benchmark.core.backends.worker import Backend, Judge, Probe, Results
 from benchmark.core.checkpoint import Memories
@@ -19,6 +19,7 @@ from benchmark.core.tree import Tree
 
 SLICES = 4  # of the test set, so that workers share the judging of one model
 Model = tuple[str, Tree]  # architecture and parameters
+Mark = tuple[str, bytes]  # architecture, and hash of the encoded parameters
 
 
 class Judgement:
@@ -56,6 +57,7 @@ class Common:
 
     def __init__(self, federation: Federation, algorithm: Algorithm, backend: Backend) -> None:
         self.federation, self.algorithm, self.backend = federation, algorithm, backend
+        self.hits: dict[Mark, list[int]] = {}  # correct samples per class of the models judged last
 
     def whose(self, server: Tree) -> str:
         """Whose models are judged: "common" or "clients"."""
@@ -95,29 +97,31 @@ class Common:
         return pairs
 
     def _judged(self, models: list[Model]) -> Judgement:
-        """Equal models are judged once."""
-        marks = [(arch, tuple(id(leaf) for _, leaf in trees.walk(model))) for arch, model in models]
-        distinct = dict(zip(marks, models, strict=True))
-        jobs = self._jobs(list(distinct.values()))
+        """Equal models are judged once, and so is one that stays the same from one evaluation to the next."""
+        marks: list[Mark] = []
+        fresh: dict[Mark, bytes] = {}
+        for arch, model in models:
+            data = wire.encode(model, f"model {arch}").data
+            marks.append(mark := (arch, sha256(data).digest()))
+            if mark not in self.hits:
+                fresh[mark] = data
+        # an evaluation that is still on its way fills the lists that the next one shares with it: they settle in order
+        hits = self.hits = {mark: self.hits.get(mark, []) for mark in marks}
+        jobs = {mark: self._jobs(mark[0], data, alone=len(hits) == 1) for mark, data in fresh.items()}
 
         def scores(results: list[list[int]]) -> dict[str, Any]:
-            share = len(jobs) // len(distinct)
-            parts = (results[start : start + share] for start in range(0, len(jobs), share))
-            sums = [[sum(column) for column in zip(*part, strict=True)] for part in parts]
-            hits = dict(zip(distinct, sums, strict=True))
+            parts = iter(results)
+            for mark, own in jobs.items():
+                hits[mark] += [sum(column) for column in zip(*islice(parts, len(own)), strict=True)]
             return self._scores([hits[mark] for mark in marks])
 
-        return Judgement(self.what, jobs, scores)
+        return Judgement(self.what, list(chain.from_iterable(jobs.values())), scores)
 
-    def _jobs(self, models: list[Model]) -> list[Any]:
-        """Equally many for every model, whose hits add up; a single model is judged by all workers."""
-        size = self.federation.test.size
-        edges = [size * i // SLICES for i in range(SLICES + 1)] if len(models) == 1 else [0, size]
-        return [
-            Judge(arch, wire.encode(model, f"model {arch}").data, start, stop)
-            for arch, model in models
-            for start, stop in pairwise(edges)
-        ]
+    def _jobs(self, arch: str, model: bytes, alone: bool) -> list[Any]:
+        """Jobs whose hits add up to those of an encoded model; all workers share one that is judged alone."""
+        size, slices = self.federation.test.size, SLICES if alone else 1
+        edges = [size * i // slices for i in range(slices + 1)]
+        return [Judge(arch, model, start, stop) for start, stop in pairwise(edges)]
 
     def _scores(self, hits: list[list[int]]) -> dict[str, Any]:
         """hits: correct test samples per class, for each judged model"""
@@ -187,8 +191,8 @@ class Probed(Common):
         job = Probe(who.arch, wire.encode(model, f"model {who.arch}").data)
         return {"representation": self.backend.map("represent", [job])[0]}
 
-    def _jobs(self, models: list[Model]) -> list[Any]:
-        return [Probe(arch, wire.encode(model, f"model {arch}").data) for arch, model in models]
+    def _jobs(self, arch: str, model: bytes, alone: bool) -> list[Any]:
+        return [Probe(arch, model)]
 
 
 def _means(shares: Sequence[float], hits: Sequence[Sequence[int]], counts: Sequence[int]) -> dict[str, Any]:
