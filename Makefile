@@ -9,6 +9,7 @@ bench: $(READY)
 
 test: $(READY)
 	.venv/bin/ruff check .
+	.venv/bin/ruff format --check --quiet .
 	.venv/bin/mypy benchmark algorithms
 	.venv/bin/pytest -q
 

@@ -16,9 +16,7 @@ from benchmark.running import Observer, measure, same
 HINT = "what a method keeps or learns outside of its memories and messages is not there in an audit: mend the method"
 
 
-def audit(
-    cell: Cell, results: Path, *, workers: int = 1, observer: Observer = lambda event: None
-) -> Record:
+def audit(cell: Cell, results: Path, *, workers: int = 1, observer: Observer = lambda event: None) -> Record:
     """Run a cell with server and clients in processes that share nothing but encoded messages.
 
     A record that is there must be met to the bit, and is then marked as audited beside it; else this run leaves one.

@@ -131,9 +131,7 @@ def _check_range(where: str, value: Any, limits: Any) -> None:
     if value is None or (low is None and high is None):
         return
     if not ((low is None or value >= low) and (high is None or value <= high)):
-        wanted = " and ".join(
-            [f"at least {low}"] * (low is not None) + [f"at most {high}"] * (high is not None)
-        )
+        wanted = " and ".join([f"at least {low}"] * (low is not None) + [f"at most {high}"] * (high is not None))
         raise BenchmarkError(f"{where} is {value}, but must be {wanted}", hint="choose a value in range")
 
 

@@ -1,10 +1,10 @@
 """docs/findings.md: prose whose every number is a link that names its rows, so that it can be computed again.
 
-    [46.3 %](#cifar10-shards "fedntd accuracy")
-    [22.7 points](#cifar10-shards "fedntd minus fedavg accuracy")
-    [2 times](#cifar10-shards "scaffold over fedavg mb_up")
-    [38.1 %](#cifar10-mixed "fedproto accuracy of seed 0")
-    [4](#claims "reproduced")
+[46.3 %](#cifar10-shards "fedntd accuracy")
+[22.7 points](#cifar10-shards "fedntd minus fedavg accuracy")
+[2 times](#cifar10-shards "scaffold over fedavg mb_up")
+[38.1 %](#cifar10-mixed "fedproto accuracy of seed 0")
+[4](#claims "reproduced")
 """
 
 from __future__ import annotations

@@ -101,6 +101,7 @@ class Watched:
         if type(argument) is Key:
             return Sealed(argument.names, lambda names: Key(argument.root, tuple(names)).seed)
         if getattr(argument, "__name__", "") == "_update":
+
             def counted(*given: Any) -> Any:
                 self.updates += 1
                 return argument(*given)

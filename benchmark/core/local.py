@@ -75,9 +75,7 @@ def autocast(precision: str) -> AbstractContextManager[Any]:
 class Sweep:
     """One pass: a stream, a loss and an optimiser."""
 
-    def __init__(
-        self, algorithm: Algorithm, site: Site, run: Pass, key: Key, precision: str, where: str
-    ) -> None:
+    def __init__(self, algorithm: Algorithm, site: Site, run: Pass, key: Key, precision: str, where: str) -> None:
         self.run_, self.key, self.precision, self.where = run, key, precision, where
         self.model: Model = site.model  # type: ignore[assignment]
         self.loss, self.step = getattr(algorithm, run.loss), getattr(algorithm, run.step)

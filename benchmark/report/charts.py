@@ -41,8 +41,10 @@ def cost(data: Any = None, width: int | str = "container", height: int = 300) ->
     base = alt.Chart(rows(data)).encode(x=x)
     front = base.transform_filter("datum.front")
     line = front.mark_line(interpolate="step-after", strokeDash=[5, 3], color="#8a8f98").encode(y=y, order="mb:Q")
-    spread = base.transform_filter("datum.chosen").mark_rule(opacity=0.45).encode(
-        y=alt.Y("low:Q", title="Accuracy %"), y2="high:Q", color=COLOR
+    spread = (
+        base.transform_filter("datum.chosen")
+        .mark_rule(opacity=0.45)
+        .encode(y=alt.Y("low:Q", title="Accuracy %"), y2="high:Q", color=COLOR)
     )
     dots = base.mark_circle(size=64).encode(
         y=y, color=COLOR, opacity=alt.condition("datum.chosen || datum.front", alt.value(1), alt.value(QUIET)),
@@ -67,9 +69,7 @@ def curve(
         y=y, color=COLOR, opacity=alt.condition("datum.chosen", alt.value(1), alt.value(QUIET)),
         strokeWidth=alt.condition("datum.chosen", alt.value(2), alt.value(1)),
     )  # fmt: skip
-    touch = base.mark_point(opacity=0, size=70).encode(
-        y=y, tooltip=["method:N", "round:Q", _rounded(value), "mb:Q"]
-    )
+    touch = base.mark_point(opacity=0, size=70).encode(y=y, tooltip=["method:N", "round:Q", _rounded(value), "mb:Q"])
     spread = band.encode(y=alt.Y(f"{low}:Q", title=title), y2=f"{high}:Q", color=COLOR)
     return alt.layer(spread, line, *[touch] * (data is None)).properties(width=width, height=height)
 

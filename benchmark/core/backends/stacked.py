@@ -150,9 +150,7 @@ class Stacked(Worker, Backend):
     def _left(self, seat: Seat) -> Visited:
         with at(seat.guest.where):
             torch.manual_seed(seat.guest.key("dropout").seed)
-            done = closed(
-                self.algorithm, seat.guest.site, seat.job.phase, seat.message, seat.guest.memory, seat.local
-            )
+            done = closed(self.algorithm, seat.guest.site, seat.job.phase, seat.message, seat.guest.memory, seat.local)
         return self.leave(seat.job, seat.guest, done)
 
     def _work(self, kind: Kind, seats: list[Seat]) -> None:

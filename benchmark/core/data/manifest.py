@@ -94,8 +94,12 @@ def registered(function: Callable[[], Arrays]) -> tuple[Facts, Arrays]:
         counts = tuple(np.bincount(rows[1], minlength=classes).tolist())
         splits[name] = SplitFacts(n=len(y), class_counts=counts, fingerprint=fingerprint(*rows))
     known = Facts(
-        origin="registered", classes=tuple(map(str, range(classes))), shape=images.shape[1:], splits=splits,
-        mean=tuple((images / 255).mean(axes).tolist()), std=tuple((images / 255).std(axes).tolist()),
+        origin="registered",
+        classes=tuple(map(str, range(classes))),
+        shape=images.shape[1:],
+        splits=splits,
+        mean=tuple((images / 255).mean(axes).tolist()),
+        std=tuple((images / 255).std(axes).tolist()),
     )
     return known, arrays
 
