@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,3 +53,40 @@ def test_open_claims_are_those_without_a_verdict(capsys: pytest.CaptureFixture[s
     for words, names in (([], ["fedavg", "moon"]), (["--open"], ["moon"])):
         assert invoke(["claims", "--results", str(results), "--json", *words]) == 0
         assert [finding["id"] for finding in json.loads(capsys.readouterr().out)] == names
+
+
+def on_terminal(words: list[str], columns: int) -> list[str]:
+    """The lines that a command shows on a terminal of so many columns."""
+    ours, theirs = pty.openpty()
+    program = [sys.executable, "-c", "from benchmark.cli import main; main()", *words]
+    with subprocess.Popen(program, stdout=theirs, env={**os.environ, "COLUMNS": str(columns)}):
+        os.close(theirs)
+        shown = b""
+        while part := _read(ours):
+            shown += part
+    os.close(ours)
+    return shown.decode().splitlines()
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # how Linux says that the other end is closed
+        return b""
+
+
+def test_a_table_fits_the_terminal_and_keeps_every_letter() -> None:
+    """Wrapped columns lose nothing: line by line, a column's pieces make up its cell, and names are whole."""
+    program = [sys.executable, "-c", "from benchmark.cli import main; main()", "list", "tasks"]
+    wide = subprocess.run(program, capture_output=True, text=True, check=True).stdout
+    narrow = on_terminal(["list", "tasks"], 120)
+    assert max(map(len, wide.splitlines())) > 200 and max(map(len, narrow)) == 120
+    assert {line.split()[0] for line in wide.splitlines()} <= {line.split()[0] for line in narrow}
+    start, networks = narrow[0].index("networks"), ", ".join(f"fedmd_cifar_{number}" for number in range(10))
+    at = next(place for place, line in enumerate(narrow) if line.startswith("paper-fedmd-t4-cifar-iid "))
+    pieces = [narrow[at][start:]]
+    for line in narrow[at + 1 :]:
+        if not line.startswith(" "):
+            break
+        pieces.append(line[start:])
+    assert "".join("".join(pieces).split()) == networks.replace(" ", "")

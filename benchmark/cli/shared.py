@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,16 +30,33 @@ def cores() -> int:
 
 
 def show(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
-    """Rows of equal keys as JSON or as a table."""
+    """Rows of equal keys as JSON or as a table: wrapped to the width of a terminal, elsewhere a line per row."""
     if as_json:
         print(json.dumps(rows, indent=1, default=str))
         return
-    from tabulate import tabulate
-
     cells = [{key: _cell(value) for key, value in row.items()} for row in rows]
     keys = list(cells[0]) if cells else []
-    words = [i for i, key in enumerate(keys) if any(isinstance(row[key], str) for row in cells)]  # 10.0 stays 10.0
-    print(tabulate(cells, headers="keys", tablefmt="plain", disable_numparse=words))
+    words = [i for i, key in enumerate(keys) if any(isinstance(row[key], str) for row in cells)]
+    if sys.stdout.isatty():
+        _wrapped(cells, keys, words)
+        return
+    from tabulate import tabulate
+
+    print(tabulate(cells, headers="keys", tablefmt="plain", disable_numparse=words))  # in words 10.0 stays 10.0
+
+
+def _wrapped(cells: Sequence[Mapping[str, Any]], keys: Sequence[str], words: Sequence[int]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
+    for place, key in enumerate(keys):
+        side: Any = "left" if place in words else "right"
+        table.add_column(Text(key), justify=side, overflow="fold", no_wrap=place == 0)  # names stay in one piece
+    for row in cells:
+        table.add_row(*(Text(str(row[key])) for key in keys))
+    Console().print(table)
 
 
 def _cell(value: Any) -> Any:
