@@ -22,7 +22,8 @@ class FedNova(Algorithm):
     a_k is the momentum-corrected number of steps, which the server derives from n_k. Running statistics are averaged.
     variance_reduction: g <- g - d_i + d with d_i the client's last mean gradient and d = sum_j n_j d_j / sum_j n_j
         over all clients; doubles the messages
-    stale: never move d and keep the corrected gradient as d_i, as code published with FedNTD does
+    stale: leave d at zero, which needs no message, and keep the corrected gradient as d_i, as code published with
+        FedNTD does
     Source: Wang et al., NeurIPS 2020, equations 7 and 9 and section 5.
     """
 
@@ -33,7 +34,7 @@ class FedNova(Algorithm):
 
     def init_server(self, hub: Hub, key: Key) -> Tree:
         server = super().init_server(hub, key)
-        if not self.variance_reduction:
+        if not self._shared:
             return server
         arch, samples = hub.whos[0].arch, sum(who.size for who in hub.whos)
         drift = trees.zeros(hub.models[arch].weights(server["models"][arch]))
@@ -44,13 +45,14 @@ class FedNova(Algorithm):
 
     def download(self, server: Tree, who: Who, phase: Phase, key: Key) -> Tree | None:
         model = {"model": server["models"][who.arch]}
-        return {**model, "drift": server["drift"]} if self.variance_reduction else model
+        return {**model, "drift": server["drift"]} if self._shared else model
 
     def begin(self, client: Tree, message: Tree | None, phase: Phase, site: Site) -> Local:
         local = super().begin(client, message, phase, site)
         if message is None or not self.variance_reduction:
             return local
-        return local.having(context={"correction": trees.sub(message["drift"], client["drift"])})
+        drift = message["drift"] if self._shared else trees.zeros(client["drift"])
+        return local.having(context={"correction": trees.sub(drift, client["drift"])})
 
     def step(self, local: Local, batch: Batch, gradient: Gradient, update: Update) -> tuple[Local, Tree]:
         gradients, extras = gradient(local, batch)
@@ -65,13 +67,14 @@ class FedNova(Algorithm):
             return client, {"model": local.params}
         scale = ops.effective_steps(local.steps, site.train.optim.momentum) * local.lr
         drift = {n: (message["model"][n] - local.params[n]) / scale for n in client["drift"]}
-        if not self.stale:
-            drift = trees.sub(drift, local.context["correction"])
+        if self.stale:
+            return {"drift": drift}, {"model": local.params}
+        drift = trees.sub(drift, local.context["correction"])
         return {"drift": drift}, {"model": local.params, "change": trees.sub(drift, client["drift"])}
 
     def aggregate(self, server: Tree, uploads: Sequence[Upload], phase: Phase, hub: Hub, key: Key) -> Tree:
         arch, total = uploads[0].who.arch, sum(upload.who.size for upload in uploads)
-        progress = [_progress(upload.who.size, hub) for upload in uploads]
+        progress = [_progress(upload.who, hub) for upload in uploads]
         portions = [upload.who.size / total for upload in uploads]
         effective = sum(p * a for p, a in zip(portions, progress, strict=True))
         shares = [effective * p / a for p, a in zip(portions, progress, strict=True)]
@@ -79,13 +82,21 @@ class FedNova(Algorithm):
         weights = [hub.models[arch].weights(model) for model in everything]
         model = average(server["models"], uploads)[arch] | trees.total(weights, [1 - sum(shares), *shares])
         server = {**server, "models": {arch: model}}
-        if self.variance_reduction and not self.stale:
+        if self._shared:
             parts = [upload.who.size / int(server["samples"]) for upload in uploads]
             change = trees.total([upload.message["change"] for upload in uploads], parts)
             server["drift"] = trees.add(server["drift"], change)
         return server
 
+    @property
+    def _shared(self) -> bool:
+        return self.variance_reduction and not self.stale
 
-def _progress(size: int, hub: Hub) -> float:
-    steps = hub.train.steps or hub.train.epochs * math.ceil(size / hub.train.batch)
+
+def _progress(who: Who, hub: Hub) -> float:
+    """a_k of a client, which skips batches of one image where the network has BatchNorm."""
+    per_epoch = math.ceil(who.size / hub.train.batch)
+    steps = hub.train.steps or hub.train.epochs * per_epoch
+    if hub.models[who.arch].buffers and who.size % hub.train.batch == 1:
+        steps -= steps // per_epoch
     return ops.effective_steps(steps, hub.train.optim.momentum)

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small import small_federation
 from torch import nn
 
 from algorithms.fedavg import FedAvg
 from benchmark.core.api import Phase
 from benchmark.core.data.partition import Drawn
+from benchmark.core.errors import BenchmarkError
 from benchmark.core.federation import Federation, Ingredients, Rows
 from benchmark.core.keys import Key
 from benchmark.core.splits import Iid
@@ -175,3 +177,12 @@ def test_all_methods_see_one_federation() -> None:
     other = Federation(one.task, 0, one.given, FedAvg.pooled, FedAvg().network)
     assert [one.cohort(r) for r in range(9)] == [other.cohort(r) for r in range(9)]
     assert one.birth(2) == other.birth(2)
+
+
+@pytest.mark.parametrize(("sizes", "batch"), [((8, 8, 2, 1), 4), ((8, 8, 8, 8), 1)])
+def test_a_client_that_batchnorm_teaches_nothing_is_refused(sizes: tuple[int, ...], batch: int) -> None:
+    """The last client has the second network; without BatchNorm one image is a batch like any other."""
+    small_federation(sizes=sizes, batch=batch, networks=("mlp", "mlp_wide"))
+    small_federation(sizes=sizes[::-1], batch=4, networks=("mlp", "mlp_bn"))
+    with pytest.raises(BenchmarkError, match="mlp_bn has BatchNorm"):
+        small_federation(sizes=sizes, batch=batch, networks=("mlp", "mlp_bn"))

@@ -74,6 +74,7 @@ class Federation:
         optim = Optim(**train.optimiser.model_dump())
         self.train = Training(train.epochs, train.batch, train.steps, optim)
         self.augment = Augment(**task.augment.model_dump())
+        self._refuse_single_images()
 
     @classmethod
     def open(cls, task: Task, seed: int, algorithm: Algorithm, verify: bool = True) -> Federation:
@@ -87,6 +88,14 @@ class Federation:
     def named(self, arch: str) -> Model:
         """The network of a name; built once per process."""
         return self._networks(arch)
+
+    def _refuse_single_images(self) -> None:
+        """BatchNorm has no variance over one image: such a client would never take a step."""
+        for first, arch in enumerate(self.whos.networks):
+            sizes = self.whos.sizes[first :: len(self.whos.networks)]
+            if (self.train.batch == 1 or 1 in sizes) and self.model(arch).buffers:
+                message = f"{arch} has BatchNorm, which learns nothing from one image at a time"
+                raise BenchmarkError(message, where=self.task.name, hint="batches and clients need two or more")
 
     @cached_property
     def _networks(self) -> Callable[[str], Model]:
