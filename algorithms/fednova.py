@@ -90,6 +90,7 @@ class FedNova(Algorithm):
 
     @property
     def _shared(self) -> bool:
+        """Whether the server has d, which then moves with the models."""
         return self.variance_reduction and not self.stale
 
 
