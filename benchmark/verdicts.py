@@ -73,12 +73,16 @@ def _finding(suite: Suite, source: Source, claim: Claim, known: dict[str, Claim]
     place = _place(suite, claim)
     measured, verdict = _judged(suite, claim if claim.kind == "order" else _at(claim, place), known)
     measured += f" in {place}" if measured and claim.kind != "order" and place != claim.tasks[0] else ""
+    waits = [text for task in claim.tasks if (text := _waits(suite, claim, task))]
+    if verdict == "not measured" and not waits and claim.against:
+        other = _beside(_at(claim, place), known[claim.against])
+        waits = [_waits(suite, other, other.tasks[0])]
     seen = source.seen if claim.seen is None else claim.seen
     return Finding(
         id=claim.id, paper=source.paper, table=source.table, statement=claim.statement or _statement(claim),
         claimed="holds" if claim.value is None else _amount(claim, claim.value), measured=measured, verdict=verdict,
         elsewhere=[text for task in claim.elsewhere if (text := _remark(suite, claim, known, task))],
-        waits=[text for task in claim.tasks if (text := _waits(suite, claim, task))],
+        waits=waits,
         provenance="seen" if seen else "recalled", tasks=claim.tasks, methods=claim.methods,
         note="; ".join(filter(None, (source.note, claim.note))),
     )  # fmt: skip
@@ -166,9 +170,13 @@ def _number(suite: Suite, claim: Claim, known: dict[str, Claim]) -> tuple[str, V
     if claim.metric == "rounds" and (missed := _missed(suite, claim)):
         return f"not reached by {missed} of {len(values)} seeds", "not reproduced"
     found = estimate(list(values.values()))
-    direction = _same_side(suite, claim, known[claim.against], found) if claim.against else None
+    direction: bool | None = False
     if claim.metric == "gain":
         direction = found.mean * claim.value > 0
+    elif claim.against:
+        direction = _same_side(suite, claim, _beside(claim, known[claim.against]), found)
+    if direction is None and not found.holds(claim.value, SLACK[claim.metric]):
+        return "", "not measured"
     return _range(claim, found), judge_number(found, claim.value, SLACK[claim.metric], direction)
 
 
@@ -179,12 +187,16 @@ def _missed(suite: Suite, claim: Claim) -> int:
     return sum(target.accuracy == claim.target and target.round is None for target in targets)
 
 
-def _same_side(suite: Suite, claim: Claim, other: Claim, found: Estimate) -> bool:
-    """Whether the number lies on the claimed side of the one that it is compared with, on the same task if it can."""
-    place = claim.tasks[0] if claim.tasks[0] in (*other.tasks, *other.elsewhere) else other.tasks[0]
-    reference = _values(suite, other, place, other.methods[0])
+def _beside(claim: Claim, other: Claim) -> Claim:
+    """The claim that a number is compared with, on the same task if it can."""
+    return _at(other, claim.tasks[0] if claim.tasks[0] in (*other.tasks, *other.elsewhere) else other.tasks[0])
+
+
+def _same_side(suite: Suite, claim: Claim, other: Claim, found: Estimate) -> bool | None:
+    """Whether the number lies on the claimed side of the one that it is compared with; None without records of that."""
+    reference = _values(suite, other, other.tasks[0], other.methods[0])
     if reference is None or claim.value is None or other.value is None:
-        return False
+        return None
     return (found.mean - fmean(reference.values())) * (claim.value - other.value) > 0
 
 

@@ -209,13 +209,14 @@ def test_another_task_gives_a_remark_and_no_verdict(tmp_path: Path) -> None:
 
 def test_numbers_on_another_task_are_compared_there(tmp_path: Path) -> None:
     # claimed 40 % below 60 %; here 52 +- 4.97 below 62: neither is near, but they keep their order; on the paper's task
-    # FedNTD alone is measured, with 30 %
+    # FedNTD alone is measured, with 30 %: far from 60 %, on which side of FedAvg is to be seen, but near 31 % anyhow
     paper, results = "paper-fedntd-t1-cifar10-s2", shelf(tmp_path)
     write(results, make("fedntd", 0, 0.3, task=paper))
     lower, upper = number("a", "fedavg", 40.0, "b"), number("b", "fedntd", 60.0, "a")
-    twins = [claim.model_copy(update={"tasks": [paper], "elsewhere": [TASK]}) for claim in (lower, upper)]
-    found = verdicts(results, *twins)
-    assert [f.verdict for f in found] == ["not measured", "not reproduced"]
+    made = (lower, upper, number("c", "fedntd", 31.0, "a"))
+    found = verdicts(results, *(one.model_copy(update={"tasks": [paper], "elsewhere": [TASK]}) for one in made))
+    assert [f.verdict for f in found] == ["not measured", "not measured", "reproduced"]
+    assert [f.waits for f in found] == [[f"{paper}/fedavg/0"]] * 2 + [[]]
     assert found[0].elsewhere == [f"leans that way on {TASK}: 52.00 ± 4.97 % (n = 3)"]
     assert found[1].elsewhere == [f"holds on {TASK}: 62.00 ± 6.57 % (n = 3)"]
 
