@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmark import costs
-from benchmark.core import task as tasks
-from benchmark.costs import Work, expected
+from benchmark.costs import expected
+from benchmark.work import Work
 
 
 def test_costs_come_from_measured_seconds(tmp_path: Path) -> None:
@@ -48,27 +48,15 @@ def test_a_method_s_tunings_cost_what_they_did_elsewhere(tmp_path: Path) -> None
 
 def test_an_unmeasured_task_goes_at_the_pace_of_the_one_whose_images_cost_most_alike() -> None:
     known = {("small", "fedavg"): 10.0, ("large", "fedavg"): 100.0}
-    work = {"small": Work(1000, 1e6), "large": Work(1000, 5e7), "new": Work(500, 1e8)}
+    held = {"small": Work(1000, 1e6), "large": Work(1000, 5e7), "new": Work(500, 1e8)}
     # as `large`, 100 s for 1000 images of 50 million operations and 10 more of overhead: half as many of 110 million
+    work = {(task, "fedavg"): of_task for task, of_task in held.items()}
     assert expected(("new", "fedavg"), known, work) == pytest.approx(100 * 500 * 110 / (1000 * 60))
 
 
-def test_work_is_images_and_operations() -> None:
-    names = ("digits-shards", "fmnist-shards", "paper-fd-t1-mnist-m10")
-    found = costs.work(map(tasks.load, names))
-    assert list(found) == list(names[1:])
-    # 30 rounds of 5 of 20 clients with 60,000 images; 16 rounds of 10 clients of 250 steps of 64
-    assert [work.images for work in found.values()] == [30 * 5 * 3000, 16 * 10 * 250 * 64]
-    # cnn_lite on 28 x 28, multiply and add: 9 * 16 * 28^2 + 9 * 16 * 32 * 14^2 + 1568 * 128 + 128 * 10
-    assert found[names[1]].each == pytest.approx(2 * (112_896 + 903_168 + 200_704 + 1_280))
-
-
-def test_few_images_of_several_classes_and_networks_that_take_turns() -> None:
-    few, even = tasks.load("paper-fedmd-t4-cifar-iid"), tasks.load("fmnist-shards")
-    of_each = few.train.model_copy(update={"steps": None, "epochs": 2})
-    # three images of each of six classes; with the same network twice a client costs what it costs with one
-    made = [few.model_copy(update={"train": of_each, "networks": ("mlp",)}),
-            even.model_copy(update={"networks": even.networks * 2})]  # fmt: skip
-    found = costs.work(made)
-    assert found[few.name].images == few.rounds * few.cohort * 2 * 3 * 6
-    assert found[even.name].each == costs.work([even])[even.name].each
+def test_a_method_is_expected_to_need_its_own_work_at_its_own_pace() -> None:
+    known = {("a", "fedavg"): 10.0, ("a", "fedmd"): 60.0, ("b", "fedavg"): 20.0}
+    images = {("a", "fedavg"): 100, ("a", "fedmd"): 300, ("b", "fedavg"): 100, ("b", "fedmd"): 9000}
+    work = {pair: Work(count, 0) for pair, count in images.items()}
+    # on a: 0.1 and 0.2 s an image, 0.15 on average, of which fedmd has 4 / 3; on b 0.2 s, over its 9000 images there
+    assert expected(("b", "fedmd"), known, work) == pytest.approx(9000 * 0.2 * 4 / 3)

@@ -33,7 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     ("leaderboard", "tables", "curves", "verdicts", "claims", "findings", "tune", "report", "rerun", "audit", "flower"),
     ("running",),
-    ("cell", "costs"),
+    ("cell", "costs", "work"),
     (
         "suite",
         "stats",
@@ -73,7 +73,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
 )
 WITHOUT_TORCH = (
-    "leaderboard", "tables", "curves", "claims", "verdicts", "costs", "tune", "report", "suite", "stats", "record",
+    "leaderboard", "tables", "curves", "claims", "verdicts", "costs", "work", "tune", "report", "suite", "stats", "record",
     "failures", "progress", "campaign", "cli",
 )  # fmt: skip
 READING = ("--help", "run --help", "board", "claims", "data status", "list tasks", "list datasets")

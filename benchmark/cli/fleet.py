@@ -72,12 +72,13 @@ def campaign(
     The same command resumes. Nothing is committed. Elsewhere than locally methods are not tuned first.
     """
     from benchmark.campaign import current, plan
-    from benchmark.costs import expected, measured, work
+    from benchmark.costs import expected, measured
+    from benchmark.work import work
 
     suite = current(RESULTS)
     chosen = _filters(suite, methods, tasks, seeds)
     tiers = names(",".join(tier or []), ["quick", "lite", "paper"], "tier")
-    cost = partial(expected, known=measured(RESULTS), work=work(suite.tasks.values()))
+    cost = partial(expected, known=measured(RESULTS), work=work(suite.tasks.values(), suite.methods))
     jobs = plan(suite, tiers=tiers, tune=tune and executor == "local", cost=cost, **chosen)
     if dry_run:
         _list(jobs, suite, cost, workers or cores())
@@ -99,15 +100,17 @@ def tune(
     One seed, a quarter of the rounds. Unless --out is given, the task has the chosen values from then on, and records
     of other values are outdated. The same command resumes.
     """
+    from benchmark import catalog
     from benchmark import tune as tuning
     from benchmark.cell import Cell
     from benchmark.core import task as tasks
-    from benchmark.costs import expected, measured, tunings, work
+    from benchmark.costs import expected, measured, tunings
     from benchmark.progress import Outcome, label, spell, watch
+    from benchmark.work import work
 
     Cell(task, method).prepare()  # both exist and fit
     setting, job = tasks.load(task), tuning.Tuning(task, method)
-    cost = expected((task, method), measured(RESULTS), work(map(tasks.load, tasks.names())))
+    cost = expected((task, method), measured(RESULTS), work(map(tasks.load, tasks.names()), catalog.names()))
     cost *= tuning.share(setting, method, tunings(RESULTS))
     print(f"{tuning.POINTS} points, {tuning.shortened(setting).rounds} of {setting.rounds} rounds each: "
           f"about {spell(cost / (workers or cores()))}")  # fmt: skip
