@@ -73,8 +73,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
 )
 WITHOUT_TORCH = (
-    "leaderboard", "tables", "curves", "claims", "verdicts", "costs", "work", "tune", "report", "suite", "stats", "record",
-    "failures", "progress", "campaign", "cli",
+    "leaderboard", "tables", "curves", "claims", "verdicts", "costs", "work", "tune", "report", "suite", "stats",
+    "record", "failures", "progress", "campaign", "cli",
 )  # fmt: skip
 READING = ("--help", "run --help", "board", "claims", "data status", "list tasks", "list datasets")
 
