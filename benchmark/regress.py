@@ -10,12 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import sqrt
 from pathlib import Path
-from statistics import fmean, variance
+from statistics import fmean
 from typing import Any, Literal
 
-from benchmark import campaign, record
+from benchmark import bands, campaign, record
 from benchmark.cell import Cell
 from benchmark.core.errors import BenchmarkError
 from benchmark.leaderboard import TRACKS
@@ -24,7 +23,6 @@ from benchmark.record import Record, Result
 from benchmark.rerun import KIND
 from benchmark.suite import Suite
 
-WIDTH = 3 * sqrt(2)  # standard deviations over seeds; the difference of two seeds has sqrt(2) of them
 MEASURES: dict[str, Callable[[Result], float]] = {
     "accuracy": lambda result: result.accuracy,
     "course": lambda result: fmean(entry.accuracy for entry in result.evaluations),  # steadier than the last round
@@ -57,13 +55,6 @@ class Comparison:
         return {**names, **numbers, **sizes, "verdict": self.verdict, "why": self.why}
 
 
-def baseline(suite: Suite, task: str, method: str) -> dict[int, Record]:
-    """Finished records of a method on a task as it is, by seed, whatever has become of the method since."""
-    made = suite.records.get((task, method), {})
-    now = suite.tasks[task].sha256
-    return {s: one for s, one in made.items() if one.result and not one.departures and one.hashes.task == now}
-
-
 def cells(suite: Suite) -> list[Cell]:
     """Of every method the first seed that has a record on the first quick task of the board that has one."""
     order = sorted(
@@ -72,26 +63,20 @@ def cells(suite: Suite) -> list[Cell]:
     )
     found = []
     for method in sorted(suite.methods):
-        known = ((task.name, baseline(suite, task.name, method)) for task in order)
+        known = ((task.name, bands.baseline(suite, task.name, method)) for task in order)
         name, made = next(((name, made) for name, made in known if made), ("", {}))
         if made:
             found.append(Cell(name, method, min(made)))
     return found
 
 
-def bands(suite: Suite, task: str) -> dict[str, float]:
+def widths(suite: Suite, task: str) -> dict[str, float]:
     """Half the width of each measure's band on a task."""
-    groups = [baseline(suite, name, method) for name, method in suite.records if name == task]
-    results = [[made.result for made in group.values() if made.result] for group in groups]
-    several = [group for group in results if len(group) > 1]
-    if not several:
+    found = {name: half for name, pick in MEASURES.items() if (half := bands.half(suite, task, pick)) is not None}
+    if len(found) < len(MEASURES):
         hint = "run at least two seeds of a method"
         raise BenchmarkError(f"{task} has no method with two records: nothing says how far seeds lie apart", hint=hint)
-
-    def half(pick: Callable[[Result], float]) -> float:
-        return WIDTH * sqrt(fmean(variance(map(pick, group)) for group in several))
-
-    return {name: half(pick) for name, pick in MEASURES.items()}
+    return found
 
 
 def run(suite: Suite, chosen: Sequence[Cell], folder: Path, workers: int, view: Lines) -> list[Comparison]:
@@ -106,7 +91,7 @@ def beside(suite: Suite, cell: Cell, folder: Path, error: str = "") -> Compariso
     before = suite.records[task, Path(cell.algorithm).stem][cell.seed]
     after = None if error else record.read(folder / before.path)
     same_kind = _kind(suite.results / before.path) == _kind(folder / before.path)
-    return compare(cell, before, after, bands(suite, task), same_kind, error)
+    return compare(cell, before, after, widths(suite, task), same_kind, error)
 
 
 def compare(

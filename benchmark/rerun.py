@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmark import running
+from benchmark import bands, running
 from benchmark.cell import Cell
 from benchmark.core.errors import BenchmarkError
 from benchmark.record import Record
@@ -17,7 +17,7 @@ from benchmark.running import Observer
 from benchmark.suite import Suite
 
 KIND = ("cpu", "instructions", "torch", "device", "system")  # what, besides the backend, decides how sums are rounded
-TOLERANCE = 0.05  # docs/protocol.md says where it comes from
+FLOOR = 0.05  # docs/protocol.md says where it comes from
 
 
 def choose(suite: Suite, where: str) -> Record:
@@ -49,29 +49,36 @@ def _kind(run: Mapping[str, Any]) -> dict[str, str]:
     return {name: run["environment"][name] for name in KIND}
 
 
-def rerun(made: Record, results: Path, *, workers: int = 1, observer: Observer = lambda event: None) -> str:
+def rerun(made: Record, suite: Suite, *, workers: int = 1, observer: Observer = lambda event: None) -> str:
     """Run a record's cell in a folder of its own; how the two compare, in a sentence.
 
     BenchmarkError if they differ by more than they may.
     """
+    results = suite.results
     with tempfile.TemporaryDirectory() as folder:
         again = running.run(cell(made, results), Path(folder), workers=workers, observer=observer)
         here, there = _kind(_run(Path(folder) / again.path)), _kind(_run(results / made.path))
     if again.result_sha256 == made.result_sha256 and again.status == made.status:
         return "the same result bit for bit"
     other = [f"{name} {here[name]}, the record's {there[name]}" for name in KIND if here[name] != there[name]]
-    differences = list(compare(made, again))
+    differences = list(compare(made, again, allowed := tolerance(suite, made.task)))
     if not other or differences:
         where = f" ({'; '.join(other)})" if other else " on a machine of the same kind"
         raise BenchmarkError(
             f"differs from its record{where}: {'; '.join(differences) or _gap(made, again)}", where=str(made.path),
             hint="`fedbench campaign` runs it anew once the record is deleted", user=False,
         )  # fmt: skip
-    return f"within the tolerance on a machine of another kind ({'; '.join(other)}): {_gap(made, again)}"
+    within = f"within {allowed * 100:.1f} points on a machine of another kind"
+    return f"{within} ({'; '.join(other)}): {_gap(made, again)}"
 
 
-def compare(made: Record, again: Record) -> Iterable[str]:
-    """In what two records of a cell differ by more than machines may: traffic may not, accuracy by the tolerance."""
+def tolerance(suite: Suite, task: str) -> float:
+    """How far the mean of the last five accuracies may lie from a record of another kind of machine."""
+    return max(FLOOR, bands.half(suite, task, lambda result: result.accuracy_last5) or 0.0)
+
+
+def compare(made: Record, again: Record, allowed: float) -> Iterable[str]:
+    """In what two records of a cell differ by more than machines may: traffic may not, accuracy by what is allowed."""
     first, second = made.result, again.result
     if first is None or second is None:
         if made.status != again.status:
@@ -80,8 +87,8 @@ def compare(made: Record, again: Record) -> Iterable[str]:
     for way in ("up", "down", "up_wire", "down_wire"):
         if getattr(first.bytes, way) != getattr(second.bytes, way):
             yield f"{way} {getattr(second.bytes, way)} bytes, in the record {getattr(first.bytes, way)}"
-    if abs(first.accuracy_last5 - second.accuracy_last5) > TOLERANCE:
-        yield _gap(made, again)
+    if abs(first.accuracy_last5 - second.accuracy_last5) > allowed:
+        yield f"{_gap(made, again)}, more than {allowed * 100:.1f} points apart"
 
 
 def _gap(made: Record, again: Record) -> str:

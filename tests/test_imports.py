@@ -36,6 +36,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cell", "costs", "work"),
     (
         "suite",
+        "bands",
         "stats",
         "catalog",
         "record",

@@ -18,7 +18,7 @@ from figures import Figures
 from records import make, result
 from rich.console import Console
 
-from benchmark import record, regress, running
+from benchmark import bands, record, regress, running
 from benchmark.cell import Cell
 from benchmark.cli import invoke
 from benchmark.core import task as tasks
@@ -85,7 +85,7 @@ def test_every_method_is_compared_on_one_task_and_its_first_seed(shelf: Suite) -
 def test_a_band_is_three_deviations_of_the_difference_of_two_seeds(shelf: Suite) -> None:
     accuracies = [[one.result.accuracy for one in made.values() if one.result] for made in shelf.records.values()]
     variances = [sum((a - sum(group) / 3) ** 2 for a in group) / 2 for group in accuracies]
-    assert regress.bands(shelf, "tiny")["accuracy"] == pytest.approx(3 * (2 * sum(variances) / 2) ** 0.5)
+    assert regress.widths(shelf, "tiny")["accuracy"] == pytest.approx(3 * (2 * sum(variances) / 2) ** 0.5)
 
 
 @pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.reliability)])
@@ -154,7 +154,7 @@ def test_cells_that_depart_or_are_not_quick_are_no_baseline(tmp_path: Path) -> N
     records.write(results, make("fedprox", 0, departures=["rounds 4 instead of 30"]))
     records.write(results, make("fedprox", 0, task="fmnist-shards"))
     suite = Suite.load(results)
-    assert regress.baseline(suite, "digits-shards", "fedprox") == {}
+    assert bands.baseline(suite, "digits-shards", "fedprox") == {}
     assert [cell.algorithm for cell in regress.cells(suite)] == ["fedavg", "fedntd"]
 
 

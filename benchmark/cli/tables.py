@@ -142,13 +142,14 @@ def _rerun(where: str, workers: int) -> None:
     from benchmark.costs import expected, measured
     from benchmark.progress import label, spell, watch
 
-    made = rerun.choose(current(RESULTS), where)
+    suite = current(RESULTS)
+    made = rerun.choose(suite, where)
     one = rerun.cell(made, RESULTS)
     cost = expected((made.task, made.algorithm), measured(RESULTS), {})
     print(f"{label(one)} anew, about {spell(cost / workers)}")
     with watch({label(one): 1.0}) as view:
         view.begin(one)
-        print(rerun.rerun(made, RESULTS, workers=workers, observer=lambda event: view.round(one, event)))
+        print(rerun.rerun(made, suite, workers=workers, observer=lambda event: view.round(one, event)))
 
 
 def commit() -> None:
