@@ -13,9 +13,9 @@ from benchmark.work import Pair, Work
 Known = Mapping[Pair, float]  # core-seconds of a cell
 
 
-def measured(results: Path) -> dict[tuple[str, str], float]:
+def measured(results: Path) -> dict[Pair, float]:
     """Core-seconds of a cell by task and method, the mean over the seeds that were run."""
-    found: dict[tuple[str, str], list[float]] = {}
+    found: dict[Pair, list[float]] = {}
     for path in results.glob("*/*/*.run.json"):
         if (seconds := spent(path)) is not None:
             found.setdefault((path.parts[-3], path.parts[-2]), []).append(seconds)
