@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,22 +19,39 @@ from records import make, resealed, write
 from rich.console import Console
 
 from benchmark import campaign, catalog, running
+from benchmark.campaign import Job
 from benchmark.cell import Cell
 from benchmark.core import checkpoint
 from benchmark.core import task as tasks
 from benchmark.core.files import write_atomic
 from benchmark.core.sealed import seal
 from benchmark.core.version import ENGINE, PROTOCOL
-from benchmark.progress import Lines, label
+from benchmark.progress import Lines, Outcome, label
 from benchmark.suite import Method, Suite
 from benchmark.tune import Point, Tuned, Tuning, read
 
 TASK = "digits-shards"
 
 
-def view(cells: list[Cell]) -> Lines:
+def view(jobs: Sequence[Job]) -> Diary:
     """A view that nobody sees."""
-    return Lines(Console(file=io.StringIO()), {label(one): 1.0 for one in cells})
+    return Diary(Console(file=io.StringIO()), {label(job): 1.0 for job in jobs})
+
+
+class Diary(Lines):
+    """Keeps what begins and ends, in order."""
+
+    def __init__(self, console: Console, costs: Mapping[str, float]) -> None:
+        super().__init__(console, costs)
+        self.events: list[tuple[str, Job]] = []
+
+    def begin(self, cell: Job) -> None:
+        super().begin(cell)
+        self.events.append(("begin", cell))
+
+    def end(self, outcome: Outcome) -> None:
+        super().end(outcome)
+        self.events.append(("end", outcome.cell))
 
 
 def shelf(results: Path, *names: str) -> Suite:
@@ -151,12 +169,14 @@ def test_a_cell_that_fails_or_kills_its_process_costs_only_itself(tmp_path: Path
 
 
 def test_a_cell_waits_for_its_method_s_tuning(tmp_path: Path) -> None:
-    cells = [Cell(TASK, "fedavg", rounds=1), Cell(TASK, "local", rounds=1)]
-    jobs = [Tuning(TASK, "fedavg"), *cells]
-    outcomes = campaign.run(jobs, tmp_path, 2, Lines(Console(file=io.StringIO()), {label(job): 1.0 for job in jobs}))
-    assert [outcome.cell for outcome in outcomes] == [cells[1], jobs[0], cells[0]]
-    tuned = outcomes[1].record
-    assert isinstance(tuned, Tuned) and tuned == read(jobs[0].place(tmp_path))
+    """Whichever of the two workers is done first, the next method's cell goes ahead and the method's own stays back."""
+    tuning, own, other = Tuning(TASK, "fedavg"), Cell(TASK, "fedavg", rounds=1), Cell(TASK, "local", rounds=1)
+    diary = view([tuning, own, other])
+    outcomes = campaign.run([tuning, own, other], tmp_path, 2, diary)
+    assert [job for kind, job in diary.events if kind == "begin"] == [tuning, other, own]
+    assert diary.events.index(("end", tuning)) < diary.events.index(("begin", own))
+    made = next(one.record for one in outcomes if one.cell == tuning)
+    assert isinstance(made, Tuned) and made == read(tuning.place(tmp_path))
 
 
 def test_after_the_deadline_no_cell_begins(tmp_path: Path) -> None:
@@ -230,7 +250,7 @@ import multiprocessing
 from pathlib import Path
 from benchmark import campaign
 from benchmark.cell import Cell
-from benchmark.progress import Lines, label
+from benchmark.progress import Lines, Outcome, label
 class Loud(Lines):
     def round(self, cell, event):
         print(*(child.pid for child in multiprocessing.active_children()), flush=True)
