@@ -250,7 +250,7 @@ import multiprocessing
 from pathlib import Path
 from benchmark import campaign
 from benchmark.cell import Cell
-from benchmark.progress import Lines, Outcome, label
+from benchmark.progress import Lines, label
 class Loud(Lines):
     def round(self, cell, event):
         print(*(child.pid for child in multiprocessing.active_children()), flush=True)
