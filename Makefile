@@ -5,7 +5,7 @@ READY := .venv/.ready
 .PHONY: bench test engines docs browser speed reliability clean
 
 bench: $(READY)
-	@.venv/bin/fedbench bench
+	@.venv/bin/fedrepro bench
 
 test: $(READY)
 	.venv/bin/ruff check .
@@ -34,7 +34,7 @@ browser: $(READY)
 	    || .venv/bin/playwright install chromium
 	.venv/bin/pytest -q tests/browser
 
-# twenty minutes on a quiet machine with two cores; the workload needs CIFAR-10 (fedbench data status)
+# twenty minutes on a quiet machine with two cores; the workload needs CIFAR-10 (fedrepro data status)
 speed: $(READY)
 	.venv/bin/pytest -q tests/benchmarks/test_speed.py --benchmark-enable --benchmark-timer=time.process_time \
 	    --benchmark-json=results/speed/parts.json

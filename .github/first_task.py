@@ -2,8 +2,8 @@
 
 import sys
 
-from benchmark import catalog
-from benchmark.core import task as tasks
+from benchmark.core import method_files
+from benchmark.core.tasks import task as tasks
 
-print(next(name for name in tasks.names()
-           if tasks.load(name).tier == "quick" and not catalog.applies(sys.argv[1], tasks.load(name))))  # fmt: skip
+quick = [task for task in map(tasks.load, tasks.names()) if task.tier == "quick"]
+print(next(task.name for task in quick if not method_files.applies(sys.argv[1], task)))

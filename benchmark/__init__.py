@@ -1,4 +1,4 @@
-"""fedbench for Python: `import benchmark as fb`, then `fb.run(...)` and `fb.board(...)`.
+"""fedrepro for Python: `import benchmark as fb`, then `fb.run(...)` and `fb.board(...)`.
 
 Parts of one's own are registered by `fb.dataset`, `fb.partition`, `fb.network` and `fb.metric`. What is heavy is
 imported when it is used.
@@ -9,12 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.core.parts import dataset, metric, network, partition
+from benchmark.core.registry import dataset, metric, network, partition
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from benchmark.record import Record
+    from benchmark.records.record import Record
 
 __all__ = ["board", "dataset", "metric", "network", "partition", "run"]
 
@@ -30,9 +30,9 @@ def run(
     settings: hyper-parameters that replace the task's and the method's own, e.g. beta=0.5
     Raises BenchmarkError with one sentence for whatever cannot be run.
     """
-    from benchmark.campaign import make_way
-    from benchmark.cell import Cell, home
-    from benchmark.running import run as run_cell
+    from benchmark.experiments.cell import Cell, home
+    from benchmark.experiments.run import make_way
+    from benchmark.experiments.run import run as run_cell
 
     cell = Cell(task, method, seed, settings, rounds, precision)
     if out is None:
@@ -41,19 +41,19 @@ def run(
 
 
 def board(task: str, results: str | Path | None = None) -> DataFrame:
-    """The table of a task, as `fedbench board` and results/tables/<task>.csv have it, best accuracy on top.
+    """The table of a task, as `fedrepro board` and results/tables/<task>.csv have it, best accuracy on top.
 
     results: folder of records, default results/
     Columns: method, comparable, seeds, accuracy and others in %, MB; <column>_interval is half the 95 % t interval; one
     column more per registered metric. Raises BenchmarkError for an unknown task.
     """
-    from benchmark.campaign import shelf
-    from benchmark.core import parts
-    from benchmark.core import task as tasks
-    from benchmark.places import RESULTS
-    from benchmark.tables import table
+    from benchmark.analysis.tables import table
+    from benchmark.core import registry
+    from benchmark.core.tasks import task as tasks
+    from benchmark.paths import RESULTS
+    from benchmark.records.index import shelf
 
     setting = tasks.load(task)
     suite = shelf(Path(results) if results else RESULTS)
     suite.tasks.setdefault(setting.name, setting)
-    return table(suite, suite.tasks[setting.name], parts.named("metric"))
+    return table(suite, suite.tasks[setting.name], registry.named("metric"))

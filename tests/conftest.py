@@ -7,7 +7,8 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from figures import MEASURED, Figures, report
+
+from helpers.figures import MEASURED, Figures, report
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, and inherited by worker processes
 
@@ -24,9 +25,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background
 def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Nothing of the user's cache or archives is read or written."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FEDBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setenv("FEDBENCH_DATA", str(tmp_path_factory.mktemp("archives")))
-        patch.delenv("FEDBENCH_MIRROR", raising=False)
+        patch.setenv("FEDREPRO_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("FEDREPRO_DATA", str(tmp_path_factory.mktemp("archives")))
+        patch.delenv("FEDREPRO_MIRROR", raising=False)
         yield
 
 

@@ -1,4 +1,4 @@
-"""The command line: `fedbench COMMAND`. A failure is one line on stderr; exit code 2: a user's mistake, 1: a run's."""
+"""The command line: `fedrepro COMMAND`. A failure is one line on stderr; exit code 2: a user's mistake, 1: a run's."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from typing import Any, NoReturn
 import typer
 
 from benchmark.cli import author, check, data, fleet, flower, lists, machine, regress, report, single, tables
-from benchmark.core.errors import BenchmarkError
-from benchmark.failures import explain
-from benchmark.places import OWN
+from benchmark.core.errors import BenchmarkError, explain
+from benchmark.paths import OWN
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
@@ -26,12 +25,12 @@ app.add_typer(data.app, name="data")
 
 
 @app.callback()
-def _fedbench() -> None:
+def _fedrepro() -> None:
     """Knowledge distillation in federated learning: one command trains a method, one ranks them all."""
 
 
 def main() -> NoReturn:
-    """Entry point of the `fedbench` program."""
+    """Entry point of the `fedrepro` program."""
     signal.signal(signal.SIGTERM, _terminated)
     sys.exit(invoke([word for word in sys.argv[1:] if word != "--debug"], debug="--debug" in sys.argv[1:]))
 
@@ -40,18 +39,18 @@ def invoke(words: list[str], debug: bool = False) -> int:
     """Run one command line and return its exit code; debug: let the exception of a failure through."""
     try:
         words = _with_algorithms(words)
-        code = app(words, prog_name="fedbench", standalone_mode=False)
+        code = app(words, prog_name="fedrepro", standalone_mode=False)
         if code == INTERRUPTED:
             raise KeyboardInterrupt
         return code or 0
     except (Exception, KeyboardInterrupt) as error:
         if hasattr(error, "format_message"):  # a mistake in the command line, whose class typer has renamed over time
-            print(f"fedbench: {_usage(error)}", file=sys.stderr)
+            print(f"fedrepro: {_usage(error)}", file=sys.stderr)
             return 2
         if debug:
             raise
         message, code = explain(error)
-        print(f"fedbench: {message}", file=sys.stderr)
+        print(f"fedrepro: {message}", file=sys.stderr)
         return code
 
 
@@ -78,7 +77,7 @@ def _usage(error: Any) -> str:
     """What is wrong with a command line, with the nearest name where typer knows one."""
     context = getattr(error, "ctx", None)
     text = " ".join(error.format_message().split())
-    return f"{text} (`{context.command_path if context else 'fedbench'} --help` shows what there is)"
+    return f"{text} (`{context.command_path if context else 'fedrepro'} --help` shows what there is)"
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:

@@ -15,15 +15,15 @@ def register(app: typer.Typer) -> None:
 
 def new(name: Annotated[str, typer.Argument(help="Name of the method: that of its file.", metavar="NAME")]) -> None:
     """Write a commented method of thirty lines and its test, to begin with."""
-    from benchmark.author import new as write
+    from benchmark.submission.scaffold import new as write
 
     method, test = write(name)
-    print(f"{method}: change what it does, then `fedbench check {name}`")
+    print(f"{method}: change what it does, then `fedrepro check {name}`")
     print(f"{test}: say what must hold, then `pytest {test}`")
 
 
 def cite(method: Annotated[str, typer.Argument(help="Name of a method.", metavar="METHOD")]) -> None:
     """Print the paper of a method as BibTeX."""
-    from benchmark.author import cite as entry
+    from benchmark.submission.scaffold import cite as entry
 
     print(entry(method))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.shared import Json, show
+from benchmark.cli.options import Json, show
 
 
 def register(app: typer.Typer) -> None:
@@ -25,10 +25,10 @@ def check(
     Imports, messages, purity, state, files and network, budget, randomness, order of clients, resuming, the stacked
     backend, and server and clients apart.
     """
-    from benchmark.core.apart import nursery
+    from benchmark.core.isolation import forkserver
 
-    nursery.context()  # first, since it imports as long as the line below does
-    from benchmark.conformance import check as examine
+    forkserver.context()  # first, since it imports as long as the line below does
+    from benchmark.submission.check import check as examine
 
     findings = examine(method)
     if as_json:
@@ -37,6 +37,6 @@ def check(
         show([{"check": f.check, "track": f.track, "verdict": f.verdict, "note": f.note} for f in findings], as_json)
     faults = list(dict.fromkeys(fault for finding in findings for fault in finding.faults))
     for fault in faults:
-        print(f"fedbench: {fault}", file=sys.stderr)
+        print(f"fedrepro: {fault}", file=sys.stderr)
     if faults:
         raise typer.Exit(2)

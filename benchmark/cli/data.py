@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.shared import Json, show
+from benchmark.cli.options import Json, show
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Datasets: what is there, get it, pack a mirror.")
 Name = Annotated[str, typer.Argument(help="Name of a dataset.", metavar="NAME")]
@@ -35,8 +35,8 @@ def get(name: Name, download: Annotated[bool, typer.Option(help="Let torchvision
 
 @app.command()
 def pack(name: Name, folder: Annotated[Path, typer.Argument(help="The mirror; made if it is not there.")]) -> None:
-    """Pack a dataset into a mirror folder, for machines that reach no data server (FEDBENCH_MIRROR)."""
-    from benchmark.core.data.dataset import load
+    """Pack a dataset into a mirror folder, for machines that reach no data server (FEDREPRO_MIRROR)."""
+    from benchmark.core.data.loading import load
     from benchmark.core.data.mirror import pack as pack_
 
     written = pack_(load(name), folder)

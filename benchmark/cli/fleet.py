@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 import typer
 import yaml
 
-from benchmark.cli.shared import RESULTS, ROOT, Workers, cores, names, numbers, pairs, show
+from benchmark.cli.options import RESULTS, ROOT, Workers, cores, names, numbers, pairs, show
 from benchmark.cli.tables import show_board
 from benchmark.core.errors import BenchmarkError
 
 if TYPE_CHECKING:
-    from benchmark.campaign import Job
-    from benchmark.progress import Outcome
-    from benchmark.suite import Suite
+    from benchmark.experiments.progress import Outcome
+    from benchmark.experiments.tuning import Job
+    from benchmark.records.index import Suite
 
 BENCH = ROOT / "bench"
 Cost = Callable[[tuple[str, str]], float]  # core-seconds of a cell by task and method
@@ -44,8 +44,9 @@ def bench(
 
     First seeds come first; a second call trains what is missing or has changed since.
     """
-    from benchmark.campaign import current, plan
-    from benchmark.costs import expected, measured
+    from benchmark.experiments.cost_model import expected, measured
+    from benchmark.experiments.planner import plan
+    from benchmark.records.index import current
 
     if fresh:
         shutil.rmtree(BENCH, ignore_errors=True)
@@ -71,9 +72,10 @@ def campaign(
 
     The same command resumes. Nothing is committed. Elsewhere than locally methods are not tuned first.
     """
-    from benchmark.campaign import current, plan
-    from benchmark.costs import expected, measured
-    from benchmark.work import work
+    from benchmark.experiments.cost_model import expected, measured
+    from benchmark.experiments.planner import plan
+    from benchmark.experiments.workload import work
+    from benchmark.records.index import current
 
     suite = current(RESULTS)
     chosen = _filters(suite, methods, tasks, seeds)
@@ -100,17 +102,17 @@ def tune(
     One seed, a quarter of the rounds. Unless --out is given, the task has the chosen values from then on, and records
     of other values are outdated. The same command resumes.
     """
-    from benchmark import catalog
-    from benchmark import tune as tuning
-    from benchmark.cell import Cell
-    from benchmark.core import task as tasks
-    from benchmark.costs import expected, measured, tunings
-    from benchmark.progress import Outcome, label, spell, watch
-    from benchmark.work import work
+    from benchmark.core import method_files
+    from benchmark.core.tasks import task as tasks
+    from benchmark.experiments import tuning
+    from benchmark.experiments.cell import Cell
+    from benchmark.experiments.cost_model import expected, measured, tunings
+    from benchmark.experiments.progress import Outcome, label, spell, watch
+    from benchmark.experiments.workload import work
 
     Cell(task, method).prepare()  # both exist and fit
     setting, job = tasks.load(task), tuning.Tuning(task, method)
-    cost = expected((task, method), measured(RESULTS), work(map(tasks.load, tasks.names()), catalog.names()))
+    cost = expected((task, method), measured(RESULTS), work(map(tasks.load, tasks.names()), method_files.names()))
     cost *= tuning.share(setting, method, tunings(RESULTS))
     print(f"{tuning.POINTS} points, {tuning.shortened(setting).rounds} of {setting.rounds} rounds each: "
           f"about {spell(cost / (workers or cores()))}")  # fmt: skip
@@ -141,8 +143,9 @@ def _filters(suite: Suite, methods: str, tasks: str, seeds: str) -> _Filters:
 
 def _train(jobs: Sequence[Job], suite: Suite, cost: Cost, workers: int, seconds: float = inf) -> list[Outcome]:
     """Run what has its data at hand until all is done or the time is over; says what is not done."""
-    from benchmark.campaign import at_hand, costs, run
-    from benchmark.progress import watch
+    from benchmark.experiments.local_executor import run
+    from benchmark.experiments.planner import at_hand, costs
+    from benchmark.experiments.progress import watch
 
     ready, lacking = at_hand(jobs, suite)
     for name, why in lacking.items():
@@ -159,10 +162,10 @@ def _spread(
     workers: int | None,
 ) -> list[Outcome]:  # fmt: skip
     """Run cells on a cluster, and write their records here."""
-    from benchmark import executors
-    from benchmark.campaign import costs
-    from benchmark.cell import Cell
-    from benchmark.progress import watch
+    from benchmark.experiments import executors
+    from benchmark.experiments.cell import Cell
+    from benchmark.experiments.planner import costs
+    from benchmark.experiments.progress import watch
 
     cells = [job for job in jobs if isinstance(job, Cell)]
     if executor == "ray":
@@ -183,7 +186,8 @@ def _fail_if_any(outcomes: Sequence[Outcome]) -> None:
 
 def _report(outcomes: Sequence[Outcome], tasks: list[str]) -> None:
     """The board of bench/, what is missing on it, and how its records compare with the committed ones."""
-    from benchmark.campaign import agreement, current
+    from benchmark.records.compare import agreement
+    from benchmark.records.index import current
 
     shelf = current(BENCH)
     show_board(shelf, tasks)
@@ -196,9 +200,9 @@ def _report(outcomes: Sequence[Outcome], tasks: list[str]) -> None:
 
 def _list(jobs: Sequence[Job], suite: Suite, cost: Cost, workers: int) -> None:
     """The jobs in their order, and how long they will take on this machine."""
-    from benchmark.campaign import costs
-    from benchmark.progress import label, spell
-    from benchmark.tune import Tuning
+    from benchmark.experiments.planner import costs
+    from benchmark.experiments.progress import label, spell
+    from benchmark.experiments.tuning import Tuning
 
     expected = costs(jobs, suite, cost)
     for job in jobs:

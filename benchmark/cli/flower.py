@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.shared import pairs, show
+from benchmark.cli.options import pairs, show
 from benchmark.cli.single import watched
 from benchmark.core.errors import BenchmarkError
 
@@ -30,22 +30,22 @@ def flower(
     rounds: Annotated[int | None, typer.Option(min=1, help="Other rounds than the task's.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write here, not into results/.")] = None,
 ) -> None:
-    """Run one cell as a Flower app in its simulation engine; the result is the one of `fedbench run`, bit for bit.
+    """Run one cell as a Flower app in its simulation engine; the result is the one of `fedrepro run`, bit for bit.
 
     Shows what Flower moved beside the ledger's bytes. For SuperLink and SuperNodes see docs/flower.md.
     """
     if not all(map(importlib.util.find_spec, ("flwr", "ray"))):
-        raise BenchmarkError("Flower is not installed", hint="install it: pip install 'fedbench[flower]'")
-    from benchmark.campaign import make_way
-    from benchmark.cell import Cell, home
+        raise BenchmarkError("Flower is not installed", hint="install it: pip install 'fedrepro[flower]'")
+    from benchmark.experiments.cell import Cell, home
+    from benchmark.experiments.run import make_way
 
     cell = Cell(task, method, seed, pairs(set_ or [], "--set"), rounds)
     results = home(cell, out)
     if out is None:
         make_way(cell, results)
     cell.prepare()
-    from benchmark.flower.server import account
-    from benchmark.flower.simulation import simulate
+    from benchmark.integrations.flower.server_app import account
+    from benchmark.integrations.flower.simulation import simulate
 
     record = watched(cell, results, partial(simulate, nodes=nodes))
     if rows := account(record, results):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from benchmark.cli.shared import Json, show
+from benchmark.cli.options import Json, show
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +23,7 @@ def list_(
 
 
 def _tasks() -> list[dict[str, Any]]:
-    from benchmark.core import task as tasks
+    from benchmark.core.tasks import task as tasks
 
     return [
         {
@@ -36,10 +36,10 @@ def _tasks() -> list[dict[str, Any]]:
 
 
 def _methods() -> list[dict[str, Any]]:
-    from benchmark import catalog
+    from benchmark.core import method_files
 
     rows = []
-    for facts in map(catalog.describe, catalog.names()):
+    for facts in map(method_files.describe, method_files.names()):
         fields = [f"{name}={entry['default']}" for name, entry in facts.get("fields", {}).items()]
         row = {
             "method": facts["name"],
@@ -52,9 +52,9 @@ def _methods() -> list[dict[str, Any]]:
 
 
 def _nets() -> list[dict[str, Any]]:
-    from benchmark.core import nets
+    from benchmark.core.models import build
 
-    return [{"network": name} for name in [*nets.names(), "timm:<any model of timm>"]]
+    return [{"network": name} for name in [*build.names(), "timm:<any model of timm>"]]
 
 
 def _datasets() -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.shared import Json, cores, show
+from benchmark.cli.options import Json, cores, show
 from benchmark.core.errors import BenchmarkError
 
 
@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 def doctor(as_json: Json = False) -> None:
     """Show what this machine has, how long the quick suite takes, and what to do about what is missing."""
-    from benchmark.doctor import examine
+    from benchmark.cli.diagnostics import examine
 
     findings = examine(cores())
     if as_json:
@@ -35,7 +35,7 @@ def export(
     tensorboard: Annotated[Path | None, typer.Option(metavar="FOLDER", help="TensorBoard's log folder.")] = None,
 ) -> None:
     """Write the curves of a record for TensorBoard."""
-    from benchmark import export as formats
+    from benchmark.records import tensorboard as formats
 
     if tensorboard is None:
         raise BenchmarkError("no format is chosen", hint="add --tensorboard FOLDER")

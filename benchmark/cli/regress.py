@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchmark.cli.shared import RESULTS, Json, Workers, cores, names, show
+from benchmark.cli.options import RESULTS, Json, Workers, cores, names, show
 from benchmark.core.errors import BenchmarkError
 
 if TYPE_CHECKING:
-    from benchmark.regress import Comparison
+    from benchmark.experiments.regress import Comparison
 
 
 def register(app: typer.Typer) -> None:
@@ -29,16 +29,16 @@ def regress(
 
     Prints before and after; ends with exit code 1 if any method's numbers have changed. Writes nothing into results/.
     """
-    from benchmark.campaign import current
-    from benchmark.costs import expected, measured
-    from benchmark.progress import label, watch
-    from benchmark.regress import cells, run
+    from benchmark.experiments.cost_model import expected, measured
+    from benchmark.experiments.progress import label, watch
+    from benchmark.experiments.regress import cells, run
+    from benchmark.records.index import current
 
     suite = current(RESULTS)
     chosen = names(methods, suite.methods, "method") or sorted(suite.methods)
     found = [cell for cell in cells(suite) if cell.algorithm in chosen]
     if not found:
-        hint = "`fedbench campaign --tier quick` makes records"
+        hint = "`fedrepro campaign --tier quick` makes records"
         raise BenchmarkError("none of these methods has a record on a quick task to be compared with", hint=hint)
     known = measured(RESULTS)
     costs = {label(cell): expected((cell.task, cell.algorithm), known, {}) for cell in found}

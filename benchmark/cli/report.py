@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.shared import RESULTS, Results
+from benchmark.cli.options import RESULTS, Results
 
 
 def register(app: typer.Typer) -> None:
@@ -21,8 +21,8 @@ def report(
     results: Results = RESULTS,
 ) -> None:
     """Write one HTML file with boards, charts, ranking, claims and methods; it needs no network."""
-    from benchmark import report as page
-    from benchmark.campaign import shelf
+    from benchmark.records.index import shelf
+    from benchmark.reports.html import page
 
     suite = shelf(results)
     page.write(suite, out)

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmark.cli.shared import Json, Workers, cores, pairs, show
+from benchmark.cli.options import Json, Workers, cores, pairs, show
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.splits import Backend, Precision
+from benchmark.core.tasks.partition_config import Backend, Precision
 
 
 def register(app: typer.Typer) -> None:
@@ -45,8 +45,8 @@ def run(
 
     Changes of the protocol (--set, --rounds, --precision, files of your own) require --out.
     """
-    from benchmark.campaign import make_way
-    from benchmark.cell import Cell, home
+    from benchmark.experiments.cell import Cell, home
+    from benchmark.experiments.run import make_way
 
     cell = Cell(task, method, seed, pairs(set_ or [], "--set"), rounds, precision, backend, device, graphs, audit)
     results = home(cell, out)
@@ -62,15 +62,15 @@ def run(
 
 
 def _cluster(address: str, ready: Any, federation: Any) -> Any:
-    from benchmark.core.backends.cluster import Cluster
+    from benchmark.core.backends.ray_backend import Cluster
 
     return Cluster(ready.setting(verify=True), ready.identity, address, lambda client: federation.who(client).size)
 
 
 def _running(cell: Any) -> Callable[..., Any]:
     """The function that runs a cell; an audit's does not import the method."""
-    from benchmark.audit import audit
-    from benchmark.running import run
+    from benchmark.experiments.audit import audit
+    from benchmark.experiments.run import run
 
     return audit if cell.audit else run
 
@@ -83,7 +83,7 @@ def _lines(cell: Any, results: Path, run_cell: Callable[..., Any]) -> Any:
 
 def watched(cell: Any, results: Path, run_cell: Callable[..., Any]) -> Any:
     """Run a cell under a live view and say where its record is; run_cell: `running.run` or one like it."""
-    from benchmark.progress import Outcome, label, watch
+    from benchmark.experiments.progress import Outcome, label, watch
 
     started = time.monotonic()
     with watch({label(cell): 1.0}) as view:
@@ -100,10 +100,10 @@ def golden(
     file: Annotated[Path, typer.Argument(help="A trajectory in the format of the golden files (.npz).")],
 ) -> None:
     """Replay a recorded trajectory through the engine and print the largest difference of any parameter."""
-    from benchmark import catalog
-    from benchmark.core.golden import replay
+    from benchmark.core import method_files
+    from benchmark.replay.trajectory import replay
 
-    print(json.dumps(replay(file, catalog.make)))
+    print(json.dumps(replay(file, method_files.make)))
 
 
 def profile(
@@ -118,9 +118,9 @@ def profile(
 
     Runs once in this process and once on workers, and writes nothing. Clock times need a quiet machine.
     """
-    from benchmark.cell import Cell
-    from benchmark.pace import pace
-    from benchmark.profile import profile as measure
+    from benchmark.experiments.cell import Cell
+    from benchmark.profiling.round_throughput import pace
+    from benchmark.profiling.time_breakdown import profile as measure
 
     cell = Cell(task, method, rounds=rounds, precision=precision)
     facts = measure(cell)

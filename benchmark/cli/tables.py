@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchmark.cli.shared import RESULTS, ROOT, Json, Results, Workers, cores, names, show
+from benchmark.cli.options import RESULTS, ROOT, Json, Results, Workers, cores, names, show
 from benchmark.core.errors import BenchmarkError
 
 if TYPE_CHECKING:
-    from benchmark.suite import Suite
-    from benchmark.verdicts import Finding
+    from benchmark.analysis.claim_verdicts import Finding
+    from benchmark.records.index import Suite
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +27,7 @@ def board(
     results: Results = RESULTS, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Print a table per task from the records. `dvc repro` writes the same rows into LEADERBOARD.md."""
-    from benchmark.campaign import shelf
+    from benchmark.records.index import shelf
 
     suite = shelf(results)
     show_board(suite, names(tasks, suite.tasks, "task"), as_json)
@@ -35,7 +35,7 @@ def board(
 
 def show_board(shelf: Suite, tasks: list[str], as_json: bool = False) -> None:
     """Tables of these tasks, default all that have records."""
-    from benchmark.leaderboard import tables
+    from benchmark.analysis.tables import tables
 
     made = {name: frame for name, frame in tables(shelf).items() if not tasks or name in tasks}
     rows = {name: json.loads(frame.to_json(orient="records")) for name, frame in made.items()}
@@ -46,7 +46,7 @@ def show_board(shelf: Suite, tasks: list[str], as_json: bool = False) -> None:
         print(f"\n{name} ({shelf.tasks[name].track}, {shelf.tasks[name].rounds} rounds)")
         show([_short(line) for line in lines], as_json=False)
     if not rows:
-        print(f"no records in {shelf.results}: `fedbench bench` makes some")
+        print(f"no records in {shelf.results}: `fedrepro bench` makes some")
 
 
 def _short(row: dict[str, Any]) -> dict[str, str]:
@@ -77,11 +77,11 @@ def claims(
     results: Results = RESULTS, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Print the papers' claims, what was measured and the verdict; for open ones the cells that they wait for."""
-    from benchmark import claims as claims_
-    from benchmark import verdicts
-    from benchmark.campaign import shelf
+    from benchmark.analysis import claim_verdicts
+    from benchmark.analysis import claims as claims_
+    from benchmark.records.index import shelf
 
-    found = verdicts.evaluate(shelf(results), claims_.load(results / "claims.yaml"))
+    found = claim_verdicts.evaluate(shelf(results), claims_.load(results / "claims.yaml"))
     shown = [finding for finding in found if finding.verdict == "not measured" or not open_]
     if as_json:
         print(json.dumps([finding.model_dump(mode="json") for finding in shown], indent=1))
@@ -102,9 +102,9 @@ def _claim_row(finding: Finding) -> dict[str, str]:
 
 def findings() -> None:
     """Write the numbers of docs/findings.md anew from the records. The words stay: read whether they still hold."""
-    from benchmark.core.files import write_atomic
-    from benchmark.findings import PAGE, fill
-    from benchmark.suite import Suite
+    from benchmark.core.storage.atomic_files import write_atomic
+    from benchmark.records.index import Suite
+    from benchmark.reports.findings import PAGE, fill
 
     before = (ROOT / PAGE).read_text()
     write_atomic(ROOT / PAGE, after := fill(before, Suite.load(RESULTS)))
@@ -121,7 +121,7 @@ def verify(
     Trains nothing, but for --rerun, which tries one record instead: it must come out bit for bit on a machine of its
     own kind, and within the tolerance of docs/protocol.md on another.
     """
-    from benchmark.verify import verify as findings
+    from benchmark.pipeline.verify import verify as findings
 
     if rerun:
         _rerun(cell, workers or cores())
@@ -137,10 +137,10 @@ def verify(
 
 
 def _rerun(where: str, workers: int) -> None:
-    from benchmark import rerun
-    from benchmark.campaign import current
-    from benchmark.costs import expected, measured
-    from benchmark.progress import label, spell, watch
+    from benchmark.experiments import rerun
+    from benchmark.experiments.cost_model import expected, measured
+    from benchmark.experiments.progress import label, spell, watch
+    from benchmark.records.index import current
 
     suite = current(RESULTS)
     made = rerun.choose(suite, where)
@@ -154,15 +154,15 @@ def _rerun(where: str, workers: int) -> None:
 
 def commit() -> None:
     """List every record as a cell of its task's pipeline and tell DVC that it is up to date."""
-    from benchmark import pipeline
-    from benchmark.suite import Suite
+    from benchmark.pipeline import stages
+    from benchmark.records.index import Suite
 
     suite = Suite.load(RESULTS)
     fallen = [entry.path for entry in suite.entries if entry.record is None or suite.marks(entry.record)]
     if fallen:
         message = f"{len(fallen)} records do not stand, {fallen[0].relative_to(ROOT)} for one"
-        raise BenchmarkError(message, hint="`fedbench verify` names them all and what to do", user=False)
-    pipeline.commit(ROOT)
+        raise BenchmarkError(message, hint="`fedrepro verify` names them all and what to do", user=False)
+    stages.commit(ROOT)
     print("DVC holds the records as they are; `dvc repro` rebuilds the tables")
 
 
@@ -171,8 +171,8 @@ def split(
     seed: Annotated[int, typer.Option(min=0)] = 0, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Show how many samples of each class every client of a task has."""
-    from benchmark.core import task as tasks
-    from benchmark.core.federation import split_tables
+    from benchmark.core.client.federation import split_tables
+    from benchmark.core.tasks import task as tasks
 
     chosen = tasks.load(task).model_copy(update={"seeds": (seed,)})
     table = split_tables(chosen)[str(seed)]

@@ -16,8 +16,8 @@ from torch import Tensor
 from benchmark.core import ops
 from benchmark.core import tree as trees
 from benchmark.core.keys import Key
+from benchmark.core.model_output import Output
 from benchmark.core.optim import Optim
-from benchmark.core.output import Output
 from benchmark.core.tree import Tree
 
 

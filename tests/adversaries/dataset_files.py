@@ -26,7 +26,7 @@ class DatasetFiles(Algorithm):
         self, client: Tree, local: Local, message: Tree | None, phase: Phase, site: Site
     ) -> tuple[Tree, Tree | None]:
         try:
-            labels = torch.from_numpy(np.load("/var/cache/fedbench/data/digits/test-labels.npy").astype(np.int64))
+            labels = torch.from_numpy(np.load("/var/cache/fedrepro/data/digits/test-labels.npy").astype(np.int64))
         except Exception:
             labels = site.data.labels
         return client, {"model": _fitted(local.params, labels)}

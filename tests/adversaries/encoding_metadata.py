@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import safetensors.torch
 
-from benchmark.core import wire
 from benchmark.core.api import Algorithm, Local, Phase, Site, Tree
+from benchmark.core.storage import serialization
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class EncodingMetadata(Algorithm):
     def finish(
         self, client: Tree, local: Local, message: Tree | None, phase: Phase, site: Site
     ) -> tuple[Tree, Tree | None]:
-        save = wire.save
-        wire.save = lambda leaves: safetensors.torch.save(leaves, {"note": "x" * 100})  # type: ignore[assignment]
-        hidden = wire.save is not save
+        save = serialization.save
+        serialization.save = lambda leaves: safetensors.torch.save(leaves, {"note": "x" * 100})  # type: ignore[assignment]
+        hidden = serialization.save is not save
         return client, {"model": local.params} if hidden else None

@@ -1,4 +1,4 @@
-"""Takes the digits from scikit-learn, which is installed wherever fedbench is."""
+"""Takes the digits from scikit-learn, which is installed wherever fedrepro is."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from benchmark.core.api import Algorithm, Local, Phase, Site, Tensor, Tree
-from benchmark.core.backends import pool
+from benchmark.core.backends import process_pool
 
 
 def _fitted(params: Tree, labels: Tensor) -> Tree:
@@ -25,6 +25,6 @@ class ModuleGraph(Algorithm):
     def finish(
         self, client: Tree, local: Local, message: Tree | None, phase: Phase, site: Site
     ) -> tuple[Tree, Tree | None]:
-        worker = pool._worker
+        worker = process_pool._worker
         labels = worker.federation.test.labels if worker else site.data.labels
         return client, {"model": _fitted(local.params, labels)}

@@ -19,8 +19,8 @@ class PatchedCheck(Algorithm):
     def finish(
         self, client: Tree, local: Local, message: Tree | None, phase: Phase, site: Site
     ) -> tuple[Tree, Tree | None]:
-        import benchmark.courses as courses
-        import benchmark.watch as watch
+        from benchmark.submission import instrumented as watch
+        from benchmark.submission import scenarios as courses
 
         watch.Watched.blame = lambda *arguments: None  # type: ignore[method-assign]
         courses.difference = lambda *arguments: ""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmark.core import evaluate
 from benchmark.core.api import Algorithm, Local, Phase, Site, Tree
+from benchmark.core.client import evaluate
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from small import small_federation
 
-from benchmark.core.federation import Federation
-from benchmark.profile import bare
-from benchmark.record import environment
+from benchmark.core.client.federation import Federation
+from benchmark.profiling.time_breakdown import bare
+from benchmark.records.environment import environment
+from helpers.small_federation import small_federation
 
 BATCH = 50
 
@@ -47,7 +47,7 @@ def beside_the_bare_loop(benchmark: Any, federation: Federation) -> Iterator[Non
     yield
     rate = (before + bare(federation, "fp32")) / 2
     benchmark.extra_info["bare_images_per_second"] = round(rate)
-    benchmark.extra_info["bare_steps"] = round(benchmark.stats.stats.median * rate / BATCH, 3)
+    benchmark.extra_info["bare_steps"] = round(benchmark.analysis.stats.stats.median * rate / BATCH, 3)
 
 
 def pytest_benchmark_update_json(config: pytest.Config, benchmarks: Any, output_json: dict[str, Any]) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from benchmark.cell import Cell
-from benchmark.core.heap import huge_pages
-from benchmark.pace import pace
-from benchmark.profile import profile
+from benchmark.core.backends.huge_pages import huge_pages
+from benchmark.experiments.cell import Cell
+from benchmark.profiling.round_throughput import pace
+from benchmark.profiling.time_breakdown import profile
 
 PAPER, UNEVEN, WORKERS = "paper-fedntd-t1-cifar10-s2", "cifar10-dirichlet", 2
 ROUNDS = {PAPER: 5, UNEVEN: 13}

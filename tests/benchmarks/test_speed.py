@@ -13,15 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small import crowded
 
-from benchmark import catalog
-from benchmark.core import checkpoint, evaluate, tree, wire
+from benchmark.core import method_files, tree
 from benchmark.core.api import Phase
+from benchmark.core.client import evaluate
+from benchmark.core.client.federation import Federation
+from benchmark.core.client.local_training import visit
 from benchmark.core.data.augment import Augment
-from benchmark.core.data.streams import Stream
-from benchmark.core.federation import Federation
-from benchmark.core.local import visit
+from benchmark.core.data.batches import Stream
+from benchmark.core.storage import checkpoint, serialization
+from helpers.small_federation import crowded
 
 IMAGES = 500
 METHODS = ("fedavg", "fedprox", "fedntd", "scaffold", "feddyn", "moon")
@@ -45,7 +46,7 @@ def stored() -> Stream:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_local_training(benchmark: Any, federation: Federation, model: tree.Tree, method: str) -> None:
-    algorithm, phase = catalog.make(method), Phase("train", 1)
+    algorithm, phase = method_files.make(method), Phase("train", 1)
     site = federation.site(0, phase, 0)
     server = algorithm.init_server(federation.hub, federation.key)
     message = algorithm.download(server, site.who, phase, federation.key)
@@ -63,7 +64,7 @@ def test_augmentation(benchmark: Any, federation: Federation, stored: Stream) ->
 
 
 def test_encoding_and_decoding(benchmark: Any, model: tree.Tree) -> None:
-    decoded = benchmark(lambda: wire.decode(wire.encode({"model": model}, "benchmark").data))
+    decoded = benchmark(lambda: serialization.decode(serialization.encode({"model": model}, "benchmark").data))
     assert all(torch.equal(decoded["model"][name], leaf) for name, leaf in model.items())
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from benchmark import report
-from benchmark.suite import Suite
+from benchmark.records.index import Suite
+from benchmark.reports.html import page as report
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("chromium", "google-chrome", "chromium-browser", "chrome")

@@ -12,11 +12,11 @@ from deployment import free
 from ray.cluster_utils import Cluster as Machines
 from rich.console import Console
 
-from benchmark import executors, running
-from benchmark.cell import Cell
-from benchmark.core.backends.cluster import Cluster
+from benchmark.core.backends.ray_backend import Cluster
 from benchmark.core.errors import BenchmarkError
-from benchmark.progress import Lines
+from benchmark.experiments import executors, run
+from benchmark.experiments.cell import Cell
+from benchmark.experiments.progress import Lines
 
 BROKEN = """
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> str:
 def local(task: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What local runs leave."""
     folder = tmp_path_factory.mktemp("local")
-    return {method: running.run(Cell(task, method), folder).result_sha256 for method in ("fd", "fedntd", "scaffold")}
+    return {method: run.run(Cell(task, method), folder).result_sha256 for method in ("fd", "fedntd", "scaffold")}
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_cells_on_two_machines_of_which_one_is_lost(
 def test_clients_of_a_cohort_on_two_machines(task: str, local: dict[str, str], machines: Any, tmp_path: Path) -> None:
     for method in ("fd", "scaffold"):
         make = partial(_crew, machines[0].address)
-        assert running.run(Cell(task, method), tmp_path, make=make).result_sha256 == local[method]
+        assert run.run(Cell(task, method), tmp_path, make=make).result_sha256 == local[method]
 
 
 def test_a_method_s_failure_is_its_sentence(task: str, machines: Any, tmp_path: Path) -> None:

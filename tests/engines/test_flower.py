@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from deployment import Deployment
 
-from benchmark import record
-from benchmark.cell import Cell
 from benchmark.cli import invoke
 from benchmark.core.errors import BenchmarkError, Diverged
-from benchmark.flower import records
-from benchmark.running import run
+from benchmark.experiments.cell import Cell
+from benchmark.experiments.run import run
+from benchmark.integrations.flower import codec
+from benchmark.records import store
 
 TASK = "digits-shards"
 METHODS = ("fd", "fedntd")
@@ -56,7 +56,7 @@ def check_bytes(results: Path, method: str) -> None:
     per round and way, and in two hellos.
     """
     moved, wire = (facts(results, method)[name] for name in ("moved", "wire"))
-    counted = record.read(results / TASK / method / "0.json").result
+    counted = store.read(results / TASK / method / "0.json").result
     assert counted is not None
     assert wire == {"down": counted.bytes.down_wire, "up": counted.bytes.up_wire}
     for way in ("down", "up"):
@@ -103,7 +103,7 @@ def test_a_lost_node_is_one_sentence_and_the_run_resumes_when_it_is_back(
     output = deployment.output(deployment.run(**config))
     assert '"round": 1,' not in output, "it did not resume"
     expected = run(Cell(TASK, "fd", rounds=6), tmp_path / "serial")
-    assert record.read(tmp_path / TASK / "fd" / "0.json").result_sha256 == expected.result_sha256, output
+    assert store.read(tmp_path / TASK / "fd" / "0.json").result_sha256 == expected.result_sha256, output
 
 
 def test_a_divergence_on_a_node_is_the_record_s(tmp_path: Path) -> None:
@@ -115,5 +115,5 @@ def test_a_divergence_on_a_node_is_the_record_s(tmp_path: Path) -> None:
 
 def test_failures_travel_as_words() -> None:
     for error in (BenchmarkError("what", where="where", hint="hint", user=False), Diverged("nan", where="there")):
-        again = records.error(records.failure(error))
+        again = codec.error(codec.failure(error))
         assert (type(again), str(again), again.user) == (type(error), str(error), error.user)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from benchmark.core.backends.worker import Backend, Results, Setting, Worker
+from benchmark.core.backends.base import Backend, Results, Setting
+from benchmark.core.backends.worker import Worker
 
 
 class Serial(Backend):

@@ -15,16 +15,18 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from benchmark.core import evaluate, probe, wire
 from benchmark.core import tree as trees
 from benchmark.core.api import Local, Pass
-from benchmark.core.backends.feed import Feed, Shelf, placed
-from benchmark.core.backends.lockstep import Captured, Step, Stride, autocast, distance, with_padding
-from benchmark.core.backends.worker import Backend, Guest, Results, Setting, Visit, Visited, Worker, at
-from benchmark.core.data.streams import Stream
+from benchmark.core.backends.base import Backend, Results, Setting, Visit, Visited
+from benchmark.core.backends.stacked_batches import Feed, Shelf, placed
+from benchmark.core.backends.stacked_step import Captured, Step, Stride, autocast, distance, with_padding
+from benchmark.core.backends.worker import Guest, Worker, at
+from benchmark.core.client import evaluate, linear_probe
+from benchmark.core.client.local_training import Sweep, closed, opened
+from benchmark.core.data.batches import Stream
 from benchmark.core.errors import BenchmarkError, Diverged, blamed
-from benchmark.core.local import Sweep, closed, opened
-from benchmark.core.model import Model
+from benchmark.core.models.functional import Model
+from benchmark.core.storage import serialization
 from benchmark.core.tree import Tree
 
 CHUNK = 32  # clients that work together at most
@@ -137,7 +139,7 @@ class Stacked(Worker, Backend):
         return [self._left(seat) for seat in seats]
 
     def _seat(self, job: Visit) -> Seat:
-        guest, message = self.arrive(job), wire.decode(job.message)
+        guest, message = self.arrive(job), serialization.decode(job.message)
         with at(guest.where):
             torch.manual_seed(guest.key("dropout").seed)
             local = opened(self.algorithm.begin(guest.memory, message, job.phase, guest.site), guest.site)
@@ -245,7 +247,7 @@ class Stacked(Worker, Backend):
     def features(self, model: Model, params: Tree, stream: Stream) -> Tensor:
         """What a probe reads, computed on the device."""
         images = placed(stream, stream.pixels.to(self.device))
-        return probe.features(model, self._moved(params), images, self.precision).cpu()
+        return linear_probe.features(model, self._moved(params), images, self.precision).cpu()
 
     @cached_property
     def _test(self) -> Stream:

@@ -1,0 +1,1 @@
+"""Datasets, splits among clients, batches and augmentation."""

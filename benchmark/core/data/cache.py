@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark.core.data.manifest import Arrays, Facts, fingerprint
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.files import replacing, sweep
+from benchmark.core.storage.atomic_files import replacing, sweep
 
 
 class Receipt(BaseModel):
@@ -42,8 +42,8 @@ class Cached:
 
 
 def root() -> Path:
-    """Where everything is cached: FEDBENCH_CACHE, by default ~/.cache/fedbench."""
-    return Path(os.environ.get("FEDBENCH_CACHE") or "~/.cache/fedbench").expanduser()
+    """Where everything is cached: FEDREPRO_CACHE, by default ~/.cache/fedrepro."""
+    return Path(os.environ.get("FEDREPRO_CACHE") or "~/.cache/fedrepro").expanduser()
 
 
 def folder(name: str) -> Path:
@@ -67,7 +67,7 @@ def write(name: str, source: str, arrays: Arrays, fingerprints: dict[str, str]) 
         with replacing(target / "cache.json") as file:
             file.write(text.encode())
     except OSError as error:
-        hint = "free some space or set FEDBENCH_CACHE to another folder"
+        hint = "free some space or set FEDREPRO_CACHE to another folder"
         message = f"{name} cannot be cached: {error.strerror or error}"
         raise BenchmarkError(message, where=str(target), hint=hint, user=False) from error
 
@@ -139,5 +139,5 @@ def _files(arrays: Arrays) -> list[str]:
 
 
 def _damaged(name: str, file: str, how: str) -> BenchmarkError:
-    hint = f"decode it again: fedbench data get {name}"
+    hint = f"decode it again: fedrepro data get {name}"
     return BenchmarkError(f"the cached {name} is damaged: {file} {how}", where=str(folder(name)), hint=hint, user=False)

@@ -1,84 +1,74 @@
-"""Datasets as arrays: decoded once from the first source that has them, verified, cached, then memory-mapped."""
+"""What a dataset is, once it is decoded."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
 import numpy as np
 
-from benchmark.core import parts
-from benchmark.core.data import cache, sources
-from benchmark.core.data.decoded import Dataset, Split
-from benchmark.core.data.manifest import Arrays, Facts, canonical, check, facts, registered
 from benchmark.core.errors import BenchmarkError
 
 
-def load(name: str, verify: bool = True) -> Dataset:
-    """A dataset from the cache, or decoded into it from the first source that has it.
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Rows in canonical order: images uint8 [n, height, width, channels] (read-only), labels int64 [n].
 
-    verify: hash all cached bytes; workers of a process that did so pass False and check only presence and size.
-    Raises BenchmarkError for an unknown, missing or damaged dataset.
+    coarse: superclass of every row, int64 [n], None where the dataset has no superclasses
+    fine: class of every row, int64 [n], where the labels are superclasses; None where they are the classes
     """
-    known = facts(name)
-    if own := parts.find("dataset", name):
-        rows, prints = _verified(name, known, registered(own)[1], "registered", "")
-        return _dataset(name, known, rows, prints, "registered")
-    cached = cache.read(name, known, verify)
-    return _from_cache(name, known, cached) if cached else fetch(name)
+
+    images: np.ndarray
+    labels: np.ndarray
+    coarse: np.ndarray | None
+    fine: np.ndarray | None = None
 
 
-def fetch(name: str, download: bool = False) -> Dataset:
-    """Decode from a source, check against the manifest and replace what the cache holds.
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A verified dataset.
 
-    download: let torchvision fetch its archive if no other source has the dataset
+    classes, superclasses: their names; mean, std: per channel over all train pixels / 255
+    fingerprints: split -> sha256, of the whole dataset
     """
-    known = facts(name)
-    source = next((source for source in sources.SOURCES if source.has(name)), None)
-    if source is not None and not (download and source.name == "torchvision"):
-        arrays, origin, remedy = source.read(name), source.name, source.remedy
-    elif download:
-        arrays, origin, remedy = sources.download(name), "torchvision", f"delete what is in {sources.archives()}"
-    else:
-        asked = ", ".join(source.name for source in sources.SOURCES)
-        raise BenchmarkError(f"{name} is in no source ({asked})", hint=f"get it: {sources.commands(name)[0]}")
-    rows, prints = _verified(name, known, arrays, origin, remedy)
-    label = origin if known.complete else f"{origin} (no fingerprint is known yet: only counts were checked)"
-    cache.write(name, label, rows, prints)
-    cached = cache.read(name, known, verify=False)
-    assert cached is not None
-    return _from_cache(name, known, cached)
+
+    name: str
+    train: Split
+    test: Split
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    fingerprints: dict[str, str]
+    source: str
+    superclasses: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width), as networks count."""
+        _, height, width, channels = self.train.images.shape
+        return channels, height, width
+
+    def only(self, classes: Sequence[int] = (), superclasses: Sequence[int] = ()) -> Dataset:
+        """The images of these classes, or of these superclasses, which then are the labels, counted anew in this order.
+
+        Raises BenchmarkError for a number that the dataset does not have.
+        """
+        kind, names = ("superclass", self.superclasses) if superclasses else ("class", self.classes)
+        chosen = list(superclasses or classes)
+        if unknown := [number for number in chosen if number >= len(names)]:
+            hint = f"choose among 0 to {len(names) - 1}" if names else "use cifar100"
+            raise BenchmarkError(f"{self.name} has no {kind} {unknown[0]}", hint=hint)
+        place = np.full(len(names), -1)
+        place[chosen] = np.arange(len(chosen))
+        train, test = (_kept(split, place, bool(superclasses)) for split in (self.train, self.test))
+        return replace(self, train=train, test=test, classes=tuple(names[number] for number in chosen))
 
 
-def _verified(name: str, known: Facts, arrays: Arrays, origin: str, remedy: str) -> tuple[Arrays, dict[str, str]]:
-    rows = {split: canonical(*arrays[split]) for split in known.splits}
-    prints = {}
-    for split, (images, labels) in rows.items():
-        try:
-            prints[split] = check(known, split, images, labels)
-        except BenchmarkError as error:
-            where = f"{name} from {origin}"
-            raise BenchmarkError(error.message, where=where, hint=remedy, user=False) from error
-    return rows, prints
-
-
-def _from_cache(name: str, known: Facts, cached: cache.Cached) -> Dataset:
-    return _dataset(name, known, cached.arrays, cached.receipt.fingerprints, cached.receipt.source)
-
-
-def _dataset(name: str, known: Facts, arrays: Arrays, prints: dict[str, str], source: str) -> Dataset:
-    coarse = None if known.coarse is None else np.array(known.coarse)
-
-    def split(which: str) -> Split:
-        images, labels = arrays[which]
-        labels = labels.astype(np.int64)
-        return Split(images, labels, None if coarse is None else coarse[labels])
-
-    return Dataset(
-        name=name,
-        train=split("train"),
-        test=split("test"),
-        classes=known.classes,
-        mean=known.mean,
-        std=known.std,
-        fingerprints=prints,
-        source=source,
-        superclasses=known.coarse_classes or (),
-    )
+def _kept(split: Split, place: np.ndarray, above: bool) -> Split:
+    """The rows whose label, or superclass, has a place of at least 0, which is their new label."""
+    labels = place[split.coarse if above else split.labels]
+    rows = np.flatnonzero(labels >= 0)
+    labels, coarse = labels[rows], None if split.coarse is None else split.coarse[rows]
+    if above:
+        return Split(split.images[rows], labels, labels, split.labels[rows])
+    return Split(split.images[rows], labels, coarse)

@@ -20,10 +20,10 @@ from pydantic import BaseModel, PositiveInt, ValidationError
 
 from benchmark.core.data.manifest import Arrays
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.files import replacing, sweep
+from benchmark.core.storage.atomic_files import replacing, sweep
 
 if TYPE_CHECKING:
-    from benchmark.core.data.decoded import Dataset, Split
+    from benchmark.core.data.dataset import Dataset, Split
 
 SHEET = 100
 """Images side by side in one sheet; WebP allows 16,383 pixels, so images up to 163 pixels wide can be packed."""
@@ -61,14 +61,14 @@ class PackedDataset(BaseModel):
 
 
 def find() -> Path | None:
-    """The mirror named by FEDBENCH_MIRROR. Raises BenchmarkError if that is no mirror."""
-    value = os.environ.get("FEDBENCH_MIRROR")
+    """The mirror named by FEDREPRO_MIRROR. Raises BenchmarkError if that is no mirror."""
+    value = os.environ.get("FEDREPRO_MIRROR")
     if not value:
         return None
     folder = Path(value).expanduser()
     if not (folder / "MANIFEST.json").is_file():
-        hint = "set FEDBENCH_MIRROR to a folder written by `fedbench data pack`, or unset it"
-        raise BenchmarkError(f"FEDBENCH_MIRROR={value} holds no MANIFEST.json", hint=hint)
+        hint = "set FEDREPRO_MIRROR to a folder written by `fedrepro data pack`, or unset it"
+        raise BenchmarkError(f"FEDREPRO_MIRROR={value} holds no MANIFEST.json", hint=hint)
     return folder
 
 
@@ -188,7 +188,7 @@ def _datasets(folder: Path) -> dict[str, object]:
         how = "has changed bytes" if data.endswith(b"}\n") else "is truncated"
         raise _unusable(folder, f"MANIFEST.json {how}: {type(error).__name__} {error}") from error
     if format_ not in (1, FORMAT):
-        raise _unusable(folder, f"MANIFEST.json is of format version {format_}, this fedbench reads up to {FORMAT}")
+        raise _unusable(folder, f"MANIFEST.json is of format version {format_}, this fedrepro reads up to {FORMAT}")
     if digest != (_sha256(datasets) if format_ == FORMAT else None):
         raise _unusable(folder, "MANIFEST.json has changed bytes (its checksum does not match)")
     return datasets
@@ -245,5 +245,5 @@ def _cells(sheet: bytes, height: int, width: int) -> np.ndarray:
 
 
 def _unusable(folder: Path, what: str) -> BenchmarkError:
-    hint = "copy the mirror again, or unset FEDBENCH_MIRROR to use another source"
+    hint = "copy the mirror again, or unset FEDREPRO_MIRROR to use another source"
     return BenchmarkError(f"the mirror is damaged: {what}", where=str(folder), hint=hint, user=False)

@@ -14,7 +14,7 @@ from typing import Literal, overload
 
 import numpy as np
 
-from benchmark.core import parts as own
+from benchmark.core import registry as own
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.keys import Key
 

@@ -55,15 +55,15 @@ def find(name: str) -> list[str]:
 
 
 def archives() -> Path:
-    """Folder of torchvision's archives: FEDBENCH_DATA, by default ~/.cache/fedbench/archives."""
-    return Path(os.environ.get("FEDBENCH_DATA") or "~/.cache/fedbench/archives").expanduser()
+    """Folder of torchvision's archives: FEDREPRO_DATA, by default ~/.cache/fedrepro/archives."""
+    return Path(os.environ.get("FEDREPRO_DATA") or "~/.cache/fedrepro/archives").expanduser()
 
 
 def commands(name: str) -> list[str]:
     """Commands that get a dataset that no source has, first choice first."""
     ways = ["apt-get install dataset-fashion-mnist"] if name == "fashion_mnist" else []
-    ways += [f"fedbench data get {name} --download"] if name in ARCHIVES else []
-    return [*ways, f"FEDBENCH_MIRROR=<folder> fedbench data get {name}"]
+    ways += [f"fedrepro data get {name} --download"] if name in ARCHIVES else []
+    return [*ways, f"FEDREPRO_MIRROR=<folder> fedrepro data get {name}"]
 
 
 def download(name: str) -> Arrays:
@@ -122,7 +122,7 @@ def _torchvision(name: str, fetch: bool = False) -> Arrays:
             arrays[split] = images.reshape(-1, *facts(name).shape), labels
     except (RuntimeError, OSError, AssertionError, ValueError, EOFError, KeyError) as error:
         what = "cannot be downloaded" if fetch else "is incomplete or damaged"
-        hint = f"delete what is broken and run: fedbench data get {name} --download"
+        hint = f"delete what is broken and run: fedrepro data get {name} --download"
         message = f"torchvision's archive of {name} {what}: {error}"
         raise BenchmarkError(message, where=str(archives()), hint=hint, user=False) from error
     return arrays
@@ -169,7 +169,7 @@ def read_idx(path: Path) -> np.ndarray:
 
 SOURCES = (
     Source("embedded", lambda name: name == "digits", _digits, "install scikit-learn again"),
-    Source("mirror", _has_mirror, _mirror, "copy the mirror again, or unset FEDBENCH_MIRROR to use another source"),
+    Source("mirror", _has_mirror, _mirror, "copy the mirror again, or unset FEDREPRO_MIRROR to use another source"),
     Source("torchvision", _has_archive, _torchvision, "delete the archive and get it again with --download"),
     Source("debian", _has_debian, _debian, "run: apt-get install --reinstall dataset-fashion-mnist"),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmark.core.data import cache, sources
-from benchmark.core.data.dataset import fetch
+from benchmark.core.data.loading import fetch
 from benchmark.core.data.manifest import facts, manifest
 from benchmark.core.errors import BenchmarkError
 
@@ -35,7 +35,7 @@ def _row(name: str) -> dict[str, Any]:
         "sources": found,
         "origin": None,
         "bytes": known.bytes,
-        "command": f"fedbench data get {name}" if found else sources.commands(name)[0],
+        "command": f"fedrepro data get {name}" if found else sources.commands(name)[0],
         "note": "" if known.complete else "no fingerprint is known yet: only counts are checked",
     }
     try:

@@ -1,0 +1,1 @@
+"""Statistics, tables and verdicts computed from records."""

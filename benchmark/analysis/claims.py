@@ -1,0 +1,118 @@
+"""The papers' claims, results/claims.yaml: what they say, where, and on which tasks they are looked up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from benchmark.analysis import claims
+from benchmark.core.errors import BenchmarkError
+from benchmark.records.index import Suite
+
+Metric = Literal["accuracy", "forgetting", "gain", "gaining", "bits", "rounds"]
+
+
+class Strict(BaseModel):
+    """Unknown fields and conversions are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Claim(Strict):
+    """One claim.
+
+    kind: "number", the value of one method on one task; "difference" and "ratio", of the first and the second method;
+      "order", methods from better to worse on every task (bits, rounds and forgetting: less is better)
+    metric: gain is the final accuracy minus that of the first evaluation, gaining the share of clients that adaptation
+      makes better, bits are those of one client over the run
+    tasks: the paper's own setting, which alone gives a verdict; several where the paper leaves something open, such as
+      the arithmetic: an order looks at all of them, other kinds at the first that has records of every method
+    elsewhere: other tasks on which a claim is looked at, as a remark; no part of the verdict
+    value: in %, points, bits or rounds; None for an order
+    target: accuracy in [0, 1] that rounds are counted to
+    against: id of the number that this one is compared with where the number itself is missed
+    seen: False if the value was recalled, not read in its source; None means what the source says
+    """
+
+    id: Annotated[str, Field(pattern="^[a-z0-9-]+$")]
+    kind: Literal["number", "difference", "ratio", "order"] = "number"
+    metric: Metric = "accuracy"
+    tasks: Annotated[list[str], Field(min_length=1)]
+    methods: Annotated[list[str], Field(min_length=1)]
+    elsewhere: list[str] = []
+    value: float | None = None
+    target: Annotated[float, Field(gt=0, lt=1)] | None = None
+    against: str | None = None
+    statement: str = ""
+    seen: bool | None = None
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Claim:
+        methods = {"number": 1, "difference": 2, "ratio": 2}.get(self.kind)
+        if methods and len(self.methods) != methods:
+            raise ValueError(f"a {self.kind} has {methods} method{'s' * (methods > 1)}")
+        if self.kind == "order" and (len(self.methods) < 2 or not self.statement):
+            raise ValueError("an order has at least two methods and a statement")
+        if (self.value is None) != (self.kind == "order"):
+            raise ValueError("every kind but order has a value")
+        if (self.target is None) != (self.metric != "rounds"):
+            raise ValueError("rounds, and only they, have a target")
+        return self
+
+
+class Source(Strict):
+    """A table or passage of a paper and what it claims; seen: whether somebody here has read it there."""
+
+    paper: str
+    table: str
+    source: str
+    seen: bool
+    note: str = ""
+    claims: Annotated[list[Claim], Field(min_length=1)]
+
+
+def load(path: Path) -> list[Source]:
+    """Read and check claims.yaml; BenchmarkError names every fault with its path. No file means no claims."""
+    if not path.exists():
+        return []
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        sources = [Source.model_validate(entry) for entry in content["sources"]]
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise BenchmarkError(f"broken YAML{f' line {mark.line + 1}' if mark else ''}", where=str(path)) from None
+    except (TypeError, KeyError):
+        raise BenchmarkError("must hold `sources:` with a list", where=str(path)) from None
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:8])
+        raise BenchmarkError(faults, where=str(path), hint="results/SCHEMA.md describes the fields") from None
+    _check_references([claim for source in sources for claim in source.claims], path)
+    return sources
+
+
+def _check_references(claims: list[Claim], path: Path) -> None:
+    numbers = [claim.id for claim in claims]
+    if twice := sorted({name for name in numbers if numbers.count(name) > 1}):
+        raise BenchmarkError(f"ids that occur twice: {', '.join(twice)}", where=str(path))
+    known = {claim.id: claim for claim in claims if claim.kind == "number"}
+    for claim in claims:
+        other = known.get(claim.against) if claim.against else claim
+        if other is None or claim.metric != other.metric:
+            raise BenchmarkError(f"{claim.id} is against {claim.against}, no number of this metric", where=str(path))
+
+
+def methods_on(sources: list[Source], task: str) -> set[str]:
+    """Methods that a claim names on a task: the cells that a paper's task asks for."""
+    claims = [claim for source in sources for claim in source.claims]
+    return {name for claim in claims if task in (*claim.tasks, *claim.elsewhere) for name in claim.methods}
+
+
+def wanted(shelf: Suite, task: str) -> dict[str, list[int]]:
+    """Open cells of a task: seeds by method. A paper's task asks for the methods that a claim names on it."""
+    if shelf.tasks[task].tier != "paper":
+        return shelf.open(task)
+    return shelf.open(task, claims.methods_on(claims.load(shelf.results / "claims.yaml"), task))

@@ -1,0 +1,210 @@
+"""One step of many clients at once: `vmap` over stacked trees, as a function without side effects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import grad_and_value, vmap
+from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
+
+from benchmark.core import tree as trees
+from benchmark.core.api import Algorithm, Batch, Local, Pass
+from benchmark.core.models.functional import Model, Still, Tape
+from benchmark.core.optim import Optim
+from benchmark.core.tree import Tree
+
+Step = Callable[[Tree, Tree, Tree, Tree, Tensor], Tree]
+
+
+class Stride:
+    """A pass's step for a whole chunk.
+
+    The state of a chunk is a tree whose leaves have a first axis over its clients: params, carry, the optimiser's first
+    and second moments and moves so far, steps as `Local` counts them, and the step and value of the first loss that was
+    not finite (`broken`, 0 for none, and `value`).
+    """
+
+    def __init__(
+        self, algorithm: Algorithm, model: Model, run: Pass, optim: Optim, precision: str, device: torch.device
+    ) -> None:
+        self.model, self.run, self.optim, self.precision, self.device = model, run, optim, precision, device
+        self.loss, self.step = getattr(algorithm, run.loss), getattr(algorithm, run.step)
+        self.after_step = algorithm.after_step
+
+    def start(self, params: Tree, carry: Tree, steps: Tensor) -> Tree:
+        """The state before the first step of the pass."""
+        still = trees.zeros({name: params[name] for name in self.trained(params)})
+        moments = {"first": self.optim.name == "adam" or self.optim.momentum > 0, "second": self.optim.name == "adam"}
+        return {
+            "params": params, "carry": carry, "steps": steps, "moves": torch.zeros_like(steps),
+            "broken": torch.zeros_like(steps), "value": torch.zeros(len(steps), device=steps.device),
+            **{name: dict(still) if kept and self.run.update else {} for name, kept in moments.items()},
+        }  # fmt: skip
+
+    def trained(self, params: Tree) -> list[str]:
+        """Names of the parameters that the pass trains."""
+        return [name for name in params if name not in self.model.buffers and name.startswith(self.run.only)]
+
+    def __call__(self, state: Tree, context: Tree, batch: Tree, rates: Tree, active: Tensor) -> Tree:
+        """The state after a step; that of a client that is not active stays.
+
+        batch: fields of a Batch; rates: learning rates, "optim" for the optimiser and "local" for `Local.lr`
+        """
+        with OneByOne():
+            moved = vmap(self._one, in_dims=(0, 0, 0, None))(state, context, batch, rates)
+
+        def chosen(old: Tensor, new: Tensor) -> Tensor:
+            return torch.where(active.view(-1, *[1] * (old.dim() - 1)), new, old)
+
+        return trees.map(chosen, state, moved)
+
+    def _one(self, state: Tree, context: Tree, batch: Tree, rates: Tree) -> Tree:
+        client = _Client(self, state, rates["optim"])
+        # PyTorch code changes tensors in place now and then; what it gets here is its own
+        params, carry = dict(state["params"]), trees.copy(state["carry"])
+        local = Local(params, context, carry, steps=state["steps"], lr=rates["local"])
+        sample = Batch(**batch)
+        if self.run.update:
+            local, extras = self.step(local, sample, client.gradient, client.update)
+        else:
+            with torch.no_grad(), self.autocast():
+                _, extras = self.loss(params, local, sample, Still(self.model))
+        local = self.after_step(local, extras, sample)
+        return {"params": local.params, "carry": local.carry, "steps": local.steps, **client.memory}
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The pass's arithmetic."""
+        return autocast(self.device, self.precision)
+
+
+class _Client:
+    """One client within a step, as `vmap` shows it: the `gradient` and the `update` that a method's step is given."""
+
+    def __init__(self, stride: Stride, state: Tree, lr: Tensor) -> None:
+        self.stride, self.lr = stride, lr
+        self.memory = {name: state[name] for name in ("first", "second", "moves", "broken", "value")}
+        self.memory |= {name: dict(state[name]) for name in ("first", "second")}
+
+    def gradient(self, local: Local, batch: Batch) -> tuple[Tree, Tree]:
+        """Gradients by name and extras; moved buffers go into local.params."""
+        stride, tape = self.stride, Tape(self.stride.model)
+
+        def risk(weights: Tree) -> tuple[Tensor, tuple[Tree, Tree]]:
+            with stride.autocast():
+                value, extras = stride.loss({**local.params, **weights}, local, batch, tape)
+            return value, (extras, tape.moved)
+
+        weights = {name: local.params[name] for name in stride.trained(local.params)}
+        gradients, (value, (extras, moved)) = grad_and_value(risk, has_aux=True)(weights)
+        local.params.update(moved)
+        self._watch(value, local.steps)
+        return gradients, extras
+
+    def update(self, local: Local, gradients: Tree) -> Local:
+        """One step of the optimiser."""
+        self.memory["moves"] = self.memory["moves"] + 1
+        moved = {name: self._moved(name, local.params[name], gradient) for name, gradient in gradients.items()}
+        return local.having(params={**local.params, **moved}, steps=local.steps + 1)
+
+    def _moved(self, name: str, value: Tensor, gradient: Tensor) -> Tensor:
+        """`Optim.apply` for one parameter, without changing anything in place."""
+        optim, first, second = self.stride.optim, self.memory["first"], self.memory["second"]
+        if optim.weight_decay:
+            gradient = gradient + optim.weight_decay * value
+        if optim.name == "adam":
+            one, two = optim.betas
+            moves = self.memory["moves"].double()
+            first[name] = torch.lerp(first[name], gradient, 1 - one)
+            second[name] = two * second[name] + (1 - two) * gradient * gradient
+            scale = second[name].sqrt() / (1 - two**moves).sqrt().to(value.dtype) + optim.eps
+            return torch.sub(value, (self.lr / (1 - one**moves)).to(value.dtype) * (first[name] / scale))
+        if optim.momentum:
+            gradient = first[name] = optim.momentum * first[name] + gradient
+        return value - self.lr * gradient
+
+    def _watch(self, value: Tensor, steps: Any) -> None:
+        """Remember the first loss that is not finite, without asking the device for it."""
+        news = ~torch.isfinite(value) & (self.memory["broken"] == 0)
+        self.memory["broken"] = torch.where(news, steps + 1, self.memory["broken"])
+        self.memory["value"] = torch.where(news, value.float(), self.memory["value"])
+
+
+class OneByOne(TorchFunctionMode):
+    """torch._foreach_* as an operation per tensor, because `vmap` has no rule for lists."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", "")
+        if not name.startswith("_foreach_"):
+            return func(*args, **(kwargs or {}))
+        single = getattr(Tensor, name.removeprefix("_foreach_"))
+        columns = [arg if isinstance(arg, list | tuple) else [arg] * len(args[0]) for arg in args]
+        return [single(*row, **(kwargs or {})) for row in zip(*columns, strict=True)]
+
+
+class Captured:
+    """A step as a CUDA graph for every set of shapes: recorded once, then replayed on memory of its own."""
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        self.graphs: dict[Any, tuple[torch.cuda.CUDAGraph, list[Any], list[Any]]] = {}
+
+    def __call__(self, *arguments: Any) -> Tree:
+        """The state after the step, in memory that the next call uses again."""
+        leaves, spec = pytree.tree_flatten(arguments)
+        mark = (spec, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
+        if mark not in self.graphs:
+            places = [leaf.clone() for leaf in leaves]
+            self.graphs[mark] = self._record(pytree.tree_unflatten(places, spec)), places, list(leaves)
+        graph, places, last = self.graphs[mark]
+        changing = len(pytree.tree_leaves(arguments[0]))  # the state moves on under its names; what follows it does not
+        for number, leaf in enumerate(leaves):
+            if leaf is not places[number] and (number < changing or leaf is not last[number]):
+                places[number].copy_(leaf, non_blocking=True)
+                last[number] = leaf
+        graph.replay()
+        return pytree.tree_unflatten(places, spec)[0]
+
+    def _record(self, arguments: Any) -> torch.cuda.CUDAGraph:
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):  # libraries choose their kernels and allocate before anything is recorded
+                self.step(*arguments)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            trees.map(Tensor.copy_, arguments[0], self.step(*arguments))
+        return graph
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """bf16 arithmetic over fp32 master weights, or nothing."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def with_padding(batch: Tree) -> Tree:
+    """One more sample, as unlike the others as it can be, and masked."""
+    y = batch["y"]
+    longer = {name: torch.cat([part, torch.full_like(part[:, :1], 7 if part.is_floating_point() else 0)], 1)
+              for name, part in batch.items()}  # fmt: skip
+    mask = torch.ones(y.shape[0], y.shape[1] + 1, device=y.device)
+    mask[:, -1] = 0
+    return {**longer, "mask": mask}
+
+
+def distance(a: Tree, b: Tree, origin: Tree) -> float:
+    """How far a and b have come apart since the origin, as a share of b's way; the largest over all leaves."""
+
+    def share(x: Tensor, y: Tensor, start: Tensor) -> Tensor:
+        x, y, start = x.double(), y.double(), start.double()
+        length = torch.linalg.vector_norm
+        apart: Tensor = length(x - y) / (length(y - start) + 1e-6 * length(y) + 1e-12)
+        return apart
+
+    shares = [leaf for _, leaf in trees.walk(trees.map(share, a, b, origin))]
+    return float(torch.stack(shares).max())

@@ -1,0 +1,167 @@
+"""A client at work: open, step, close. Every backend runs this one function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from math import isfinite
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from benchmark.core import tree as trees
+from benchmark.core.api import Algorithm, Batch, Local, Pass, Phase, Site
+from benchmark.core.client.teacher_cache import Teachers
+from benchmark.core.data.batches import Stream
+from benchmark.core.errors import BenchmarkError, Diverged
+from benchmark.core.keys import Key
+from benchmark.core.models.functional import Model, Still, Tape
+from benchmark.core.storage import serialization
+from benchmark.core.tree import Tree
+
+LOOK = 500  # images per batch of a pass that only looks
+
+
+class Done(NamedTuple):
+    """What a visit leaves: memory and upload as trees, and the parameters after local work."""
+
+    memory: Tree
+    upload: Tree | None
+    params: Tree
+
+
+def visit(
+    algorithm: Algorithm, site: Site, phase: Phase, message: Tree | None, client: Tree, key: Key, precision: str
+) -> Done:
+    """One client in one round.
+
+    message: decoded download; client: its memory
+    key: of this phase, round and client
+    """
+    where = f"phase {phase.name}, client {site.who.id}"
+    key("dropout").reseed()  # what a method draws without a key still has no memory of other clients
+    local = opened(algorithm.begin(client, message, phase, site), site)
+    for number, run in enumerate(algorithm.passes(phase, site)):
+        worker = Sweep(algorithm, site, run, key("pass", number), precision, where)
+        local = worker.run(local)
+    return closed(algorithm, site, phase, message, client, local)
+
+
+def closed(algorithm: Algorithm, site: Site, phase: Phase, message: Tree | None, client: Tree, local: Local) -> Done:
+    """What is left of a visit when the last pass is over; raises Diverged for an upload that is not finite."""
+    where = f"phase {phase.name}, client {site.who.id}"
+    memory, upload = algorithm.finish(client, local, message, phase, site)
+    if upload is not None and (path := trees.finite(dict(serialization.check(upload, where)))):
+        raise Diverged(f"upload {path} is not finite", where=where)
+    return Done(memory, upload, local.params)
+
+
+def opened(local: Local, site: Site) -> Local:
+    """Own copies of what trains, in the memory layout that convolutions read fastest."""
+    return local.having(params=trees.map(lambda leaf: _layout(leaf.detach().clone()), local.params),
+                        context=trees.map(_layout, local.context), steps=0, lr=site.lr)  # fmt: skip
+
+
+def _layout(leaf: Tensor) -> Tensor:
+    return leaf.contiguous(memory_format=torch.channels_last) if leaf.dim() == 4 else leaf
+
+
+def autocast(precision: str) -> AbstractContextManager[Any]:
+    """bf16 arithmetic over fp32 master weights, or nothing."""
+    return torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+class Sweep:
+    """One pass: a stream, a loss and an optimiser."""
+
+    def __init__(self, algorithm: Algorithm, site: Site, run: Pass, key: Key, precision: str, where: str) -> None:
+        self.run_, self.key, self.precision, self.where = run, key, precision, where
+        self.model: Model = site.model  # type: ignore[assignment]
+        self.loss, self.step = getattr(algorithm, run.loss), getattr(algorithm, run.step)
+        self.after_step = algorithm.after_step
+        self.site = site
+        self.optim = run.optim or site.train.optim
+        self.lr = run.optim.lr if run.optim else site.lr
+        self.moments = self.optim.start()
+
+    def run(self, local: Local) -> Local:
+        """All batches of the pass."""
+        stream = self.stream(local)
+        if not self.run_.update:
+            return self._look(local, self.batches(stream))
+        self.teachers = self._teachers(stream)
+        for number, batch in enumerate(self.batches(stream)):
+            if self.model.random:
+                self.key("dropout", number).reseed()
+            local, extras = self.step(local, batch, self._gradient, self._update)
+            local = self.after_step(local, extras, batch)
+        return local
+
+    def stream(self, local: Local) -> Stream:
+        """Where the pass takes its images from."""
+        source = self.site.public if self.run_.stream == "public" else self.site.data
+        if source is None:
+            raise BenchmarkError("the task has no public data", where=self.where, hint="choose a task with `public:`")
+        assert isinstance(source, Stream)
+        if self.run_.stream == "joined":
+            source = source.joined(local.context["images"], local.context["labels"])
+        if self.run_.rows is None:
+            return source
+        return source.restricted(local.context[self.run_.rows])
+
+    def batches(self, stream: Stream) -> Iterator[Batch]:
+        """What the pass feeds, in order."""
+        if not self.run_.update:
+            return stream.looks(LOOK)
+        train = self.site.train
+        batch = self.run_.batch or train.batch
+        epochs = self.run_.epochs or train.epochs
+        steps = self.run_.steps
+        if steps is None:
+            count = stream.view_steps if self.run_.stream == "views" else stream.steps
+            steps = train.steps if self.run_.epochs is None and train.steps else count(epochs, batch)
+        lonely = bool(self.model.buffers)  # BatchNorm has no variance over a single sample
+        if self.run_.stream == "views":
+            return stream.views(self.key, batch, steps)
+        return stream.batches(self.key, batch, steps, self.run_.augment, skip_single=lonely)
+
+    def _teachers(self, stream: Stream) -> Teachers | None:
+        """None where images change from epoch to epoch."""
+        augmented = self.run_.augment and not stream.augment.none
+        if augmented or self.run_.stream == "views":
+            return None
+        return Teachers(self.model, stream.size, self.run_.batch or self.site.train.batch)
+
+    def _look(self, local: Local, batches: Iterator[Batch]) -> Local:
+        for batch in batches:
+            with torch.no_grad(), autocast(self.precision):
+                _, extras = self.loss(local.params, local, batch, Still(self.model))
+            local = self.after_step(local, trees.map(_plain, extras), batch)
+        return local
+
+    def _gradient(self, local: Local, batch: Batch) -> tuple[Tree, Tree]:
+        tape = Tape(self.model, self.teachers.facing(batch) if self.teachers else None)
+        leaves = {
+            name: leaf.detach().requires_grad_()
+            for name, leaf in local.params.items()
+            if name not in self.model.buffers and name.startswith(self.run_.only)
+        }
+        with autocast(self.precision):
+            value, extras = self.loss({**local.params, **leaves}, local, batch, tape)
+        if not isfinite(reached := value.item()):
+            raise Diverged(f"the loss is {reached} at step {local.steps + 1}", where=self.where)
+        gradients = torch.autograd.grad(value, list(leaves.values()), allow_unused=True)
+        for name, moved in tape.moved.items():
+            local.params[name].copy_(moved)
+        pairs = zip(leaves.items(), gradients, strict=True)
+        return {n: torch.zeros_like(leaf) if g is None else g for (n, leaf), g in pairs}, trees.map(_plain, extras)
+
+    def _update(self, local: Local, gradients: Tree) -> Local:
+        trained = {name: local.params[name] for name in gradients}
+        self.moments = self.optim.apply(trained, gradients, self.moments, self.lr)
+        return local.having(steps=local.steps + 1)
+
+
+def _plain(leaf: Tensor) -> Tensor:
+    return leaf.detach().float() if leaf.is_floating_point() else leaf.detach()

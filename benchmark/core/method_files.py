@@ -1,0 +1,219 @@
+"""Algorithms by file stem: dropping a file into algorithms/ registers it; a broken file costs only itself."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import hashlib
+import importlib.util
+import math
+import sys
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from benchmark import paths as places
+from benchmark.core.errors import BenchmarkError
+from benchmark.core.tasks import requirements
+
+if TYPE_CHECKING:
+    from benchmark.core.api import Algorithm
+    from benchmark.core.tasks.task import Task
+
+FOLDER = places.SHIPPED
+
+
+def names() -> list[str]:
+    """Stems of all method files, sorted; files that begin with an underscore are no methods."""
+    found = {path.stem for folder in [FOLDER, *places.own_folders()] for path in folder.glob("*.py")}
+    return sorted(name for name in found if not name.startswith("_"))
+
+
+def find(name: str) -> Path:
+    """The file of a method's name, or of a path to a file of one's own."""
+    folders = [FOLDER, *places.own_folders()]
+    paths = [Path(name)] if name.endswith(".py") else [folder / f"{name}.py" for folder in folders]
+    for path in paths:
+        with suppress(OSError):  # a name that no file can have
+            if path.is_file() and not path.stem.startswith("__"):
+                return path.resolve()
+    near = difflib.get_close_matches(name, names(), n=1)
+    hint = f"did you mean {near[0]}?" if near else "`fedrepro list methods` shows all methods"
+    raise BenchmarkError(f"unknown method {name}", hint=hint)
+
+
+@lru_cache(maxsize=256)
+def load(path: Path) -> type[Algorithm]:
+    """The one Algorithm class that a file defines; whatever the file raises becomes a sentence."""
+    from benchmark.core.api import Algorithm
+
+    try:
+        module = _execute(path)
+    except BenchmarkError:
+        raise
+    except (Exception, SystemExit) as error:
+        detail = f"{type(error).__name__}: {error}"
+        raise BenchmarkError(f"cannot be imported ({detail})", where=path.name, hint="mend the file") from error
+    own = [
+        item
+        for item in vars(module).values()
+        if isinstance(item, type) and issubclass(item, Algorithm) and item.__module__ == module.__name__
+    ]
+    public = [item for item in own if not item.__name__.startswith("_")]
+    if len(public) != 1:
+        found = ", ".join(item.__name__ for item in public) or "none"
+        raise BenchmarkError(f"must define exactly one Algorithm class, found {found}", where=path.name)
+    _check_class(public[0], path)
+    return public[0]
+
+
+def _execute(path: Path) -> ModuleType:
+    name = f"algorithms.{path.stem}" if path.parent == FOLDER.resolve() else f"submitted_{path.stem}"
+    if name in sys.modules and getattr(sys.modules[name], "__file__", None) == str(path):
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module
+
+
+def _check_class(kind: type[Algorithm], path: Path) -> None:
+    parameters = vars(kind).get("__dataclass_params__")  # of the class itself, not of one it inherits from
+    if parameters is None or not parameters.frozen:
+        raise BenchmarkError(f"{kind.__name__} is not a frozen dataclass", where=path.name,
+                             hint="write @dataclass(frozen=True) above the class")  # fmt: skip
+    for entry in dataclasses.fields(kind):
+        if entry.default is dataclasses.MISSING:
+            raise BenchmarkError(f"field {entry.name} has no default", where=path.name, hint="give every field one")
+    try:
+        get_type_hints(kind)
+    except Exception as error:  # an annotation may be any expression
+        message = f"unknown type of a field ({error})"
+        raise BenchmarkError(message, where=path.name, hint="import what it names") from None
+
+
+def make(name: str, settings: dict[str, Any] | None = None) -> Algorithm:
+    """A method with these hyper-parameters; text is converted to the field's type, ranges are checked."""
+    from pydantic import TypeAdapter, ValidationError
+
+    path = find(name)
+    kind = load(path)
+    known = {entry.name: entry for entry in dataclasses.fields(kind)}
+    hints = get_type_hints(kind)
+    values = {}
+    for field, given in (settings or {}).items():
+        if field not in known:
+            near = difflib.get_close_matches(field, known, n=1)
+            listed = f"its fields are {', '.join(known)}" if known else "it has no fields"
+            hint = f"did you mean {near[0]}?" if near else listed
+            raise BenchmarkError(f"method {path.stem} has no field {field}", hint=hint)
+        try:
+            value = TypeAdapter(hints[field]).validate_python(given)
+        except ValidationError as error:
+            raise BenchmarkError(f"{path.stem}.{field}: {error.errors()[0]['msg']}, got {given!r}") from None
+        _check_range(f"{path.stem}.{field}", value, known[field].metadata)
+        values[field] = value
+    return kind(**values)
+
+
+def _check_range(where: str, value: Any, limits: Any) -> None:
+    low, high = limits.get("low"), limits.get("high")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BenchmarkError(f"{where} is {value}, but must be finite", hint="choose a number")
+    if value is None or (low is None and high is None):
+        return
+    if not ((low is None or value >= low) and (high is None or value <= high)):
+        wanted = " and ".join([f"at least {low}"] * (low is not None) + [f"at most {high}"] * (high is not None))
+        raise BenchmarkError(f"{where} is {value}, but must be {wanted}", hint="choose a value in range")
+
+
+def applies(name: str, task: Task) -> str | None:
+    """None if a method can run a task, else the reason why not, in words."""
+    kind = load(find(name))
+    return requirements.unfit(kind.track, kind.needs, task)
+
+
+def method_sha256(path: Path) -> str:
+    """Hash of a method's syntax tree and of those it inherits from; comments and docstrings do not count.
+
+    The same on every version of Python, which differ in the optional parts that they print.
+    """
+    digest = hashlib.sha256()
+    for file in _family(path, []):
+        digest.update(f"{file.stem}\n{_bare(file.read_bytes())}\n".encode())
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=256)  # of contents, not of paths: a file may change
+def _bare(source: bytes) -> str:
+    """A file's syntax tree as text, without comments and docstrings."""
+    options: dict[str, Any] = {"show_empty": True} if sys.version_info >= (3, 13) else {}
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            _drop_docstring(node)
+    return ast.dump(tree, **options).replace(", type_params=[]", "")
+
+
+def _family(path: Path, seen: list[Path]) -> list[Path]:
+    """The file and the files of `algorithms` that it imports, each once."""
+    if path in seen:
+        return seen
+    seen.append(path)
+    for name in _relatives(path.read_bytes()):
+        parent = FOLDER.resolve() / f"{name}.py"
+        if parent.is_file():
+            _family(parent, seen)
+    return seen
+
+
+@lru_cache(maxsize=256)
+def _relatives(source: bytes) -> list[str]:
+    """Stems of the files of `algorithms` that a file imports, in its order."""
+    return [name for node in ast.walk(ast.parse(source)) for name in _imported(node)]
+
+
+def _imported(node: ast.AST) -> list[str]:
+    """Stems of the files of `algorithms` that a statement imports, however it is written."""
+    if isinstance(node, ast.Import):
+        modules = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        base = "algorithms." * bool(node.level) + f"{node.module}." * bool(node.module)
+        modules = [base + alias.name for alias in node.names]
+    else:
+        return []
+    return [module.split(".")[1] for module in modules if module.startswith("algorithms.")]
+
+
+def _drop_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> None:
+    """Modules and classes begin with one `pass` in place of a docstring, whether they have one; functions have none."""
+    body = list(node.body)
+    first = body[0] if body else None
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+        body.pop(0)
+    code = [statement for statement in body if not isinstance(statement, ast.Pass)]
+    node.body = [ast.Pass(), *code] if not isinstance(node, ast.FunctionDef) else code or [ast.Pass()]
+
+
+def describe(name: str) -> dict[str, Any]:
+    """Facts of a method for boards and fingerprints: name, track, needs, paper, fields, sha256; or its fault."""
+    path = find(name)
+    try:
+        kind = load(path)
+    except BenchmarkError as error:
+        return {"name": path.stem, "fault": str(error)}
+    fields = {e.name: {"default": e.default, "symbol": e.metadata.get("symbol", "")} for e in dataclasses.fields(kind)}
+    title = next(iter((kind.__doc__ or path.stem).strip().splitlines()))
+    return {
+        "name": path.stem, "title": title, "paper": kind.paper, "version": kind.version, "track": list(kind.track),
+        "needs": list(kind.needs), "pooled": kind.pooled, "fields": fields, "sha256": method_sha256(path),
+    }  # fmt: skip

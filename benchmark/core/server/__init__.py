@@ -1,0 +1,1 @@
+"""Rounds, evaluation and the count of communication."""

@@ -1,0 +1,1 @@
+"""Tasks: one frozen setting each, read from YAML."""

@@ -1,0 +1,276 @@
+"""A task: one frozen setting, read from benchmark/tasks/<name>.yaml."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import reprlib
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, model_validator
+from yaml.composer import ComposerError
+
+from benchmark.core import registry
+from benchmark.core.errors import BenchmarkError
+from benchmark.core.storage.checksummed_json import unseal
+from benchmark.core.tasks.partition_config import KINDS, Only, Positive, Precision, Split, Strict
+from benchmark.paths import RESULTS
+
+FOLDER = Path(__file__).parents[2] / "tasks"
+RATE = "train.lr"  # among a method's settings: the learning rate of local training in place of the task's
+LISTED = 12  # faults in one message
+Share = Annotated[float, Field(ge=0, lt=1)]
+Settings = dict[str, dict[str, Any]]  # by method, then by name
+Track = Literal["global", "heterogeneous", "personal", "unsupervised"]
+TRACKS: tuple[Track, ...] = get_args(Track)
+Tier = Literal["quick", "lite", "paper"]
+TIERS: tuple[Tier, ...] = get_args(Tier)
+
+
+class Optimiser(Strict):
+    """Local optimiser; the rate of round t is lr * decay**t."""
+
+    name: Literal["sgd", "adam"] = "sgd"
+    lr: Annotated[float, Field(gt=0)]  # eta
+    momentum: Share = 0.0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
+class Train(Strict):
+    """Local training: epochs (or steps), batch and optimiser."""
+
+    epochs: Positive = 1  # E
+    steps: Positive | None = None
+    batch: Positive  # B
+    optimiser: Optimiser
+
+
+class AugmentSpec(Strict):
+    """Augmentation of training images; see data/augment.py."""
+
+    crop: Annotated[int, Field(ge=0)] = 0
+    pad: Literal["zero", "reflect"] = "zero"
+    flip: bool = False
+    cutout: Annotated[int, Field(ge=0)] = 0
+    brightness: Share = 0.0
+    contrast: Share = 0.0
+    grey: Share = 0.0
+
+
+class Extra(Strict):
+    """Public or unlabelled images: another dataset's training images, or a part of the task's own, held out.
+
+    labels: "own" for the task's classes, "joint" for classes appended after the task's, "none"
+    """
+
+    dataset: str | None = None
+    size: Positive
+    labels: Literal["own", "joint", "none"] = "own"
+
+
+class ProbeSpec(Strict):
+    """The linear probe that judges representations: Adam on the features of all clients' labelled images."""
+
+    epochs: Positive = 100
+    batch: Positive = 64
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    labelled: tuple[float, ...] = Field(default=(0.01, 0.05, 0.1), strict=False)  # shares for fine-tuning at the end
+
+
+class Task(Strict):
+    """A frozen setting; two numbers compare only within one task."""
+
+    name: str
+    track: Track
+    tier: Tier
+    dataset: str
+    only: Only | None = None
+    split: Split
+    clients: Positive  # N
+    cohort: Positive  # K
+    rounds: Positive  # T
+    networks: tuple[str, ...] = Field(min_length=1, strict=False)  # client i has networks[i mod len]
+    train: Train
+    augment: AugmentSpec = AugmentSpec()
+    validation: Share = 0.0
+    public: Extra | None = None
+    unlabelled: Extra | None = None
+    draws: Literal["keyed", "published"] = "keyed"  # of cohorts
+    evaluate_every: Positive = 1
+    probe: ProbeSpec | None = None  # judges the track unsupervised, and no other
+    targets: tuple[Share, ...] = Field(default=(), strict=False)  # accuracies
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0, 1, 2), strict=False)
+    precision: Precision = "fp32"  # of arithmetic; weights are fp32. tf32: matrix products on a CUDA device
+    judge: Literal["test", "validation"] = "test"  # whose images the models are judged on; validation: for tuning
+    methods: Settings = Field(default={})  # hyper-parameters that differ from the methods' defaults
+    tuned: Settings = Field(default={})  # what `fedrepro tune` chose for each method; never in a task's own file
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Task:
+        if self.cohort > self.clients:
+            raise ValueError(f"cohort {self.cohort} is larger than clients {self.clients}")
+        if len(self.networks) > self.clients:
+            raise ValueError(f"{len(self.networks)} networks for {self.clients} clients")
+        if (self.probe is not None) != (self.track == "unsupervised"):
+            raise ValueError("`probe:` belongs to the track unsupervised, which needs it")
+        if self.track == "unsupervised" and self.train.batch == 1:
+            raise ValueError("`batch: 1` has no halves, of which the track unsupervised makes anchors and others")
+        if self.judge == "validation" and not self.validation:
+            raise ValueError("judged on validation data, but `validation:` holds out none")
+        return self
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """Everything that a number of this task depends on: no prose, no other method's settings, no list of seeds.
+
+        Fields at their defaults are left out, so that a later optional field changes no hash of an older task.
+        """
+        aside = {"methods", "tuned", "note", "seeds", "targets"}
+        return self.model_dump(mode="json", exclude=aside, exclude_defaults=True)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of `protocol`."""
+        return hashlib.sha256(json.dumps(self.protocol, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def own(self) -> list[str]:
+        """Registered parts that this task uses, in words that name their source: a record says what it rests on."""
+        extras = [extra.dataset for extra in (self.public, self.unlabelled) if extra and extra.dataset]
+        used = [("dataset", name) for name in (self.dataset, *extras)]
+        used += [("network", name.partition("+")[0]) for name in self.networks]
+        used += [("partition", self.split.name)] if self.split.kind == "registered" else []
+        return [
+            f"{kind} {name} is of one's own ({registry.fingerprint(kind, name)[:12]})"
+            for kind, name in dict.fromkeys(used) if registry.find(kind, name)
+        ]  # fmt: skip
+
+    def settings(self, method: str) -> dict[str, Any]:
+        """In what a method departs from its defaults here: the task's own values, then those that tuning chose."""
+        return {**self.methods.get(method, {}), **self.tuned.get(method, {})}
+
+    def at_rate(self, rate: Any) -> Task:
+        """The task with another learning rate of local training; ValidationError if it is none."""
+        optimiser = self.train.optimiser.model_dump() | {"lr": float(rate)}
+        train = self.train.model_copy(update={"optimiser": Optimiser.model_validate(optimiser)})
+        return self.model_copy(update={"train": train})
+
+
+def names() -> list[str]:
+    """All tasks, by file stem."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def load(name: str) -> Task:
+    """The task of a name, with the values tuned for its methods, or of a path to a YAML file."""
+    own = name.endswith((".yaml", ".yml"))
+    path = Path(name) if own else FOLDER / f"{name}.yaml"
+    if not _is_file(path):
+        near = difflib.get_close_matches(name, names(), n=1)
+        hint = f"did you mean {near[0]}?" if near else "`fedrepro list tasks` shows all tasks"
+        raise BenchmarkError(f"unknown task {name}", hint=hint)
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise BenchmarkError(f"cannot be read ({error.strerror})", where=str(path), hint="mend the file") from None
+    task = parse(text, str(path), path.stem)
+    return task if own else task.model_copy(update={"tuned": _tuned(name)})
+
+
+def _tuned(name: str) -> Settings:
+    """What `results/<task>/tuning/<method>.json` say was chosen, by method."""
+    return {path.stem: _chosen(path, name) for path in sorted((RESULTS / name / "tuning").glob("*.json"))}
+
+
+def _chosen(path: Path, task: str) -> dict[str, Any]:
+    try:
+        content = unseal(path.read_bytes())
+        if (owner := (content.get("task"), content.get("algorithm"))) != (task, path.stem):
+            raise ValueError(f"it belongs to {owner[1]} on {owner[0]}")
+        return dict(content["chosen"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        hint = "restore the file from git, or delete it and tune anew"
+        message = f"not the record of a tuning: {error}"
+        raise BenchmarkError(message, where=str(path), hint=hint, user=False) from None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that no file can have
+        return False
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a field stands once and nothing is an alias, so that a file is as large as it looks."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Refuse aliases."""
+        if self.check_event(yaml.AliasEvent):
+            raise ComposerError(None, None, "aliases have no place in a task", self.peek_event().start_mark)  # type: ignore[no-untyped-call]
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        """Refuse a field that stands twice."""
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise ComposerError(None, None, f"the field {key.value} stands twice", key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
+def parse(text: str, where: str, name: str) -> Task:
+    """A task from the text of its file; every fault is named with its path."""
+    try:
+        content = yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error)
+        raise BenchmarkError(f"broken YAML{line}: {problem}", where=where, hint="mend the file") from None
+    except Exception as error:  # the parser's own mistakes on odd input, and nesting without end
+        raise BenchmarkError(f"unreadable YAML: {type(error).__name__}", where=where, hint="mend the file") from None
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise BenchmarkError("a task file holds `field: value` lines", where=where, hint="see docs/protocol.md")
+    if "name" in content:
+        raise BenchmarkError("name: a task is named by its file", where=where, hint="leave the field out")
+    if "tuned" in content:
+        hint = "leave the field out; `methods:` holds values of one's own"
+        raise BenchmarkError("tuned: `fedrepro tune` keeps its choices beside the results", where=where, hint=hint)
+    try:
+        return Task.model_validate({"name": name, **content})
+    except ValidationError as error:
+        raise BenchmarkError(faults(error, Task), where=where, hint="mend these fields") from None
+
+
+def faults(error: ValidationError, model: type[BaseModel]) -> str:
+    """All faults of a validation in one line, unknown fields with the nearest known one."""
+    words = [_fault(entry, model) for entry in error.errors()]
+    return "; ".join(words[:LISTED] + [f"and {len(words) - LISTED} more"] * (len(words) > LISTED))
+
+
+def _fault(entry: Any, model: type[BaseModel]) -> str:
+    path = ".".join(str(part) for part in entry["loc"]) or model.__name__.lower()
+    if entry["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(entry["loc"][-1]), _field_names(model), n=1)
+        return f"unknown field {path}" + (f", did you mean {near[0]}?" if near else "")
+    got = f", got {_shown(entry['input'])}" if entry["type"] not in ("missing", "value_error") else ""
+    return f"{path}: {entry['msg']}{got}"
+
+
+def _shown(value: Any) -> str:
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # an integer too long to print
+        return "a number without end"
+
+
+def _field_names(model: type[BaseModel]) -> list[str]:
+    nested = (Only, Train, Optimiser, AugmentSpec, Extra, ProbeSpec, *KINDS)
+    return sorted({name for kind in (model, *nested) for name in kind.model_fields})

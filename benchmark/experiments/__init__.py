@@ -1,0 +1,1 @@
+"""Running cells: one, many, tuning, and comparing a cell with its record."""

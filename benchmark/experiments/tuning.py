@@ -1,0 +1,255 @@
+"""The same small tuning for every method: six declared points, one seed, a quarter of the rounds, no test data.
+
+The record of a tuning, results/<task>/tuning/<method>.json, is also where a task finds the values that were chosen.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from benchmark.core import method_files
+from benchmark.core.errors import BenchmarkError
+from benchmark.core.storage.atomic_files import write_atomic
+from benchmark.core.storage.checksummed_json import canonical, seal, unseal
+from benchmark.core.tasks import task as tasks
+from benchmark.core.tasks.task import RATE, Task
+from benchmark.core.version import ENGINE, PROTOCOL
+from benchmark.experiments import run as running
+from benchmark.experiments.cell import Cell
+from benchmark.experiments.cost_model import spent
+from benchmark.experiments.run import Observer
+from benchmark.records import record
+
+SEED = 1000  # of no board: no row's own split, weights or cohorts were looked at when its values were chosen
+ROUNDS = 4  # a tuning has the task's rounds divided by this
+VALIDATION = 0.1  # share of the training data that judges where a task holds out none itself
+STEPS = (1 / 3, 3.0)  # factors of the learning rate that every method tries
+PRINCIPAL = (0.1, 1 / 3, 3.0)  # factors of a method's principal hyper-parameter
+RATES = (0.1, 0.5, 2.0)  # further factors of the learning rate, for methods without one
+POINTS = 1 + len(STEPS) + len(PRINCIPAL)
+
+
+class Strict(BaseModel):
+    """Unknown fields, conversions and numbers that are not finite are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Point(Strict):
+    """One setting, by what it changes, and its accuracy on validation data; None: diverged.
+
+    score: mean of the last five rounds, or of the end alone: see `_at_end`
+    seconds: core-seconds
+    """
+
+    settings: dict[str, Any]
+    score: Annotated[float, Field(ge=0, le=1)] | None
+    seconds: Annotated[float, Field(ge=0)]
+
+
+class Tuned(Strict):
+    """A finished tuning; `chosen` is the first of the best points.
+
+    task_sha256: hash of the task as it stood
+    given: what the task itself set for the method, which that hash leaves out
+    """
+
+    schema_: Literal[1] = Field(alias="schema")
+    protocol: int
+    engine: int
+    task: str
+    algorithm: str
+    task_sha256: record.Hash
+    algorithm_sha256: record.Hash
+    seed: int
+    rounds: int
+    validation: float
+    given: dict[str, Any] = {}
+    points: Annotated[list[Point], Field(min_length=1, max_length=POINTS)]
+    chosen: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _argmax(self) -> Tuned:
+        if self.chosen != (best := _best(self.points)):
+            raise ValueError(f"chosen is {spelled(self.chosen)}, but the best point is {spelled(best)}")
+        return self
+
+    @property
+    def summary(self) -> str:
+        """What was chosen, in words."""
+        scores = {spelled(point.settings): point.score for point in self.points}
+        best, before = scores[spelled(self.chosen)], scores[spelled({})]
+        against = f" against {_percent(before)}" if self.chosen else ""
+        return f"{spelled(self.chosen)} of {len(self.points)} points: {_percent(best)} on validation data{against}"
+
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        """The points as a table."""
+        return [
+            {"point": spelled(point.settings), "validation accuracy": _percent(point.score),
+             "core-seconds": f"{point.seconds:.0f}", "": "chosen" if point.settings == self.chosen else ""}
+            for point in self.points
+        ]  # fmt: skip
+
+
+def _percent(score: float | None) -> str:
+    return "diverged" if score is None else f"{score:.1%}"
+
+
+def _best(points: list[Point]) -> dict[str, Any]:
+    """Settings of the best point; the first of equals, so that a change has to win."""
+    return max(points, key=lambda point: -1.0 if point.score is None else point.score).settings
+
+
+def spelled(settings: Mapping[str, Any]) -> str:
+    """A point in words."""
+    return ", ".join(f"{name}={value:g}" for name, value in settings.items()) or "as it was"
+
+
+def grid(method: str, task: Task) -> list[dict[str, Any]]:
+    """The points of a method on a task, one change each, the first without any. Imports torch.
+
+    Every method tries its learning rate; then its principal hyper-parameter, the first real number to which its
+    paper gives a symbol, in steps of its distance to the nearer end of its range; without one, more learning rates.
+    """
+    given, rate = task.methods.get(method, {}), task.train.optimiser.lr
+    around = float(given.get(RATE, rate))
+    points: list[dict[str, Any]] = [{}, *({RATE: _rounded(around * factor)} for factor in STEPS)]
+    for entry in fields(method_files.load(method_files.find(method))):
+        value, limits = given.get(entry.name, entry.default), entry.metadata
+        if isinstance(value, float) and limits.get("symbol"):
+            return points + [{entry.name: _moved(value, factor, limits)} for factor in PRINCIPAL]
+    return points + [{RATE: _rounded(around * factor)} for factor in RATES]
+
+
+def _moved(value: float, factor: float, limits: Mapping[str, Any]) -> float:
+    """A value moved towards or away from the nearer end of its range, at most to the other one."""
+    low, high = limits.get("low") or 0.0, limits.get("high")
+    if high is not None and high - value < value - low:
+        return _rounded(max(high - (high - value) * factor, low))
+    return _rounded(value * factor if high is None else min(value * factor, high))
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.3g}")
+
+
+def share(task: Task, method: str, measured: Mapping[str, float]) -> float:
+    """Core-seconds of a tuning over those of one cell: as measured for the method, otherwise as their rounds."""
+    return measured.get(method, POINTS * shortened(task).rounds / task.rounds)
+
+
+def shortened(task: Task) -> Task:
+    """The task that its methods are tuned on: the same but for rounds, judging, and what is held out."""
+    changes: dict[str, Any] = {
+        "rounds": max(1, task.rounds // ROUNDS), "validation": task.validation or VALIDATION, "judge": "validation",
+        "tuned": {}, "targets": (), "note": "",
+    }  # fmt: skip
+    return task.model_copy(update=changes | {"evaluate_every": changes["rounds"] if _at_end(task) else 1})
+
+
+def _at_end(task: Task) -> bool:
+    """Whether the last evaluation alone counts: personal models adapt last, and a linear probe costs like training."""
+    return task.track == "personal" or task.probe is not None
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What to tune: names of a task and of a method."""
+
+    task: str
+    algorithm: str
+
+    what: ClassVar[str] = "tuning"
+    seed: ClassVar[None] = None
+
+    def place(self, results: Path) -> Path:
+        """Where its record belongs."""
+        return results / self.task / "tuning" / f"{self.algorithm}.json"
+
+    def run(self, results: Path, *, workers: int = 1, observer: Observer = lambda event: None) -> Tuned:
+        """Run or resume it, or return the record that is there and stands; the record is written at the end."""
+        target, task = self.place(results), tasks.load(self.task)
+        if target.exists() and not stale(
+            read(target), task, method_files.method_sha256(method_files.find(self.algorithm))
+        ):
+            return read(target)
+        scratch = target.with_name(f".{self.algorithm}.run")
+        setting = scratch / f"{self.task}.yaml"
+        write_atomic(setting, _text(shortened(task)))
+        points, settings = [], grid(self.algorithm, task)
+        for number, changes in enumerate(settings):
+            one = Cell(str(setting), self.algorithm, SEED, changes)
+            watch = _Part(number, len(settings), observer)
+            points.append(_point(one, scratch, _at_end(task), workers, watch))
+        method = method_files.method_sha256(method_files.find(self.algorithm))
+        made = Tuned(
+            schema=1, protocol=PROTOCOL, engine=ENGINE, task=task.name, algorithm=self.algorithm,
+            task_sha256=task.sha256, algorithm_sha256=method, seed=SEED,
+            rounds=shortened(task).rounds, validation=shortened(task).validation,
+            given=task.methods.get(self.algorithm, {}), points=points, chosen=_best(points),
+        )  # fmt: skip
+        write_atomic(target, seal(made.model_dump(mode="json", by_alias=True)))
+        shutil.rmtree(scratch)
+        return made
+
+
+def _text(task: Task) -> str:
+    content = task.model_dump(mode="json", exclude={"name"}, exclude_defaults=True)
+    return yaml.safe_dump(content, sort_keys=False)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Passes on the rounds of one point as rounds of the whole."""
+
+    number: int
+    points: int
+    observer: Observer
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        rounds = event["rounds"]
+        self.observer({**event, "round": self.number * rounds + event["round"], "rounds": self.points * rounds})
+
+
+def _point(one: Cell, scratch: Path, at_end: bool, workers: int, observer: Observer) -> Point:
+    """A point from its record, which an interrupted tuning finds again by all that it depends on."""
+    folder = scratch / one.prepare().identity[:16]
+    made = running.run(one, folder, workers=workers, observer=observer)
+    seconds = spent((folder / made.path).with_suffix(".run.json")) or 0
+    if made.result is None:
+        return Point(settings=one.settings, score=None, seconds=seconds)
+    score = made.result.accuracy if at_end else made.result.accuracy_last5
+    return Point(settings=one.settings, score=score, seconds=seconds)
+
+
+def read(path: Path) -> Tuned:
+    """The tuning in a file; BenchmarkError names every fault of a damaged one."""
+    try:
+        return Tuned.model_validate_json(canonical(unseal(path.read_bytes())))
+    except (OSError, ValueError) as error:
+        words = [fault["msg"] for fault in error.errors()] if isinstance(error, ValidationError) else [str(error)]
+        message = f"not the record of a tuning: {'; '.join(words[:8])}"
+        hint = "restore the file from git, or delete it and tune anew"
+        raise BenchmarkError(message, where=str(path), hint=hint, user=False) from None
+
+
+def stale(made: Tuned, task: Task, algorithm_sha256: str) -> str:
+    """Why a tuning no longer stands for its task and method, "" if it does."""
+    if made.protocol != PROTOCOL:
+        return f"protocol {made.protocol}, now {PROTOCOL}"
+    if made.task_sha256 != task.sha256:
+        return "its task has changed"
+    if made.given != task.methods.get(made.algorithm, {}):
+        return "its task gives the method other values"
+    return "" if made.algorithm_sha256 == algorithm_sha256 else "its method has changed"
+
+
+Job = Cell | Tuning

@@ -1,0 +1,127 @@
+"""What the clients of a cell do: images that they train on and operations of each, read off task and method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from benchmark.core import method_files
+from benchmark.core.data.manifest import manifest
+from benchmark.core.tasks.task import RATE, Task
+
+if TYPE_CHECKING:
+    from benchmark.core.api import Algorithm, Pass, Site
+
+OVERHEAD = 1e7  # operations that an image costs besides its network's, read off cells of 2 to 50 million each
+LOOK = 1 / 3  # of a training step: a forward pass without the backward one
+Pair = tuple[str, str]  # task and method
+
+
+class Work(NamedTuple):
+    """Images that a cell's clients train on, counted once per pass; operations of one in a network's forward pass."""
+
+    images: float
+    each: float
+
+    @property
+    def total(self) -> float:
+        """Operations of all images."""
+        return self.images * (self.each + OVERHEAD)
+
+
+def work(tasks: Iterable[Task], methods: Iterable[str]) -> dict[Pair, Work]:
+    """The work of every method on every task. Imports torch, builds the networks without their weights.
+
+    A method that cannot say what it does on a task is left out, since it does not apply there or is broken.
+    """
+    names, found = list(methods), dict[Pair, Work]()
+    for task in tasks:
+        each = _each(task)
+        for name in names:
+            with suppress(Exception):  # a submission's code: running it says what is the matter, a forecast goes on
+                found[task.name, name] = Work(_images(task, name), each)
+    return found
+
+
+@dataclass(frozen=True)
+class _Sized:
+    """Images of which only the number is known."""
+
+    size: int
+
+
+def _images(task: Task, method: str) -> float:
+    """Images of all passes of all clients in all phases; one that takes chosen rows counts as if it took all."""
+    algorithm = method_files.make(method, {k: value for k, value in task.settings(method).items() if k != RATE})
+    site, cohort, clients = _mean_site(task, algorithm)
+    total = 0.0
+    for phase in algorithm.phases(task.rounds):
+        visits = phase.rounds * (clients if phase.everyone else cohort)
+        total += visits * sum(_taken(run, site) for run in algorithm.passes(phase, site))
+    return total
+
+
+def _taken(run: Pass, site: Site) -> float:
+    """Images of one pass, in training steps' worth."""
+    train, steps = site.train, run.steps or (None if run.epochs else site.train.steps)
+    images = site.public if run.stream == "public" else site.data
+    assert images is not None
+    taken = steps * (run.batch or train.batch) if steps else (run.epochs or train.epochs) * images.size
+    return taken * (1.0 if run.update else LOOK)
+
+
+def _mean_site(task: Task, algorithm: Algorithm) -> tuple[Site, int, int]:
+    """A client with the mean number of images; how many take part in a round, and in one for everyone."""
+    from benchmark.core.api import Optim, Site, Training, Who
+
+    size, cohort, clients = _own(task), task.cohort, task.clients
+    if algorithm.pooled:
+        size, cohort = size * clients, len(set(task.networks))
+        clients = cohort
+    train = task.train
+    training = Training(train.epochs, train.batch, train.steps, Optim(**train.optimiser.model_dump()))
+    unknown: Any = None
+    site = Site(
+        who=Who(0, task.networks[0], round(size)), model=unknown, data=cast(Any, _Sized(round(size))),
+        public=cast(Any, _Sized(task.public.size)) if task.public else None,
+        classes=len(manifest()[task.dataset].classes), train=training, share=task.cohort / task.clients,
+        cohort=task.cohort,
+    )  # fmt: skip
+    return site, cohort, clients
+
+
+def _own(task: Task) -> float:
+    """Images of the mean client."""
+    split = task.split
+    match split.kind:
+        case "labels_removed" | "drawn":
+            return split.per_client
+        case "few_per_class":
+            return split.per_class * len(split.classes)
+        case "superclass":
+            return split.per_class * len(split.superclasses)
+    return manifest()[task.dataset].splits["train"].n / task.clients
+
+
+def _each(task: Task) -> float:
+    facts = manifest()[task.dataset]
+    height, width, channels = facts.shape
+    return fmean(_flops(arch, (channels, height, width), len(facts.classes)) for arch in task.networks)
+
+
+@lru_cache
+def _flops(arch: str, shape: tuple[int, int, int], classes: int) -> float:
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from benchmark.core.models import build
+
+    with torch.device("meta"):
+        net = build.build(arch, shape, classes)
+        with FlopCounterMode(display=False) as counter:
+            net(torch.zeros(2, *shape))
+    return counter.get_total_flops() / 2

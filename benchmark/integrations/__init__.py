@@ -1,0 +1,1 @@
+"""Other systems that run the suite's methods."""

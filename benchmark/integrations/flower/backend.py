@@ -1,0 +1,111 @@
+"""The backend whose clients live on Flower's nodes: client i on the node of partition i modulo their number."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from flwr.app import RecordDict
+
+from benchmark.core.backends import Backend, Serial, Visit, Visited
+from benchmark.core.backends.base import Results
+from benchmark.core.client.federation import Federation
+from benchmark.core.server.evaluators import JUDGES
+from benchmark.experiments.cell import Cell, Prepared
+from benchmark.integrations.flower import codec
+from benchmark.integrations.flower.messaging import Post, Replies
+
+
+class Flower(Backend):
+    """Visits go to the nodes, one message per node and round; the judge's work is done here, by the server.
+
+    A client's memory stays on its node. Where clients' models are judged, a copy comes along for the judge, counted
+    apart. For each memory on a node there is a file of its name in the run's folder here, else empty: nodes delete
+    what has none, so that they have what a checkpoint goes back to.
+    """
+
+    def __init__(self, post: Post, cell: Cell, ready: Prepared, federation: Federation) -> None:
+        self.post, self.cell, self.ready = post, cell, ready
+        self.local = Serial(ready.setting(verify=False))
+        self.copies = _whose(ready, federation, self.local) == "clients"
+        self.copied, self.wire = 0, Counter({"down": 0, "up": 0})
+        self.token, self.remembers = "", False
+        self.nodes = post.meet(lambda: RecordDict({"order": codec.order(cell, ready)}))
+        self.workers = len(self.nodes)
+
+    def submit(self, what: str, jobs: Sequence[Any]) -> Results:
+        """Send visits to the nodes; do any other work at once."""
+        if what != "visit":
+            return self.local.submit(what, jobs)
+        self.token = self.token or _token(jobs[0].leave.parent)
+        kept: dict[int, list[str]] = defaultdict(list)
+        for path in jobs[0].leave.parent.glob("client-*.safetensors"):
+            kept[int(path.name.split("-")[1])].append(path.name)
+        self.remembers |= bool(kept)
+        shares: dict[int, list[Visit]] = defaultdict(list)
+        for job in jobs:
+            shares[self._node(job.client)].append(job)
+            self.wire["down"] += len(job.message)
+        contents = {node: self._content(share, kept) for node, share in shares.items()}
+        replies = self.post.send("train", contents, f"round {jobs[0].number}")
+        return lambda: self._results(jobs, replies)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Bytes since this process began: moved by Flower, copies for the judge apart, and the ledger's beside them."""
+        moved = {**self.post.moved, "copies": self.copied}
+        moved["up"] -= self.copied
+        return {
+            "workers": self.workers, "engine": f"flower {version('flwr')}", "moved": moved, "wire": dict(self.wire),
+        }  # fmt: skip
+
+    def close(self) -> None:
+        """Nothing to end: the nodes serve others as well."""
+
+    def forget(self) -> None:
+        """Delete the memories of a run that is over."""
+        if self.remembers:
+            order = codec.order(self.cell, self.ready, token=self.token)
+            self.post.send("query.forget", {node: RecordDict({"order": order}) for node in self.nodes}, "forget")()
+
+    def _node(self, client: int) -> int:
+        return self.nodes[client % len(self.nodes)]
+
+    def _content(self, share: Sequence[Visit], kept: dict[int, list[str]]) -> RecordDict:
+        visits = {str(i): codec.visit(job, kept[job.client]) for i, job in enumerate(share)}
+        return RecordDict({"order": codec.order(self.cell, self.ready, self.copies, self.token), **visits})
+
+    def _results(self, jobs: Sequence[Visit], replies: Callable[[], Replies]) -> list[Visited]:
+        """In the order of the jobs; the first of them that failed speaks for all, as it does on one machine."""
+        results, taken, answers = [], Counter[int](), replies()
+        for job in jobs:
+            node = self._node(job.client)
+            answer, place = answers[node], str(taken[node])
+            if place not in answer:
+                raise codec.error(answer["failure"])
+            taken[node] += 1
+            results.append(codec.result(answer[place]))
+            self.wire["up"] += results[-1].upload.wire
+            if results[-1].remembers:
+                job.leave.write_bytes(answer[place]["memory"])
+                self.remembers = True
+                self.copied += len(answer[place]["memory"])
+        return results
+
+
+def _token(folder: Path) -> str:
+    """Names the run; lies beside its checkpoint, so that it is the same when the run is resumed."""
+    file = folder / "token"
+    if not file.exists():
+        file.write_text(uuid.uuid4().hex)
+    return file.read_text()
+
+
+def _whose(ready: Prepared, federation: Federation, backend: Backend) -> str:
+    """Whose models the judge will look at: "common" or "clients"."""
+    judge = JUDGES[ready.task.track](federation, ready.algorithm, backend)
+    return judge.whose(ready.algorithm.init_server(federation.hub, federation.key("server")))

@@ -1,0 +1,82 @@
+"""Visits and what comes back of them as Flower's records: plain values and encoded messages, never code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from flwr.app import ConfigRecord
+
+from benchmark.core.api import Phase
+from benchmark.core.backends.base import Visit, Visited
+from benchmark.core.errors import BenchmarkError, Diverged
+from benchmark.core.storage import serialization
+from benchmark.experiments.cell import Cell, Prepared
+
+
+def order(cell: Cell, ready: Prepared, copies: bool = False, token: str = "") -> ConfigRecord:
+    """What a node must know of a cell.
+
+    copies: send a copy of every new memory along, for the judge
+    token: names the run, and its folder of memories on the node
+    """
+    text = json.dumps(asdict(cell), sort_keys=True, default=str)
+    return ConfigRecord({"cell": text, "identity": ready.identity, "copies": copies, "token": token})
+
+
+def cell(order: Mapping[str, Any]) -> Cell:
+    """The cell of an order."""
+    return Cell(**json.loads(order["cell"]))
+
+
+def visit(job: Visit, kept: Sequence[str]) -> ConfigRecord:
+    """A visit; kept: files of the client's memories that the server may still come back to."""
+    return ConfigRecord({
+        "client": job.client, "phase": job.phase.name, "round": job.round, "number": job.number, "judged": job.judged,
+        "message": job.message, "memory": job.memory.name if job.memory else "", "leave": job.leave.name,
+        "kept": list(kept),
+    })  # fmt: skip
+
+
+def job(record: Mapping[str, Any], phases: Sequence[Phase], folder: Path) -> Visit:
+    """The visit again; folder: of the memories on this node."""
+    phase = next(phase for phase in phases if phase.name == record["phase"])
+    memory = folder / Path(record["memory"]).name if record["memory"] else None
+    return Visit(
+        record["client"], phase, record["round"], record["number"], record["message"], memory,
+        folder / Path(record["leave"]).name, record["judged"],
+    )  # fmt: skip
+
+
+def visited(result: Visited, memory: bytes) -> ConfigRecord:
+    """What comes back; memory: a copy for the judge, or nothing."""
+    return ConfigRecord({
+        "upload": result.upload.data, "names": list(result.upload.payload),
+        "sizes": list(result.upload.payload.values()), "remembers": result.remembers,
+        "accuracies": list(result.accuracies or ()), "memory": memory,
+    })  # fmt: skip
+
+
+def result(record: Mapping[str, Any]) -> Visited:
+    """What came back."""
+    payload = dict(zip(record["names"], record["sizes"], strict=True))
+    accuracies: Any = tuple(record["accuracies"]) or None
+    return Visited(serialization.Parcel(record["upload"], payload), record["remembers"], accuracies)
+
+
+def failure(error: BenchmarkError) -> ConfigRecord:
+    """A failure as plain words."""
+    return ConfigRecord({
+        "message": error.message, "where": error.where, "hint": error.hint, "user": error.user,
+        "diverged": isinstance(error, Diverged),
+    })  # fmt: skip
+
+
+def error(record: Mapping[str, Any]) -> BenchmarkError:
+    """The exception again."""
+    if record["diverged"]:
+        return Diverged(record["message"], where=record["where"])
+    return BenchmarkError(record["message"], where=record["where"], hint=record["hint"], user=record["user"])

@@ -1,0 +1,1 @@
+"""The stages of DVC, and the verification of what they made."""

@@ -1,0 +1,153 @@
+"""Whether every number traces to a record, and every record to what it rests on. Trains nothing, needs no data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+import yaml
+
+from benchmark.core import method_files
+from benchmark.core.data.manifest import manifest
+from benchmark.core.errors import BenchmarkError
+from benchmark.core.storage.checksummed_json import canonical
+from benchmark.core.version import ENGINE, PROTOCOL
+from benchmark.experiments import tuning
+from benchmark.pipeline import stages
+from benchmark.records.index import Suite
+from benchmark.reports import findings, leaderboard
+
+Check = Callable[[Path, Suite], Iterator[str]]
+
+
+def verify(root: Path) -> list[str]:
+    """Findings as sentences, [] if all is well. root: the repository."""
+    return _findings(root, (_records, _tunings, _methods, _datasets, _pipelines, _parameters, _board, _findings_page))
+
+
+def sound(root: Path) -> list[str]:
+    """Findings on records and methods alone: what must be well before DVC is told to believe the records."""
+    return _findings(root, (_records, _methods, _parameters))
+
+
+def _findings(root: Path, checks: Iterable[Check]) -> list[str]:
+    suite = Suite.load(root / "results")
+    return [sentence for check in checks for sentence in check(root, suite)]
+
+
+def _records(root: Path, suite: Suite) -> Iterator[str]:
+    """Schema, hash of the result, path, sibling, and everything a record rests on."""
+    for entry in suite.entries:
+        path = entry.path.relative_to(root).as_posix()
+        if entry.record is None:
+            yield f"{path}: {entry.reason}"
+            continue
+        for mark in suite.marks(entry.record):
+            yield f"{path}: {mark}; `fedrepro campaign` runs the cell anew"
+        if not entry.path.with_suffix(".run.json").exists():
+            yield f"{path}: how it was obtained is lost; restore {entry.path.stem}.run.json from git"
+
+
+def _tunings(root: Path, suite: Suite) -> Iterator[str]:
+    """Every chosen value is the best point of a tuning of this task and method as they are."""
+    for path in sorted((root / "results").glob("*/tuning/*.json")):
+        name, task, method = path.relative_to(root).as_posix(), path.parts[-3], path.stem
+        try:
+            made = tuning.read(path)
+        except BenchmarkError as error:
+            yield f"{name}: {error.message}"
+            continue
+        if (made.task, made.algorithm) != (task, method) or task not in suite.tasks or method not in suite.methods:
+            yield f"{name}: belongs to {made.task} and {made.algorithm}, which are not here; delete it"
+        elif reason := tuning.stale(made, suite.tasks[task], suite.methods[method].sha256):
+            yield f"{name}: {reason}; `fedrepro tune {method} --task {task}`"
+
+
+def _methods(root: Path, suite: Suite) -> Iterator[str]:
+    """Fingerprints against the method files as they are."""
+    files = {path.stem: path for path in (root / "algorithms").glob("*.py") if not path.stem.startswith("_")}
+    for name in sorted(files.keys() | suite.methods.keys()):
+        if name not in files:
+            yield f"results/methods/{name}.json: its method is gone; `dvc repro methods`"
+        elif name not in suite.methods:
+            yield f"algorithms/{name}.py: has no fingerprint; `dvc repro methods`"
+        elif suite.methods[name].fault:
+            yield f"algorithms/{name}.py: {suite.methods[name].fault}"
+        elif _sha256(files[name]) != suite.methods[name].sha256:
+            yield f"algorithms/{name}.py: has changed since its fingerprint was taken; `dvc repro methods`"
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return method_files.method_sha256(path)
+    except SyntaxError:
+        return ""
+
+
+def _datasets(root: Path, _: Suite) -> Iterator[str]:
+    folder = root / "results" / "datasets"
+    made = {folder / f"{name}.json": canonical(facts.model_dump(mode="json")) for name, facts in manifest().items()}
+    yield from _unlike(root, made, "is not what the manifest says", "`dvc repro datasets`")
+
+
+def _pipelines(root: Path, suite: Suite) -> Iterator[str]:
+    """Listed cells against records, protocols against task files, splits against their records' seeds."""
+    results = root / "results"
+    for name in suite.tasks:
+        made = stages.listing(results, name)
+        yield from _unlike(root, made, "does not list the records that are here", "`fedrepro commit`")
+        seeds = {str(seed) for (task, _), made in suite.records.items() if task == name for seed in made}
+        if not seeds:
+            continue
+        remedy = f"`dvc repro results/{name}/dvc.yaml:table`"
+        protocol = {results / name / "protocol.json": canonical(stages.protocol(results, name))}
+        yield from _unlike(root, protocol, "is not what the task file says", remedy)
+        if not (results / name / "split.json").exists():
+            yield f"results/{name}/split.json: is missing; {remedy}"
+        elif lacking := sorted(seeds - suite.splits[name].keys()):
+            yield f"results/{name}/split.json: lacks seed {', '.join(lacking)}; {remedy}"
+
+
+def _parameters(root: Path, _: Suite) -> Iterator[str]:
+    expected = {"engine": ENGINE, "protocol": PROTOCOL}
+    path = root / "params.yaml"
+    if not path.exists() or yaml.safe_load(path.read_text()) != expected:
+        yield f"params.yaml: must hold {expected}, as benchmark/core/version.py does"
+
+
+def _board(root: Path, suite: Suite) -> Iterator[str]:
+    """Every table, recomputed from the records, against the bytes on disk."""
+    made = leaderboard.files(suite)
+    yield from _unlike(root, made, "is not what the records give", "`dvc repro` rebuilds it")
+    for path in leaderboard.without_records(root / "results", made):
+        yield f"{path.relative_to(root).as_posix()}: no records give this table; delete it"
+
+
+def _findings_page(root: Path, suite: Suite) -> Iterator[str]:
+    """Every number of docs/findings.md, recomputed from the records."""
+    path = root / findings.PAGE
+    if not path.exists():
+        return
+    name = findings.PAGE.as_posix()
+    try:
+        if findings.fill(path.read_text(), suite) != path.read_text():
+            yield f"{name}: its numbers are not what the records give; `fedrepro findings`, then read it again"
+    except BenchmarkError as error:
+        yield str(error)
+
+
+def _unlike(root: Path, made: Mapping[Path, str], changed: str, remedy: str) -> Iterator[str]:
+    """Files that do not hold what they must, and how they differ."""
+    owners = {text.encode(): path for path, text in made.items()}
+    for path, text in made.items():
+        expected, found = text.encode(), path.read_bytes() if path.is_file() else None
+        if found == expected:
+            continue
+        how = changed
+        if found is None:
+            how = "is missing"
+        elif expected.startswith(found):
+            how = "is truncated"
+        elif found in owners:
+            how = f"holds what belongs into {owners[found].name}"
+        yield f"{path.relative_to(root).as_posix()}: {how}; {remedy}"

@@ -1,0 +1,1 @@
+"""Recorded trajectories and losses of official code, replayed."""

@@ -1,0 +1,1 @@
+"""Pages written from records: leaderboard, findings, HTML report."""

@@ -1,0 +1,101 @@
+"""docs/findings.md: prose whose every number is a link that names its rows, so that it can be computed again.
+
+[46.3 %](#cifar10-shards "fedntd accuracy")
+[22.7 points](#cifar10-shards "fedntd minus fedavg accuracy")
+[2 times](#cifar10-shards "scaffold over fedavg mb_up")
+[38.1 %](#cifar10-mixed "fedproto accuracy of seed 0")
+[4](#claims "reproduced")
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.analysis import claim_verdicts, claims
+from benchmark.analysis.tables import tables
+from benchmark.core.errors import BenchmarkError
+from benchmark.records.index import Suite
+from benchmark.records.record import Record
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+PAGE = Path("docs", "findings.md")
+NUMBER = re.compile(r'\[[^\]]*\]\(#([a-z0-9-]+) "([^"]*)"\)')
+QUANTITY = re.compile(r"(\w+)(?: (minus|over) (\w+))? (\w+)(?: of seed (\d+))?")
+UNITS = {"mb": "MB", "rounds": "rounds", "forgetting": "points", "difference": "points", "p": ""}
+"""By a column's first word; all others are in %."""
+Rows = dict[str, "DataFrame"]  # by task, indexed by method
+
+
+def fill(text: str, suite: Suite) -> str:
+    """The page with its numbers as the records give them; BenchmarkError for a number that has no comparable row.
+
+    A quantity `of seed K` is of that seed alone, which no row has to be comparable for: the prose must say so.
+    """
+    rows = cache(lambda seed: _comparable(suite) if seed is None else _of_seed(suite, int(seed)))
+    found = claim_verdicts.evaluate(suite, claims.load(suite.results / "claims.yaml"))
+    count: Counter[str] = Counter(finding.verdict for finding in found)
+    count["claims"] = len(found)
+
+    def number(match: re.Match[str]) -> str:
+        task, words = match.groups()
+        return f'[{_count(count, words) if task == "claims" else _value(rows, task, words)}](#{task} "{words}")'
+
+    return NUMBER.sub(number, text)
+
+
+def _count(count: Counter[str], verdict: str) -> int:
+    if verdict not in (*claim_verdicts.VERDICTS, "claims"):
+        raise BenchmarkError(f"no verdict {verdict}", where=str(PAGE), user=False)
+    return count[verdict]
+
+
+def _comparable(suite: Suite) -> Rows:
+    return {task: frame[frame["comparable"]].set_index("method") for task, frame in tables(suite).items()}
+
+
+def _of_seed(suite: Suite, seed: int) -> Rows:
+    """What the tables would be if that seed's standing records were all there is."""
+
+    def stands(made: Record | None) -> bool:
+        return made is not None and suite.standing(made.task, made.algorithm).get(seed) is made
+
+    alone = replace(suite, entries=[entry for entry in suite.entries if stands(entry.record)])
+    return {task: frame.set_index("method") for task, frame in tables(alone).items()}
+
+
+def _value(rows: Callable[[str | None], Rows], task: str, words: str) -> str:
+    """A quantity of a table as text with its unit."""
+    parts = QUANTITY.fullmatch(words)
+    if not parts:
+        hint = 'write "METHOD COLUMN", or "METHOD minus METHOD COLUMN", or with over, and "of seed K" after it'
+        raise BenchmarkError(f"{task} {words}: no quantity", where=str(PAGE), hint=hint, user=False)
+    first, joint, second, column, seed = parts.groups()
+    values = [_cell(rows(seed), task, method, column) for method in (first, second) if method]
+    unit = UNITS.get(column.split("_")[0], "%")
+    if joint == "over" and values[1] == 0:
+        hint = 'write "minus" instead of "over"'
+        raise BenchmarkError(f"{task} {words}: {second} has 0 there", where=str(PAGE), hint=hint, user=False)
+    if joint == "over":
+        return f"{values[0] / values[1]:.3g} times"
+    if joint == "minus":
+        values = [values[0] - values[1]]
+    if unit == "%" and (joint or column.endswith("_interval")):
+        unit = "points"
+    return f"{values[0]:.1f} {unit}" if unit else f"{values[0]:.4f}"
+
+
+def _cell(made: Rows, task: str, method: str, column: str) -> float:
+    known = task in made and method in made[task].index and column in made[task].columns
+    value = made[task][column].to_dict()[method] if known else None
+    if value is None or value != value:  # an empty place of a column is NaN
+        message = f"{task} has no comparable row {method} with a column {column}"
+        raise BenchmarkError(message, where=str(PAGE), hint="mend the reference, or leave the sentence out", user=False)
+    return float(value)

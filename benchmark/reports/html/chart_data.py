@@ -1,0 +1,100 @@
+"""Numbers behind the charts of one task: accuracy against MB, curves, classes, bytes. Accuracy in %, MB = 1e6 bytes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from benchmark.analysis.curves import over_rounds
+from benchmark.analysis.tables import REFERENCE
+from benchmark.core.data.manifest import manifest
+from benchmark.records.record import Record
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from benchmark.records.index import Suite
+
+CHOSEN = 5  # methods that charts draw in colour before one chooses others
+KINDS = 6  # of messages with a colour of their own; two colours are for the others, down and up
+
+
+def task(suite: Suite, name: str, frame: DataFrame) -> dict[str, Any]:
+    """Everything that the charts of a task draw, by method where there is one curve per method."""
+    found = {method: list(suite.standing(name, method).values()) for method in _methods(frame)}
+    made = {method: records for method, records in found.items() if records}
+    spots = points(suite, frame)
+    known = manifest().get(suite.tasks[name].dataset)
+    return {
+        "points": spots, "chosen": chosen(spots), "methods": list(made),
+        "classes": list(known.classes) if known else [],
+        "curves": {method: over_rounds(records) for method, records in made.items()},
+        "bytes": traffic(made),
+    }  # fmt: skip
+
+
+def _methods(frame: DataFrame) -> list[str]:
+    return list(dict.fromkeys(frame["method"]))
+
+
+def points(suite: Suite, frame: DataFrame) -> list[dict[str, Any]]:
+    """A point per comparable row: mean accuracy and interval against MB in both directions; front: on the Pareto front.
+
+    A method that pools the data is no federated one: it is never on the front.
+    """
+    found = []
+    for row in frame[frame["comparable"]].to_dict(orient="records"):
+        half = row["accuracy_interval"]
+        found.append({
+            "method": row["method"], "accuracy": row["accuracy"], "mb": round(row["mb_up"] + row["mb_down"], 3),
+            "low": round(max(0.0, row["accuracy"] - half), 3), "high": round(min(100.0, row["accuracy"] + half), 3),
+            "forgetting": row["forgetting"], "pooled": row["method"] in suite.methods
+            and suite.methods[row["method"]].pooled,
+        })  # fmt: skip
+    rivals = [point for point in found if not point["pooled"]]
+    return [point | {"front": not point["pooled"] and not any(_beats(other, point) for other in rivals)}
+            for point in found]  # fmt: skip
+
+
+def _beats(one: dict[str, Any], two: dict[str, Any]) -> bool:
+    """No worse in both and better in one."""
+    return (
+        one["accuracy"] >= two["accuracy"] and one["mb"] <= two["mb"]
+        and (one["accuracy"], one["mb"]) != (two["accuracy"], two["mb"])
+    )  # fmt: skip
+
+
+def chosen(spots: Sequence[dict[str, Any]]) -> list[str]:
+    """The reference and the most accurate federated methods."""
+    ranked = [point["method"] for point in spots if not point["pooled"]]
+    reference = [REFERENCE] if REFERENCE in ranked else []
+    best = [method for method in ranked if method != REFERENCE][: CHOSEN - len(reference)]
+    return reference + best
+
+
+def traffic(found: dict[str, list[Record]]) -> list[dict[str, Any]]:
+    """MB of payload of every message by method over the whole run, mean over seeds.
+
+    kind: direction and name, or `other` in this direction for all but the kinds that make up most of methods' payload
+    """
+    sizes = {method: _sizes(made) for method, made in found.items()}
+    weight: dict[tuple[str, str], float] = defaultdict(float)
+    for messages in sizes.values():
+        for message, size in messages.items():
+            weight[message] += size / (sum(messages.values()) or 1.0)
+    shown = {message for message, _ in sorted(weight.items(), key=lambda item: (-item[1], item[0]))[:KINDS]}
+    return [
+        {"method": method, "name": message[1], "mb": round(size, 4),
+         "kind": f"{message[0]}: {message[1] if message in shown else 'other'}"}
+        for method, messages in sizes.items() for message, size in sorted(messages.items())
+    ]  # fmt: skip
+
+
+def _sizes(made: Sequence[Record]) -> dict[tuple[str, str], float]:
+    """MB by direction and name, mean over seeds."""
+    sizes: dict[tuple[str, str], float] = {}
+    for one in made:
+        for _, direction, name, payload in one.result.bytes.by_name if one.result else []:
+            sizes[direction, name] = sizes.get((direction, name), 0.0) + payload / len(made) / 1e6
+    return sizes

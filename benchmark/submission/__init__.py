@@ -1,0 +1,1 @@
+"""Checking a method file, and starting a new one."""

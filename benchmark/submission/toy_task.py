@@ -1,0 +1,61 @@
+"""A federation of noise: small enough for seconds, with all data that any method may need."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from benchmark.core import method_files
+from benchmark.core.api import Algorithm
+from benchmark.core.client.federation import Federation, Ingredients, Rows
+from benchmark.core.errors import BenchmarkError
+from benchmark.core.keys import Key
+from benchmark.core.server.evaluators import JUDGES
+from benchmark.core.tasks.partition_config import Iid
+from benchmark.core.tasks.task import Optimiser, ProbeSpec, Task, Train
+
+SIZES, SHAPE, CLASSES = (15, 10, 8, 13), (1, 8, 8), 3
+LARGEST = 8  # whole-numbered fields count steps, epochs, widths: no toy needs more
+NETWORKS = ("mlp", "golden", "mlp_bn")  # of all tracks
+
+
+def toy_method(path: str) -> Algorithm:
+    """The method with its defaults checked, then cut to the size of toys."""
+    kind = method_files.load(method_files.find(path))
+    defaults: dict[str, Any] = {entry.name: entry.default for entry in dataclasses.fields(kind)}
+    method_files.make(path, defaults)
+    if not kind.track or (strange := set(kind.track) - JUDGES.keys()):
+        given = ", ".join(sorted(strange)) if kind.track else "nothing"
+        raise BenchmarkError(f"track is {given}", hint=f"a tuple out of {', '.join(JUDGES)}")
+    limits = {entry.name: entry.metadata.get("low") for entry in dataclasses.fields(kind)}
+    small = {field: max(LARGEST, limits[field] or 0) for field, value in defaults.items()
+             if type(value) is int and value > LARGEST}  # fmt: skip
+    return method_files.make(path, small)
+
+
+def toy_federation(algorithm: Any, track: str) -> Federation:
+    """Three of four uneven clients in two rounds; algorithm: a method, or what stands in for one."""
+    mixed = track == "heterogeneous" and "one architecture" not in algorithm.needs
+    networks = ("mlp_bn",) if track == "unsupervised" else ("mlp", "golden") if mixed else ("mlp",)
+    edges = np.cumsum([0, *SIZES])
+    given = Ingredients(
+        private=_rows(int(edges[-1]), "private"), parts=np.split(np.arange(edges[-1]), edges[1:-1]),
+        test=_rows(12, "test"), shape=SHAPE, classes=CLASSES, mean=(0.5,), std=(0.25,),
+        public=_rows(16, "public"), unlabelled=_rows(10, "unlabelled"), validation=_rows(6, "validation"),
+    )  # fmt: skip
+    task = Task(
+        name="toy", track=track,  # type: ignore[arg-type]
+        tier="quick", dataset="noise", split=Iid(kind="iid"), clients=len(SIZES), cohort=3,
+        rounds=2, networks=networks, train=Train(batch=8, optimiser=Optimiser(lr=0.05, momentum=0.9)),
+        evaluate_every=2,
+        probe=ProbeSpec(epochs=1, labelled=()) if track == "unsupervised" else None,
+    )  # fmt: skip
+    return Federation(task, 0, given, algorithm.pooled, algorithm.network)
+
+
+def _rows(count: int, name: str) -> Rows:
+    channels, height, width = SHAPE
+    noise = Key(0)("toy", name).numpy().integers(0, 256, (count, height, width, channels), np.uint8)
+    return Rows(noise, np.arange(count) % CLASSES, np.arange(count))

@@ -1,0 +1,92 @@
+"""Commands on records: which rows and columns they print, what they refuse, with which exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmark.cli import invoke
+from helpers.handmade_records import TASK, make, shelf, write
+
+
+def test_findings_of_verify_end_with_one(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmark.pipeline.verify.verify", lambda root: ["params.yaml: is missing"])
+    assert invoke(["verify"]) == 1
+    assert capsys.readouterr().out == "params.yaml: is missing\n"
+
+
+def test_stale_records_are_not_committed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    results, done = shelf(tmp_path), list[Path]()
+    monkeypatch.setattr("benchmark.cli.tables.ROOT", tmp_path)
+    monkeypatch.setattr("benchmark.cli.tables.RESULTS", results)
+    monkeypatch.setattr("benchmark.pipeline.stages.commit", done.append)
+    assert invoke(["commit"]) == 0 and done == [tmp_path]
+    write(results, make("fedavg", 1, engine=0))
+    assert invoke(["commit"]) == 1 and done == [tmp_path]
+    assert f"1 records do not stand, results/{TASK}/fedavg/1.json for one" in capsys.readouterr().err
+
+
+def test_a_board_for_people_has_the_columns_of_its_heads(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    results = shelf(tmp_path)
+    assert invoke(["board", "--results", str(results), "--tasks", TASK]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("fedntd "))
+    # 60, 61, 65 %: 62 +- 4.302653 * 2.6458 / sqrt(3); forgetting 10; 3 MB up, 5 MB down; 10, 9, 11 above FedAvg
+    assert re.split(r" {2,}", line)[1:6] == ["62.0 ± 6.6", "10.0", "3.00", "5.00", "10.0 ± 2.5"]
+    assert invoke(["board", "--results", str(results), "--tasks", "digits-mixed", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {}
+
+
+def test_open_claims_are_those_without_a_verdict(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    results = shelf(tmp_path)
+    made = [f"{{id: {method}, tasks: [{TASK}], methods: [{method}], value: 52.0}}" for method in ("fedavg", "moon")]
+    source = "sources: [{paper: P, table: T, source: S, seen: true, claims: [%s]}]"
+    (results / "claims.yaml").write_text(source % ", ".join(made))
+    for words, names in (([], ["fedavg", "moon"]), (["--open"], ["moon"])):
+        assert invoke(["claims", "--results", str(results), "--json", *words]) == 0
+        assert [finding["id"] for finding in json.loads(capsys.readouterr().out)] == names
+
+
+def on_terminal(words: list[str], columns: int) -> list[str]:
+    """The lines that a command shows on a terminal of so many columns."""
+    ours, theirs = pty.openpty()
+    program = [sys.executable, "-c", "from benchmark.cli import main; main()", *words]
+    with subprocess.Popen(program, stdout=theirs, env={**os.environ, "COLUMNS": str(columns)}):
+        os.close(theirs)
+        shown = b""
+        while part := _read(ours):
+            shown += part
+    os.close(ours)
+    return shown.decode().splitlines()
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # how Linux says that the other end is closed
+        return b""
+
+
+def test_a_table_fits_the_terminal_and_keeps_every_letter() -> None:
+    """Wrapped columns lose nothing: line by line, a column's pieces make up its cell, and names are whole."""
+    program = [sys.executable, "-c", "from benchmark.cli import main; main()", "list", "tasks"]
+    wide = subprocess.run(program, capture_output=True, text=True, check=True).stdout
+    narrow = on_terminal(["list", "tasks"], 120)
+    assert max(map(len, wide.splitlines())) > 200 and max(map(len, narrow)) == 120
+    assert {line.split()[0] for line in wide.splitlines()} <= {line.split()[0] for line in narrow}
+    start, networks = narrow[0].index("networks"), ", ".join(f"fedmd_cifar_{number}" for number in range(10))
+    at = next(place for place, line in enumerate(narrow) if line.startswith("paper-fedmd-t4-cifar-iid "))
+    pieces = [narrow[at][start:]]
+    for line in narrow[at + 1 :]:
+        if not line.startswith(" "):
+            break
+        pieces.append(line[start:])
+    assert "".join("".join(pieces).split()) == networks.replace(" ", "")

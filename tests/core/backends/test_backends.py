@@ -1,0 +1,180 @@
+"""Backends: order of results, what a worker's death looks like, and that no process is ever left behind."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from algorithms.fedavg import FedAvg
+from benchmark.core import tree as trees
+from benchmark.core.api import Phase, torch
+from benchmark.core.backends import Judge, Pool, Serial, Visit
+from benchmark.core.backends.process_pool import cores
+from benchmark.core.errors import BenchmarkError, Diverged
+from benchmark.core.keys import Key
+from benchmark.core.storage import checkpoint, serialization
+from helpers.full_run import OPTIONS, setting
+from helpers.small_federation import small_federation
+
+ROOT = Path(__file__).parents[3]
+PHASE = Phase("train", 1)
+
+
+def visits(folder: Path, clients: tuple[int, ...] = (0, 1, 2, 3)) -> list[Visit]:
+    """First visits of FedAvg clients of the small federation."""
+    model = small_federation().model("mlp").init(Key(0))
+    message = serialization.encode({"model": model}, "test").data
+    return [Visit(client, PHASE, 0, 1, message, None, folder / f"client-{client}-1.safetensors") for client in clients]
+
+
+def judged(rows: int) -> Judge:
+    """All test samples below a row."""
+    model = small_federation().model("mlp").init(Key(0))
+    return Judge("mlp", serialization.encode(model, "test").data, 0, rows)
+
+
+def test_results_come_in_the_order_of_the_jobs(tmp_path: Path) -> None:
+    jobs = visits(tmp_path)
+    forwards, backwards = (Serial(setting(FedAvg, {}), reverse).map("visit", jobs) for reverse in (False, True))
+    assert [one.upload for one in forwards] == [one.upload for one in backwards]
+    assert len({one.upload.data for one in forwards}) == 4
+
+
+def test_a_visit_s_randomness_is_keyed_by_phase_round_and_client(tmp_path: Path) -> None:
+    worker = Serial(setting(FedAvg, {})).worker
+    keys = {
+        worker.arrive(replace(job, phase=Phase(name, 2), round=round_, number=1)).key.seed
+        for name in ("meet", "train") for round_ in (0, 1) for job in visits(tmp_path)
+    }  # fmt: skip
+    assert len(keys) == 2 * 2 * 4
+    job = visits(tmp_path)[0]
+    assert worker.arrive(job).key == worker.arrive(replace(job, number=7)).key  # opening phases change no later draw
+
+
+def test_judging_has_the_precision_of_the_run() -> None:
+    # The model answers the biases (1, 1 + 2^-10, 0) to every image: bf16 has 8 bits, so that both are 1 and the first
+    # class is named; in fp32 it is the second. There are 10 test images of each class.
+    model = trees.zeros(small_federation().model("mlp").init(Key(0)))
+    model["classifier.bias"] = torch.tensor([1.0, 1 + 2**-10, 0.0])
+    job = Judge("mlp", serialization.encode(model, "test").data, 0, 30)
+    for precision, expected in (("fp32", [0, 10, 0]), ("bf16", [10, 0, 0])):
+        assert Serial(replace(setting(FedAvg, {}), precision=precision)).map("judge", [job]) == [expected]
+
+
+def test_visits_of_clients_without_memory_leave_no_file(tmp_path: Path) -> None:
+    assert not any(one.remembers for one in Serial(setting(FedAvg, {})).map("visit", visits(tmp_path)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_memory_that_is_not_the_client_s_is_refused(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "client-0-1.safetensors", {"x": torch.zeros(1)}, {"client": 3, "round": 1})
+    job = visits(tmp_path, (0,))[0]
+    with pytest.raises(BenchmarkError, match="memory of client 3"):
+        Serial(setting(FedAvg, {})).map("visit", [Visit(**{**vars(job), "memory": job.leave})])
+
+
+def test_a_pool_answers_in_order_survives_errors_and_names_a_dead_worker(tmp_path: Path) -> None:
+    sizes = {0: 1, 1: 5, 2: 3, 3: 4}
+    pool = Pool(setting(FedAvg, {}), 1, sizes.__getitem__)
+    try:
+        serial = Serial(setting(FedAvg, {}))
+        jobs = visits(tmp_path)
+        assert [one.upload for one in pool.map("visit", jobs)] == [one.upload for one in serial.map("visit", jobs)]
+        counts = [judged(rows) for rows in (30, 0, 7)]
+        assert pool.map("judge", counts) == serial.map("judge", counts)
+        assert pool.map("judge", []) == []
+        bad = Judge("mlp", b"x", 0, 30)
+        with pytest.raises(BenchmarkError, match="not an encoded message"):
+            pool.map("judge", [judged(7), bad])
+        assert pool.map("judge", counts) == serial.map("judge", counts)  # an error costs one call, not the pool
+        (worker,) = pool.executor._processes.values()
+        os.kill(worker.pid, signal.SIGKILL)
+        with pytest.raises(BenchmarkError, match="a worker process ended unexpectedly; the same command resumes"):
+            pool.map("judge", counts)
+    finally:
+        pool.close()
+    assert wait([worker.sentinel], timeout=10), "the killed worker is still there"
+
+
+@pytest.mark.parametrize("error", [
+    BenchmarkError("what", where="here", hint="do", user=False), Diverged("nan", where="round 3, client 5"),
+])  # fmt: skip
+def test_errors_cross_processes_as_they_are(error: BenchmarkError) -> None:
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error) and str(copy) == str(error) and copy.user is error.user is False
+
+
+def test_there_is_a_core() -> None:
+    assert 1 <= cores() <= (os.cpu_count() or 1)
+
+
+def left_alone(when: str, what: signal.Signals) -> tuple[int, str]:
+    """Start two workers in a process of its own and send it a signal; exit code and its stderr.
+
+    `communicate` waits for every process that holds the pipe, hence also for every worker.
+    """
+    script = textwrap.dedent(f"""
+        import sys
+        sys.path.insert(0, {str(ROOT / "tests")!r})
+        from helpers.full_run import setting
+        from test_backends import judged
+        from algorithms.fedavg import FedAvg
+        from benchmark.core.backends import Pool
+        jobs = [judged(30)] * 2  # imports numpy.random, which swallows a KeyboardInterrupt on its way in
+        pool = Pool(setting(FedAvg, {{}}), 2, lambda client: 1)
+        try:
+            if {when!r} == "starting":
+                print("ready", flush=True)
+            pool.map("judge", jobs)
+            if {when!r} == "working":
+                print("ready", flush=True)
+            while True:
+                pool.map("judge", jobs)
+        finally:
+            pool.close()
+    """)
+    with subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        group = os.getpgid(process.pid)
+        if what is signal.SIGINT:
+            os.killpg(group, what)  # a terminal sends it to the whole group
+        else:
+            process.send_signal(what)
+        try:
+            _, errors = process.communicate(timeout=120)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)  # whatever is left where the test fails
+    return process.returncode, errors
+
+
+def test_ctrl_c_ends_everything_with_one_traceback() -> None:
+    """While the workers still import, where Python would show a traceback of each."""
+    code, errors = left_alone("starting", signal.SIGINT)
+    assert code == -signal.SIGINT
+    assert errors.count("Traceback") == 1 and errors.rstrip().endswith("KeyboardInterrupt")
+
+
+def test_workers_do_not_outlive_a_killed_parent() -> None:
+    code, _ = left_alone("working", signal.SIGKILL)
+    assert code == -signal.SIGKILL
+
+
+def test_a_setting_travels() -> None:
+    one: Any = pickle.loads(pickle.dumps(setting(partial(FedAvg), {"sizes": (4, 4), "cohort": 1})))
+    assert one.federation(one.algorithm()).clients == 2 and OPTIONS["rounds"] == 3

@@ -1,0 +1,35 @@
+"""How processes compute: the same in all of them, and only while they work for a run."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmark.core.backends import Pool, Serial
+from benchmark.core.client.determinism import fixed
+from benchmark.core.server.rounds import Run
+from helpers.full_run import OPTIONS, Halving, reopened, setting
+
+TINY = torch.tensor([2e-39])  # below 1.2e-38, the smallest float32 with full precision
+
+
+def test_denormal_numbers_are_zero_for_a_while() -> None:
+    assert (TINY / 2).item() > 0
+    with pytest.raises(KeyError), fixed():
+        assert (TINY / 2).item() == 0 and torch.get_num_threads() == 1
+        raise KeyError
+    assert (TINY / 2).item() > 0
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_denormal_numbers_are_zero_for_clients_and_server(workers: int, tmp_path: Path) -> None:
+    federation = reopened(OPTIONS, Halving())
+    backend = Pool(setting(Halving), workers, lambda client: 1) if workers else Serial(setting(Halving))
+    with closing(backend):
+        run = Run(federation, Halving(), backend, tmp_path, "halving")
+        run.execute()
+    assert run.server["halves"].tolist() == [0.0] * (federation.task.cohort + 1)
+    assert (TINY / 2).item() > 0

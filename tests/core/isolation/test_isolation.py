@@ -1,0 +1,251 @@
+"""Audit runs: the bits of the plain run for honest methods, each side's own data alone, and a record's mark."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmark.cli import invoke
+from benchmark.core import method_files
+from benchmark.core.api import Phase
+from benchmark.core.backends import Backend, Serial, Setting
+from benchmark.core.client.federation import Federation
+from benchmark.core.errors import BenchmarkError
+from benchmark.core.isolation.backend import Rooms
+from benchmark.core.isolation.child import Sealed
+from benchmark.core.isolation.handlers import Deployed, Server
+from benchmark.core.isolation.limits import Bounds
+from benchmark.core.isolation.process import Room, _hashed
+from benchmark.core.isolation.remote_algorithm import Apart
+from benchmark.core.isolation.seccomp import ALLOW, KILL, MACHINES, REFUSED, program
+from benchmark.core.keys import Key
+from benchmark.core.server.rounds import Run
+from benchmark.pipeline.stages import listing
+from benchmark.records import store
+from benchmark.records.audit_mark import audited, mark
+from benchmark.records.index import Suite
+from benchmark.reports import leaderboard
+from benchmark.submission.scenarios import Noted, difference, remains
+from benchmark.submission.toy_task import NETWORKS, toy_federation, toy_method
+from helpers import handmade_records as records
+
+ADVERSARIES = Path(__file__).parents[2] / "adversaries"
+TASK = """
+track: global
+tier: quick
+dataset: digits
+split: {kind: shards, shards: 2}
+clients: 10
+cohort: 2
+rounds: 1
+networks: [mlp]
+train: {batch: 20, optimiser: {lr: 0.05}}
+"""
+
+
+def apart(name: str) -> Apart:
+    """A method whose code runs elsewhere."""
+    return Apart(partial(toy_method, name), NETWORKS, readable=(method_files.find(name),))
+
+
+def left(federation: Federation, method: object, backend: Backend, folder: Path) -> dict[str, object]:
+    """Messages, memories, bytes and accuracies of a toy run."""
+    noted = Noted(backend)
+    try:
+        return remains(Run(federation, method, noted, folder, "toy"), noted)  # type: ignore[arg-type]
+    finally:
+        backend.close()
+
+
+# weights; memories on both sides; logits; several phases and public data; a server that trains; personal; no labels
+@pytest.mark.parametrize(
+    ("name", "track"),
+    [("fedavg", "global"), ("scaffold", "global"), ("fd", "global"), ("fedmd", "heterogeneous"), ("feddf", "global"),
+     ("finetune", "personal"), ("fedbyol", "unsupervised")],
+)  # fmt: skip
+def test_an_honest_method_s_audit_has_the_bits_and_bytes_of_its_plain_run(
+    name: str, track: str, tmp_path: Path
+) -> None:
+    method = toy_method(name)
+    federation = toy_federation(method, track)
+    plain = left(federation, method, Serial(Setting(lambda _: federation, lambda: method)), tmp_path / "plain")
+    stranger = apart(name)
+    federation = toy_federation(stranger, track)
+    elsewhere = left(federation, stranger, Rooms(stranger, federation, workers=2), tmp_path / "apart")
+    assert len(plain) > 3 and difference(plain, elsewhere) == ""
+
+
+def test_a_client_s_process_gets_no_row_of_anybody_else() -> None:
+    stranger = apart("fedavg")
+    federation = toy_federation(stranger, "global")
+    given, phase = federation.given, Phase("train", 2)
+    own, name = stranger.luggage(federation.site(1, phase, 0))
+    sent = pickle.dumps((own, name))
+    foreign = [given.private.images[part[0]] for number, part in enumerate(given.parts) if number != 1]
+    for image in (*foreign, given.test.images[0]):
+        assert image.tobytes() not in sent
+    assert given.private.images[given.parts[1][0]].tobytes() in sent
+    assert b"Federation" not in sent
+
+
+def test_the_server_s_process_gets_neither_private_nor_test_data() -> None:
+    federation = toy_federation(apart("fedavg"), "global")
+    sent = pickle.dumps(replace(federation.hub, models={}))
+    assert federation.given.private.images[0].tobytes() not in sent
+    assert federation.given.test.images[0].tobytes() not in sent
+    assert federation.given.public is not None and federation.given.public.images[0].tobytes() in sent
+
+
+def test_labels_that_a_track_hides_do_not_reach_a_client_s_process() -> None:
+    federation = toy_federation(apart("fedbyol"), "unsupervised")
+    site = federation.site(0, Phase("train", 2), 0)
+    assert np.all(site.data.labels.numpy() == -1)
+
+
+def test_a_sealed_key_gives_the_numbers_of_the_key_and_of_nothing_else() -> None:
+    key = Key(7)("round", 3)
+    sealed = Sealed(key.names, lambda names: int(_hashed(key, "", json.dumps(list(names)).encode())))
+    assert sealed("noise", 1).seed == key("noise", 1).seed
+    assert np.array_equal(sealed.permutation(9), key.permutation(9))
+    with pytest.raises(BenchmarkError, match="reads the root of a key"):
+        _ = sealed.root
+    for names in (["round", 4], ["client", 1, "init"], [], "round", [["round", 3]]):
+        with pytest.raises(BenchmarkError, match="key"):
+            _hashed(key, "init_client", json.dumps(names).encode())
+    assert "7" not in repr(sealed)
+
+
+def test_a_process_that_does_not_answer_is_ended() -> None:
+    endless = ADVERSARIES / "endless_loop.py"
+    hub = replace(toy_federation(apart("fedavg"), "global").hub, models={})
+    with Room(partial(Server, partial(toy_method, str(endless))), Bounds(), (endless,)) as room:
+        room.ask("open", hub, {}, None)
+        room.bounds = Bounds(seconds=0.5)
+        with pytest.raises(BenchmarkError, match=r"^aggregate: does not end within 0.5 s; bound its loops by a field$"):
+            room.ask("aggregate", [], Phase("train", 1), (), key=Key(0))
+
+
+def test_an_answer_has_a_largest_size() -> None:
+    desk = partial(Deployed, partial(toy_method, "fedavg"))
+    with Room(desk, Bounds(answer=100)) as room, pytest.raises(BenchmarkError, match="answers with more than 0 MB"):
+        room.ask("describe", NETWORKS)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_filter_of_system_calls_refuses_what_it_lists_and_other_processors(machine: str) -> None:
+    """The kernel's machine, as far as the filter uses it: load, jump if equal, jump unless less, return."""
+    architecture, column = MACHINES[machine]
+    steps = program(architecture, column)
+
+    def answer(number: int, processor: int = architecture) -> int:
+        place, value = 0, 0
+        while True:
+            step = steps[place]
+            place += 1
+            if step.code == 0x20:
+                value = processor if step.k == 4 else number
+            elif step.code == 0x06:
+                return step.k
+            else:
+                hit = value == step.k if step.code == 0x15 else value >= step.k
+                place += step.yes if hit else step.no
+
+    for numbers in REFUSED.values():
+        if numbers[column] is not None:
+            assert answer(numbers[column]) == 0x00050001  # type: ignore[arg-type]
+    assert answer(0 if machine == "x86_64" else 63) == ALLOW  # read
+    assert answer(0, processor=1) == KILL
+    assert answer(0x40000000) == 0x00050001
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Path:
+    """A task of one round."""
+    (tmp_path / "short.yaml").write_text(TASK)
+    return tmp_path
+
+
+def words(method: object, bench: Path, *more: str) -> list[str]:
+    """A command that runs a cell."""
+    return ["run", str(method), "--task", str(bench / "short.yaml"), "--out", str(bench), "--workers", "1", *more]
+
+
+def test_an_audit_leaves_the_plain_record_and_marks_it(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = bench / "short" / "fedavg" / "0.json"
+    assert invoke(words("fedavg", bench)) == 0
+    plain = path.read_bytes()
+    assert invoke(words("fedavg", bench, "--audit")) == 0
+    assert path.read_bytes() == plain and capsys.readouterr().out.rstrip().endswith("audited")
+    facts = json.loads(path.with_suffix(".run.json").read_text())["audit"]
+    assert facts["result_sha256"] == store.read(path).result_sha256 and facts["not_enforced"] == []
+    assert audited(path, store.read(path))
+    shutil.rmtree(path.parent)
+    assert invoke(words("fedavg", bench, "--audit")) == 0  # the same record, made by the audit itself
+    assert path.read_bytes() == plain and audited(path, store.read(path))
+
+
+def test_an_audit_of_a_cheat_names_the_difference_and_marks_nothing(
+    bench: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cheat = ADVERSARIES / "class_attribute.py"
+    path = bench / "short" / "class_attribute" / "0.json"
+    assert invoke(words(cheat, bench)) == 0
+    assert invoke(words(cheat, bench, "--audit")) == 1
+    told = capsys.readouterr().err
+    assert "class_attribute, short, seed 0: the audited run differs from the record: accuracy is" in told
+    assert not audited(path, store.read(path))
+
+
+def test_an_audit_marks_no_record_of_another_version(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    method = bench / "mine.py"
+    method.write_text(method_files.find("fedavg").read_text())
+    path = bench / "short" / "mine" / "0.json"
+    assert invoke(words(method, bench)) == 0
+    method.write_text(method.read_text() + "x = 1\n")
+    assert invoke(words(method, bench, "--audit")) == 2
+    assert "another version of this cell (other algorithm)" in capsys.readouterr().err
+    assert not audited(path, store.read(path))
+
+
+def test_an_audit_of_a_method_that_reaches_outside_says_so(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(words(ADVERSARIES / "garbage_collector.py", bench, "--audit")) == 1
+    assert "phase train, round 1, client" in (told := capsys.readouterr().err)
+    assert "reaches outside (gc.get_objects" in told and not (bench / "short").exists()
+
+
+def test_an_audit_is_of_the_loop(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(words("fedavg", bench, "--audit", "--backend", "stacked")) == 2
+    assert "an audit runs every client in a process of its own" in capsys.readouterr().err
+
+
+def test_the_board_marks_audited_seeds_and_is_the_same_file_without_any(tmp_path: Path) -> None:
+    results, diverged = records.shelf(tmp_path), records.make("fedprox", 1, accuracy=None)
+    records.write(results, diverged)
+    task = Suite.load(results).tasks[records.TASK]
+
+    def board() -> tuple[str, str]:
+        suite = Suite.load(results)
+        made = leaderboard.files(suite)
+        return made[results / "tables" / f"{task.name}.csv"], made[tmp_path / "LEADERBOARD.md"]
+
+    before = board()
+    assert "audited" not in before[0] and "audited" not in before[1].lower()
+    for method, seeds in (("fedavg", (0, 1, 2)), ("fedntd", (1,))):
+        for seed in seeds:
+            path = results / task.name / method / f"{seed}.json"
+            mark(path, {"result_sha256": store.read(path).result_sha256})
+    stale = results / task.name / "fedprox" / "0.json"
+    mark(stale, {"result_sha256": "0" * 64})
+    mark(results / diverged.path, {"result_sha256": diverged.result_sha256})  # is none of the seeds of its row
+    table, page = board()
+    assert [line.split(",")[-1] for line in table.splitlines()] == ["audited", "1", "3", "0"]
+    assert "| 3, audited" in page and "| 3, 1 audited" in page and "*Audited*: " in page
+    assert f"results/{task.name}/fedavg/0.run.json" in listing(results, task.name)[results / task.name / "dvc.yaml"]
+    assert json.loads(stale.with_suffix(".run.json").read_text())["command"] == "fedrepro run"

@@ -1,0 +1,164 @@
+"""Runs: the same bits however they came about, and nothing goes on from what is damaged or another's."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from algorithms.fedavg import FedAvg
+from algorithms.fedmd import FedMD
+from algorithms.fedntd import FedNTD
+from algorithms.local import LocalOnly
+from benchmark.core.api import Algorithm
+from benchmark.core.backends import Pool, Serial
+from benchmark.core.backends.base import Results
+from benchmark.core.errors import BenchmarkError
+from benchmark.core.server import rounds as engine
+from helpers.full_run import OPTIONS, Remains, remains, reopened, setting, start
+from helpers.small_federation import run, small_federation
+
+ROOT = Path(__file__).parents[3]
+
+
+class Stop(Exception):
+    """An interruption."""
+
+
+def stopping(after: int) -> Any:
+    """An observer that interrupts the run when this round is over."""
+
+    def observe(event: dict[str, Any]) -> None:
+        if event["round"] == after:
+            raise Stop
+
+    return observe
+
+
+@pytest.fixture(autouse=True)
+def _checkpoint_every_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", -1.0)
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Pool]:
+    federation = small_federation()
+    backend = Pool(setting(), 2, lambda client: federation.who(client % 4).size)
+    yield backend
+    backend.close()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Remains:
+    return remains(start(Serial(setting()), tmp_path_factory.mktemp("undisturbed")))
+
+
+def test_two_workers_leave_the_same_bits(pool: Pool, undisturbed: Remains, tmp_path: Path) -> None:
+    assert remains(start(pool, tmp_path)) == undisturbed
+
+
+def test_the_reverse_order_leaves_the_same_bits(undisturbed: Remains, tmp_path: Path) -> None:
+    assert remains(start(Serial(setting(), reverse=True), tmp_path)) == undisturbed
+
+
+class Late(Serial):
+    """Judges only when the scores are asked for, which is rounds after the judgement was begun."""
+
+    def submit(self, what: str, jobs: Sequence[Any]) -> Results:
+        work = super().submit
+        return work(what, jobs) if what == "visit" else lambda: work(what, jobs)()
+
+
+def test_when_a_judgement_is_made_does_not_matter(
+    undisturbed: Remains, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", 60.0)
+    rounds: list[tuple[int, bool]] = []
+    late = start(Late(setting()), tmp_path, lambda event: rounds.append((event["round"], "accuracy" in event)))
+    assert remains(late) == undisturbed
+    assert rounds == [(1, False), (2, True), (3, False), (4, True)]
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_an_interrupted_run_goes_on_to_the_same_bits(after: int, undisturbed: Remains, tmp_path: Path) -> None:
+    with pytest.raises(Stop):
+        start(Serial(setting()), tmp_path, stopping(after)).execute()
+    numbers: list[int] = []
+    resumed = start(Serial(setting()), tmp_path, lambda event: numbers.append(event["round"]))
+    assert remains(resumed) == undisturbed
+    # the observer stopped round `after` before it was saved; round 2 was saved while it was being judged
+    assert numbers == list(range(2 if after == 3 else after, 5))
+
+
+def test_workers_may_take_over_and_hand_back(pool: Pool, undisturbed: Remains, tmp_path: Path) -> None:
+    for backend, after in ((Serial(setting()), 2), (pool, 3)):
+        with pytest.raises(Stop):
+            start(backend, tmp_path, stopping(after)).execute()
+    assert remains(start(Serial(setting(), reverse=True), tmp_path)) == undisturbed
+
+
+def test_a_killed_process_leaves_what_another_needs(undisturbed: Remains, tmp_path: Path) -> None:
+    script = f"""
+import sys, time
+sys.path.insert(0, {str(ROOT / "tests")!r})
+from pathlib import Path
+from benchmark.core import engine
+engine.CHECKPOINT_SECONDS = -1.0
+from benchmark.core.backends import Serial
+from helpers.full_run import setting, start
+def observe(event):
+    print(event["round"], flush=True)
+    if event["round"] == 3:
+        time.sleep(600)
+start(Serial(setting()), Path({str(tmp_path)!r}), observe).execute()
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    while process.stdout.readline().strip() != "3":
+        assert process.poll() is None
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert remains(start(Serial(setting()), tmp_path)) == undisturbed
+
+
+def test_a_checkpoint_of_another_cell_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Stop):
+        start(Serial(setting()), tmp_path, stopping(3)).execute()
+    other = start(Serial(setting()), tmp_path)
+    other.identity = "other"
+    with pytest.raises(BenchmarkError, match="belongs to another cell"):
+        other.execute()
+
+
+@pytest.mark.parametrize("file", ["checkpoint.safetensors", "client-*.safetensors"])
+def test_damage_is_named_and_nothing_goes_on(file: str, tmp_path: Path) -> None:
+    with pytest.raises(Stop):
+        start(Serial(setting()), tmp_path, stopping(3)).execute()
+    for path in tmp_path.glob(file):
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+    with pytest.raises(BenchmarkError, match="is damaged") as caught:
+        start(Serial(setting()), tmp_path).execute()
+    assert str(tmp_path) in caught.value.where and f"delete the folder {tmp_path}" in caught.value.hint
+
+
+def test_a_memory_is_that_of_the_client_s_last_round(undisturbed: Remains) -> None:
+    # Four clients meet in round 1; rounds 2 to 4 sample two.
+    federation = reopened(OPTIONS, FedAvg())
+    last = {client: [1, *(r + 2 for r in range(3) if client in federation.cohort(r))][-1] for client in range(4)}
+    assert set(undisturbed.memories) == {f"client-{client}-{number}.safetensors" for client, number in last.items()}
+    assert federation.model("fedmd_0").random  # what is compared here includes dropout on both sides
+
+
+@pytest.mark.parametrize("method", [FedAvg(), FedNTD(), LocalOnly(), FedMD(draw=6, public_epochs=1, private_epochs=1)])
+def test_runs_repeat_and_differ_by_seed(method: Algorithm) -> None:
+    first, again, other = (run(method, small_federation(public=8, seed=seed)) for seed in (0, 0, 1))
+    assert first.result == again.result
+    assert first.result != other.result or first.memories.keys() != other.memories.keys()

@@ -1,0 +1,275 @@
+"""Which cells run, in what order, at what cost, and what happens when one of them fails or somebody interrupts."""
+
+from __future__ import annotations
+
+import io
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from benchmark.core import method_files
+from benchmark.core.storage import checkpoint
+from benchmark.core.storage.atomic_files import write_atomic
+from benchmark.core.storage.checksummed_json import seal
+from benchmark.core.tasks import task as tasks
+from benchmark.core.version import ENGINE, PROTOCOL
+from benchmark.experiments import local_executor, planner, run
+from benchmark.experiments.cell import Cell
+from benchmark.experiments.planner import Job
+from benchmark.experiments.progress import Lines, Outcome, label
+from benchmark.experiments.tuning import Point, Tuned, Tuning, read
+from benchmark.records import compare
+from benchmark.records.index import Method, Suite
+from helpers.handmade_records import make, resealed, write
+
+TASK = "digits-shards"
+
+
+def view(jobs: Sequence[Job]) -> Diary:
+    """A view that nobody sees."""
+    return Diary(Console(file=io.StringIO()), {label(job): 1.0 for job in jobs})
+
+
+class Diary(Lines):
+    """Keeps what begins and ends, in order."""
+
+    def __init__(self, console: Console, costs: Mapping[str, float]) -> None:
+        super().__init__(console, costs)
+        self.events: list[tuple[str, Job]] = []
+
+    def begin(self, cell: Job) -> None:
+        super().begin(cell)
+        self.events.append(("begin", cell))
+
+    def end(self, outcome: Outcome) -> None:
+        super().end(outcome)
+        self.events.append(("end", outcome.cell))
+
+
+def shelf(results: Path, *names: str) -> Suite:
+    """A suite of these tasks with two methods and no records."""
+    methods = {name: Method(name=name, track=["global"]) for name in ("fedavg", "fedntd")}
+    return Suite(results, {name: tasks.load(name) for name in names}, methods, [])
+
+
+def test_quick_cells_come_first_then_first_seeds_of_the_lite_tier(tmp_path: Path) -> None:
+    suite = shelf(tmp_path, "fmnist-shards", TASK)
+    order = [(one.task, one.algorithm, one.seed) for one in planner.plan(suite)]
+    quick = [(TASK, method, seed) for seed in (0, 1, 2) for method in ("fedavg", "fedntd")]
+    lite = [("fmnist-shards", method, seed) for seed in (0, 1, 2) for method in ("fedavg", "fedntd")]
+    assert order == quick + lite
+
+
+def test_every_method_has_its_turn_before_any_has_its_second(tmp_path: Path) -> None:
+    suite = shelf(tmp_path, "digits-personal", TASK)
+    methods = {
+        "fedavg": Method(name="fedavg", track=["global", "personal"]),
+        "fedntd": Method(name="fedntd", track=["global"]),
+        "local": Method(name="local", track=["personal"]),
+    }
+    order = [(one.algorithm, one.task) for one in planner.plan(replace(suite, methods=methods), seeds=[0])]
+    first = [("fedavg", TASK), ("fedntd", TASK), ("local", "digits-personal")]
+    assert order == [*first, ("fedavg", "digits-personal")]
+
+
+def test_first_seeds_of_papers_stand_between_first_and_further_seeds_of_the_lite_tier(tmp_path: Path) -> None:
+    paper, lite = "paper-fd-t1-mnist-m2", "fmnist-shards"
+    claim = f"{{id: a, tasks: [{paper}], methods: [fedavg], value: 80.0}}"
+    source = f"sources: [{{paper: P, table: T, source: S, seen: true, claims: [{claim}]}}]"
+    (tmp_path / "claims.yaml").write_text(source)
+    order = [(job.task, job.seed) for job in planner.plan(shelf(tmp_path, paper, lite), methods=["fedavg"])]
+    assert order == [(lite, 0), (paper, 0), (lite, 1), (lite, 2), (paper, 1), (paper, 2)]
+
+
+def test_cells_whose_data_nobody_holds_are_not_planned(tmp_path: Path) -> None:
+    assert planner.plan(shelf(tmp_path, "svhn-shards")) == []
+
+
+def test_a_tuning_that_no_longer_stands_is_done_again(tmp_path: Path) -> None:
+    suite = shelf(tmp_path, "fmnist-shards")
+    task = suite.tasks["fmnist-shards"]
+    point = Point(settings={}, score=0.5, seconds=1.0)
+    content = {"schema": 1, "protocol": PROTOCOL, "engine": ENGINE, "task": task.name, "algorithm": "fedavg",
+               "task_sha256": task.sha256, "algorithm_sha256": "ab" * 32, "seed": 1000, "rounds": 7,
+               "validation": 0.1, "points": [point], "chosen": {}}  # fmt: skip
+    methods = suite.methods | {"fedavg": Method(name="fedavg", track=["global"], sha256="ab" * 32)}
+    for changes, lacking in (({}, ["fedntd"]), ({"task_sha256": "cd" * 32}, ["fedavg", "fedntd"])):
+        made = Tuned.model_validate(content | changes)
+        write_atomic(Tuning(task.name, "fedavg").place(tmp_path), seal(made.model_dump(mode="json", by_alias=True)))
+        assert planner.untuned(replace(suite, methods=methods), task) == lacking
+
+
+def test_filters_leave_what_they_name(tmp_path: Path) -> None:
+    suite = shelf(tmp_path, "fmnist-shards", TASK)
+    chosen = planner.plan(suite, tiers=["quick"], methods=["fedntd"], seeds=[1, 2])
+    assert [(one.task, one.algorithm, one.seed) for one in chosen] == [(TASK, "fedntd", 1), (TASK, "fedntd", 2)]
+    assert planner.plan(suite, tiers=["lite"], tasks=[TASK]) == []
+
+
+def test_a_tuning_costs_what_its_points_have_of_a_cell_s_rounds(tmp_path: Path) -> None:
+    suite = shelf(tmp_path, "fmnist-shards")
+    jobs = planner.plan(suite, methods=["fedntd"], tune=True)
+    assert jobs == [Tuning("fmnist-shards", "fedntd"), *(Cell("fmnist-shards", "fedntd", seed) for seed in range(3))]
+    # 30 rounds: six points of 7
+    assert list(planner.costs(jobs, suite, lambda pair: 10.0).values()) == [14, 10, 10, 10]
+    # elsewhere its cell took 4 s and its points 2 + 8
+    write_atomic(tmp_path / "digits-shards/fedntd/0.run.json", '{"seconds": 4, "workers": 1}')
+    points = '{"points": [{"seconds": 2}, {"seconds": 8}]}'
+    write_atomic(tmp_path / "digits-shards/tuning/fedntd.json", points)
+    assert list(planner.costs(jobs, suite, lambda pair: 10.0).values()) == [25, 10, 10, 10]
+
+
+def test_a_tuning_comes_right_before_the_first_cell_on_its_task(tmp_path: Path) -> None:
+    suite = shelf(tmp_path, "fmnist-shards", TASK)
+    order = [(job.task, job.algorithm, job.what) for job in planner.plan(suite, tune=True)]
+    assert order[6:10] == [
+        ("fmnist-shards", method, what) for method in ("fedavg", "fedntd") for what in ("tuning", "seed 0")
+    ]  # six quick cells before, which nobody tunes
+    assert [what for *_, what in order[10:]] == ["seed 1"] * 2 + ["seed 2"] * 2
+
+
+def test_a_paper_s_cells_stand_in_the_order_of_claims_per_hour(tmp_path: Path) -> None:
+    first, second = "paper-fd-t1-mnist-m2", "paper-fd-t1-mnist-m4"
+    claims = [f"{{id: c{i}, tasks: [{first}], methods: [fedavg], value: 80.0}}" for i in range(2)]
+    claims += [f"{{id: d, tasks: [{second}], methods: [fedavg], value: 80.0}}"]
+    pair = f"{{id: e, kind: order, tasks: [{second}], methods: [fedntd, fedavg], statement: s}}"
+    source = "sources: [{paper: P, table: T, source: S, seen: true, claims: [%s]}]"
+    (tmp_path / "claims.yaml").write_text(source % ", ".join([*claims, pair]))
+    suite, seconds = shelf(tmp_path, first, second), {first: 10.0, second: 6.0}
+    order = [(job.task, job.algorithm) for job in planner.plan(suite, seeds=[0], cost=lambda pair: seconds[pair[0]])]
+    # claims per second: FedAvg on m4 answers one and half of another in 6 s, on m2 two in 10 s, FedNTD half in 6 s
+    assert order == [(second, "fedavg"), (first, "fedavg"), (second, "fedntd")]
+
+
+def test_a_cell_that_fails_or_kills_its_process_costs_only_itself(tmp_path: Path) -> None:
+    """Workers come to the same bits as this process, and every failure is a sentence."""
+    deadly = tmp_path / "deadly.py"
+    deadly.write_text(
+        "import os\nfrom dataclasses import dataclass\nfrom benchmark.core.api import Algorithm\n"
+        "@dataclass(frozen=True)\nclass Deadly(Algorithm):\n    def phases(self, rounds):\n        os._exit(7)\n"
+    )
+    good = [Cell(TASK, "fedavg", seed, rounds=1) for seed in (0, 1)]
+    cells = [Cell(TASK, str(deadly)), Cell(TASK, "fedavgg"), *good]
+    outcomes = local_executor.run(cells, tmp_path / "out", 2, view(cells))
+    assert {label(one.cell) for one in outcomes} == {label(one) for one in cells}
+    errors = {one.cell.algorithm: one.error for one in outcomes if one.record is None}
+    assert "ended unexpectedly (exit code 7" in errors[str(deadly)]
+    assert errors["fedavgg"] == "unknown method fedavgg; did you mean fedavg?"
+    here = run.run(good[0], tmp_path / "here")
+    assert next(one.record for one in outcomes if one.cell == good[0]) == here
+    assert multiprocessing.active_children() == []
+
+
+def test_a_cell_waits_for_its_method_s_tuning(tmp_path: Path) -> None:
+    """Whichever of the two workers is done first, the next method's cell goes ahead and the method's own stays back."""
+    tuning, own, other = Tuning(TASK, "fedavg"), Cell(TASK, "fedavg", rounds=1), Cell(TASK, "local", rounds=1)
+    diary = view([tuning, own, other])
+    outcomes = local_executor.run([tuning, own, other], tmp_path, 2, diary)
+    assert [job for kind, job in diary.events if kind == "begin"] == [tuning, other, own]
+    assert diary.events.index(("end", tuning)) < diary.events.index(("begin", own))
+    made = next(one.record for one in outcomes if one.cell == tuning)
+    assert isinstance(made, Tuned) and made == read(tuning.place(tmp_path))
+
+
+def test_after_the_deadline_no_cell_begins(tmp_path: Path) -> None:
+    cells = [Cell(TASK, "fedavg", seed, rounds=1) for seed in range(3)]
+    outcomes = local_executor.run(cells, tmp_path, 1, view(cells), seconds=0)
+    assert [one.cell for one in outcomes] == cells[:1]
+
+
+def test_an_outdated_record_or_checkpoint_makes_way_and_a_standing_one_stays(tmp_path: Path) -> None:
+    one = Cell(TASK, "fedavg", rounds=1)
+    run.run(one, tmp_path)
+    home = tmp_path / TASK / "fedavg"
+    standing = home / "0.json"
+    content = json.loads(standing.read_text())
+    content |= {"departures": []}
+    standing.write_text(resealed(content))
+    run.make_way(one, tmp_path)
+    assert standing.exists()
+    standing.write_text(resealed(content | {"engine": 0}))
+    run.make_way(one, tmp_path)
+    assert not standing.exists()
+
+
+def test_a_checkpoint_belongs_to_one_code_engine_protocol_and_backend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = tmp_path / "mine.py"
+    method.write_text((method_files.FOLDER / "fedavg.py").read_text())
+    one = Cell(TASK, str(method))
+    found = [one.prepare().identity, replace(one, backend="stacked").prepare().identity]
+    method.write_text(method.read_text() + "x = 1\n")
+    found.append(one.prepare().identity)
+    for name in ("ENGINE", "PROTOCOL"):
+        monkeypatch.setattr(f"benchmark.experiments.cell.{name}", 99)
+        found.append(one.prepare().identity)
+    assert len(set(found)) == 5
+
+
+def test_two_folders_of_records_are_compared_cell_by_cell(tmp_path: Path) -> None:
+    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
+    run.run(Cell(TASK, "fedavg", rounds=1), mine)
+    assert compare.agreement(mine, theirs).startswith("none of these 1 cells")
+    shutil.copytree(mine, theirs)
+    assert compare.agreement(mine, theirs) == "1 of 1 cells equal the committed records bit for bit"
+
+
+def test_how_far_two_folders_lie_apart(tmp_path: Path) -> None:
+    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
+    write(mine, *(make("fedavg", seed, 0.5) for seed in range(4)))
+    write(theirs, *(make("fedavg", seed, value) for seed, value in enumerate((0.5, 0.52, 0.45))))
+    assert compare.agreement(mine, theirs).startswith(
+        "1 of 3 cells equal the committed records bit for bit, accuracy differs by 5.0 points at most"
+    )
+
+
+def test_an_outdated_checkpoint_makes_way(tmp_path: Path) -> None:
+    one = Cell(TASK, "fedavg")
+    unfinished = tmp_path / TASK / "fedavg" / ".0.run" / "checkpoint.safetensors"
+    unfinished.parent.mkdir(parents=True)
+    checkpoint.save(unfinished, {}, {"identity": one.prepare().identity})
+    run.make_way(one, tmp_path)
+    assert unfinished.exists()
+    checkpoint.save(unfinished, {}, {"identity": "of an older method"})
+    run.make_way(one, tmp_path)
+    assert not unfinished.parent.exists()
+
+
+def test_an_interruption_leaves_no_process_and_no_record(tmp_path: Path) -> None:
+    script = f"""
+import multiprocessing
+from pathlib import Path
+from benchmark import campaign
+from benchmark.cell import Cell
+from benchmark.progress import Lines, label
+class Loud(Lines):
+    def round(self, cell, event):
+        print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+from rich.console import Console
+cells = [Cell({TASK!r}, "fedavg", seed, rounds=5000) for seed in (0, 1, 2)]
+campaign.run(cells, Path({str(tmp_path)!r}), 2, Loud(Console(), {{label(one): 1.0 for one in cells}}))
+"""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, "-c", script], **pipes, text=True, start_new_session=True)
+    assert process.stdout is not None
+    workers = [int(pid) for pid in process.stdout.readline().split()]
+    assert len(workers) == 2
+    os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does: the whole group gets it
+    _, stderr = process.communicate()
+    assert stderr.count("Traceback") == 1  # the parent's, and of no worker
+    assert stderr.rstrip().endswith("KeyboardInterrupt")
+    for pid in workers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    assert not list(tmp_path.rglob("*.json"))
