@@ -31,12 +31,12 @@ def run(
     Raises BenchmarkError with one sentence for whatever cannot be run.
     """
     from benchmark.experiments.cell import Cell, home
-    from benchmark.experiments.run import make_way
+    from benchmark.experiments.run import remove_stale
     from benchmark.experiments.run import run as run_cell
 
     cell = Cell(task, method, seed, settings, rounds, precision)
     if out is None:
-        make_way(cell, home(cell, None))
+        remove_stale(cell, home(cell, None))
     return run_cell(cell, home(cell, Path(out) if out else None), workers=workers)
 
 
@@ -51,9 +51,9 @@ def board(task: str, results: str | Path | None = None) -> DataFrame:
     from benchmark.core import registry
     from benchmark.core.tasks import task as tasks
     from benchmark.paths import RESULTS
-    from benchmark.records.index import shelf
+    from benchmark.records.index import load_index
 
     setting = tasks.load(task)
-    suite = shelf(Path(results) if results else RESULTS)
+    suite = load_index(Path(results) if results else RESULTS)
     suite.tasks.setdefault(setting.name, setting)
     return table(suite, suite.tasks[setting.name], registry.named("metric"))

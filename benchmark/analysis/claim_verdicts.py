@@ -10,7 +10,7 @@ from benchmark.analysis.claims import Claim, Source, Strict
 from benchmark.analysis.stats import Estimate, Verdict, estimate, judge_number, judge_order, paired
 from benchmark.core.data.manifest import without_fingerprint
 from benchmark.core.tasks.requirements import datasets
-from benchmark.records.index import Suite
+from benchmark.records.index import ResultsIndex
 from benchmark.records.record import Record
 
 UNITS: dict[str, str] = {
@@ -50,7 +50,7 @@ class Finding(Strict):
     note: str
 
 
-def answers(suite: Suite, sources: list[Source]) -> dict[tuple[str, str], float]:
+def answers(suite: ResultsIndex, sources: list[Source]) -> dict[tuple[str, str], float]:
     """Claims that a cell helps to answer, by task and method: each counts by its share of the pairs still missing.
 
     A remark on a task that is not the paper's counts a tenth.
@@ -65,13 +65,13 @@ def answers(suite: Suite, sources: list[Source]) -> dict[tuple[str, str], float]
     return found
 
 
-def evaluate(suite: Suite, sources: list[Source]) -> list[Finding]:
+def evaluate(suite: ResultsIndex, sources: list[Source]) -> list[Finding]:
     """All findings, in the order of the file."""
     known = {claim.id: claim for source in sources for claim in source.claims}
     return [_finding(suite, source, claim, known) for source in sources for claim in source.claims]
 
 
-def _finding(suite: Suite, source: Source, claim: Claim, known: dict[str, Claim]) -> Finding:
+def _finding(suite: ResultsIndex, source: Source, claim: Claim, known: dict[str, Claim]) -> Finding:
     place = _place(suite, claim)
     measured, verdict = _judged(suite, claim if claim.kind == "order" else _at(claim, place), known)
     measured += f" in {place}" if measured and claim.kind != "order" and place != claim.tasks[0] else ""
@@ -90,7 +90,7 @@ def _finding(suite: Suite, source: Source, claim: Claim, known: dict[str, Claim]
     )  # fmt: skip
 
 
-def _place(suite: Suite, claim: Claim) -> str:
+def _place(suite: ResultsIndex, claim: Claim) -> str:
     """The first of a claim's tasks that has records of all its methods, or the first."""
     return next((task for task in claim.tasks if all(suite.standing(task, m) for m in claim.methods)), claim.tasks[0])
 
@@ -99,13 +99,13 @@ def _at(claim: Claim, task: str) -> Claim:
     return claim.model_copy(update={"tasks": [task]})
 
 
-def _judged(suite: Suite, claim: Claim, known: dict[str, Claim]) -> tuple[str, Verdict]:
-    judges: dict[str, Callable[[Suite, Claim, dict[str, Claim]], tuple[str, Verdict]]]
+def _judged(suite: ResultsIndex, claim: Claim, known: dict[str, Claim]) -> tuple[str, Verdict]:
+    judges: dict[str, Callable[[ResultsIndex, Claim, dict[str, Claim]], tuple[str, Verdict]]]
     judges = {"number": _number, "difference": _difference, "ratio": _ratio, "order": _order}
     return judges[claim.kind](suite, claim, known)
 
 
-def _remark(suite: Suite, claim: Claim, known: dict[str, Claim], task: str) -> str:
+def _remark(suite: ResultsIndex, claim: Claim, known: dict[str, Claim], task: str) -> str:
     """How a claim stands on a task that is not the paper's, in words; "" without records."""
     measured, verdict = _judged(suite, _at(claim, task), known)
     if not measured:
@@ -113,7 +113,7 @@ def _remark(suite: Suite, claim: Claim, known: dict[str, Claim], task: str) -> s
     return f"{REMARKS[verdict]} on {measured if claim.kind == 'order' else f'{task}: {measured}'}"
 
 
-def _waits(suite: Suite, claim: Claim, task: str) -> str:
+def _waits(suite: ResultsIndex, claim: Claim, task: str) -> str:
     """What a claim lacks on one of its tasks, in words; "" if it lacks nothing."""
     if task not in suite.tasks:
         return f"task {task}, which is not written"
@@ -122,7 +122,7 @@ def _waits(suite: Suite, claim: Claim, task: str) -> str:
     return ", ".join(lack for method in claim.methods if (lack := _lack(suite, task, method)))
 
 
-def _lack(suite: Suite, task: str, method: str) -> str:
+def _lack(suite: ResultsIndex, task: str, method: str) -> str:
     if method not in suite.methods:
         return f"method {method}, which is not written"
     if reason := suite.unfit(task, method):
@@ -137,7 +137,7 @@ def _statement(claim: Claim) -> str:
     return f"{name} of {joint.join(claim.methods)}"
 
 
-def _values(suite: Suite, claim: Claim, task: str, method: str) -> Values | None:
+def _values(suite: ResultsIndex, claim: Claim, task: str, method: str) -> Values | None:
     """The metric by seed, in the claim's unit, from one backend for all its methods; None without such records."""
     if task not in suite.tasks:
         return None
@@ -165,7 +165,7 @@ def _value(made: Record, claim: Claim, clients: int) -> float | None:
     return float(made.rounds if reached.round is None else reached.round)  # never reached: at least all rounds
 
 
-def _number(suite: Suite, claim: Claim, known: dict[str, Claim]) -> tuple[str, Verdict]:
+def _number(suite: ResultsIndex, claim: Claim, known: dict[str, Claim]) -> tuple[str, Verdict]:
     values = _values(suite, claim, claim.tasks[0], claim.methods[0])
     if values is None or claim.value is None:
         return "", "not measured"
@@ -182,7 +182,7 @@ def _number(suite: Suite, claim: Claim, known: dict[str, Claim]) -> tuple[str, V
     return _range(claim, found), judge_number(found, claim.value, SLACK[claim.metric], direction)
 
 
-def _missed(suite: Suite, claim: Claim) -> int:
+def _missed(suite: ResultsIndex, claim: Claim) -> int:
     """Seeds that never got above the target."""
     made = suite.standing(claim.tasks[0], claim.methods[0]).values()
     targets = [target for one in made if one.result for target in one.result.targets]
@@ -194,7 +194,7 @@ def _beside(claim: Claim, other: Claim) -> Claim:
     return _at(other, claim.tasks[0] if claim.tasks[0] in (*other.tasks, *other.elsewhere) else other.tasks[0])
 
 
-def _same_side(suite: Suite, claim: Claim, other: Claim, found: Estimate) -> bool | None:
+def _same_side(suite: ResultsIndex, claim: Claim, other: Claim, found: Estimate) -> bool | None:
     """Whether the number lies on the claimed side of the one that it is compared with; None without records of that."""
     reference = _values(suite, other, other.tasks[0], other.methods[0])
     if reference is None or claim.value is None or other.value is None:
@@ -202,7 +202,7 @@ def _same_side(suite: Suite, claim: Claim, other: Claim, found: Estimate) -> boo
     return (found.mean - fmean(reference.values())) * (claim.value - other.value) > 0
 
 
-def _difference(suite: Suite, claim: Claim, _: dict[str, Claim]) -> tuple[str, Verdict]:
+def _difference(suite: ResultsIndex, claim: Claim, _: dict[str, Claim]) -> tuple[str, Verdict]:
     first, second = (_values(suite, claim, claim.tasks[0], method) for method in claim.methods)
     found = paired(first, second) if first and second else None
     if found is None or claim.value is None:
@@ -211,7 +211,7 @@ def _difference(suite: Suite, claim: Claim, _: dict[str, Claim]) -> tuple[str, V
     return _range(claim, found.difference), judge_number(found.difference, claim.value, SLACK[claim.metric], same)
 
 
-def _ratio(suite: Suite, claim: Claim, _: dict[str, Claim]) -> tuple[str, Verdict]:
+def _ratio(suite: ResultsIndex, claim: Claim, _: dict[str, Claim]) -> tuple[str, Verdict]:
     first, second = (_values(suite, claim, claim.tasks[0], method) for method in claim.methods)
     common = sorted(first.keys() & second.keys()) if first and second else []
     if not first or not second or not common or claim.value is None:
@@ -224,7 +224,7 @@ def _ratio(suite: Suite, claim: Claim, _: dict[str, Claim]) -> tuple[str, Verdic
     return _range(claim, found), judge_number(found, claim.value, RATIO_SLACK * claim.value, same)
 
 
-def _order(suite: Suite, claim: Claim, _: dict[str, Claim]) -> tuple[str, Verdict]:
+def _order(suite: ResultsIndex, claim: Claim, _: dict[str, Claim]) -> tuple[str, Verdict]:
     """Neighbours in the order are compared on every task that has records of both."""
     sign = 1 if claim.metric in ("accuracy", "gain", "gaining") else -1
     found: list[Estimate] = []

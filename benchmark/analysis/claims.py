@@ -8,9 +8,8 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from benchmark.analysis import claims
 from benchmark.core.errors import BenchmarkError
-from benchmark.records.index import Suite
+from benchmark.records.index import ResultsIndex
 
 Metric = Literal["accuracy", "forgetting", "gain", "gaining", "bits", "rounds"]
 
@@ -111,8 +110,8 @@ def methods_on(sources: list[Source], task: str) -> set[str]:
     return {name for claim in claims if task in (*claim.tasks, *claim.elsewhere) for name in claim.methods}
 
 
-def wanted(shelf: Suite, task: str) -> dict[str, list[int]]:
+def wanted(index: ResultsIndex, task: str) -> dict[str, list[int]]:
     """Open cells of a task: seeds by method. A paper's task asks for the methods that a claim names on it."""
-    if shelf.tasks[task].tier != "paper":
-        return shelf.open(task)
-    return shelf.open(task, claims.methods_on(claims.load(shelf.results / "claims.yaml"), task))
+    if index.tasks[task].tier != "paper":
+        return index.open(task)
+    return index.open(task, methods_on(load(index.results / "claims.yaml"), task))

@@ -11,12 +11,12 @@ from benchmark.records.record import Evaluation, Record
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from benchmark.records.index import Suite
+    from benchmark.records.index import ResultsIndex
 
 COLUMNS = ("round", "mb", "accuracy", "low", "high", "forgetting", "forgetting_low", "forgetting_high")
 
 
-def frame(suite: Suite, task: str, methods: Sequence[str]) -> DataFrame:
+def frame(suite: ResultsIndex, task: str, methods: Sequence[str]) -> DataFrame:
     """One row per method and round that all its seeds have judged; only records against which nothing speaks."""
     from pandas import DataFrame
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from benchmark.records.index import Suite
+    from benchmark.records.index import ResultsIndex
 
 LEVEL = 0.05
 
@@ -29,7 +29,7 @@ class Ranking:
     rows: list[dict[str, Any]]
 
 
-def ranking(made: dict[str, DataFrame], suite: Suite) -> Ranking | None:
+def ranking(made: dict[str, DataFrame], suite: ResultsIndex) -> Ranking | None:
     """Ranks by accuracy over the largest complete grid of tasks and federated methods; None below 2 tasks, 3 methods.
 
     Papers' own tasks are left out. Ranks carry no unit, so that tasks of several tracks may share a ranking.
@@ -45,7 +45,7 @@ def ranking(made: dict[str, DataFrame], suite: Suite) -> Ranking | None:
     return rank([[accuracies[task][method] for method in methods] for task in tasks], tasks, methods)
 
 
-def _federated(frame: DataFrame, suite: Suite) -> DataFrame:
+def _federated(frame: DataFrame, suite: ResultsIndex) -> DataFrame:
     pooled = {name for name, facts in suite.methods.items() if facts.pooled}
     return frame[frame["comparable"] & ~frame["method"].isin(pooled)]
 

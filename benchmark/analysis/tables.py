@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.analysis.stats import Estimate, estimate, paired
 from benchmark.core.tasks.task import TIERS, TRACKS, Task
 from benchmark.records.audit_mark import audited
-from benchmark.records.index import SEEDS, Suite
+from benchmark.records.index import SEEDS, ResultsIndex
 from benchmark.records.record import Record, Result
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ SPREADS: dict[str, Metric] = {
 Row = dict[str, Any]
 
 
-def table(suite: Suite, task: Task, metrics: Mapping[str, Metric] | None = None) -> DataFrame:
+def table(suite: ResultsIndex, task: Task, metrics: Mapping[str, Metric] | None = None) -> DataFrame:
     """One row per method and state of its records: comparable rows first, best accuracy on top.
 
     Accuracies, forgetting and differences in %, points; MB = 1e6 bytes of payload over the whole run, all clients;
@@ -49,11 +49,11 @@ def table(suite: Suite, task: Task, metrics: Mapping[str, Metric] | None = None)
     return frame if frame["audited"].any() else frame.drop(columns="audited")
 
 
-def _audits(suite: Suite, group: Sequence[Record]) -> Row:
+def _audits(suite: ResultsIndex, group: Sequence[Record]) -> Row:
     return {"audited": sum(audited(suite.results / record.path, record) for record in group if record.result)}
 
 
-def _states(suite: Suite, made: dict[int, Record]) -> dict[tuple[str, tuple[str, ...]], list[Record]]:
+def _states(suite: ResultsIndex, made: dict[int, Record]) -> dict[tuple[str, tuple[str, ...]], list[Record]]:
     """Records of one method by backend and by what speaks against them, which is () where nothing does."""
     groups: dict[tuple[str, tuple[str, ...]], list[Record]] = {}
     for record in made.values():
@@ -61,7 +61,7 @@ def _states(suite: Suite, made: dict[int, Record]) -> dict[tuple[str, tuple[str,
     return groups
 
 
-def _row(suite: Suite, task: Task, marks: list[str], group: list[Record]) -> Row:
+def _row(suite: ResultsIndex, task: Task, marks: list[str], group: list[Record]) -> Row:
     method, backend = group[0].algorithm, group[0].backend
     done, stale = [record for record in group if record.result], bool(marks)
     reference = list(suite.standing(task.name, REFERENCE, backend).values())
@@ -141,12 +141,12 @@ def csv(frame: DataFrame) -> str:
     return frame.to_csv(index=False, lineterminator="\n")
 
 
-def tables(suite: Suite) -> dict[str, DataFrame]:
+def tables(suite: ResultsIndex) -> dict[str, DataFrame]:
     """Table of every task that has records, in the order of the board."""
     found = {name for name, _ in suite.records}
     return {task.name: table(suite, task) for task in in_order(suite) if task.name in found}
 
 
-def in_order(suite: Suite) -> list[Task]:
+def in_order(suite: ResultsIndex) -> list[Task]:
     """All tasks in the order of the board: by track, tier and name."""
     return sorted(suite.tasks.values(), key=lambda t: (TRACKS.index(t.track), TIERS.index(t.tier), t.name))

@@ -20,7 +20,7 @@ from benchmark.core.errors import BenchmarkError
 if TYPE_CHECKING:
     from benchmark.experiments.progress import Outcome
     from benchmark.experiments.tuning import Job
-    from benchmark.records.index import Suite
+    from benchmark.records.index import ResultsIndex
 
 BENCH = ROOT / "bench"
 Cost = Callable[[tuple[str, str]], float]  # core-seconds of a cell by task and method
@@ -133,7 +133,7 @@ class _Filters(TypedDict):
     seeds: list[int]
 
 
-def _filters(suite: Suite, methods: str, tasks: str, seeds: str) -> _Filters:
+def _filters(suite: ResultsIndex, methods: str, tasks: str, seeds: str) -> _Filters:
     return {
         "methods": names(methods, suite.methods, "method"),
         "tasks": names(tasks, suite.tasks, "task"),
@@ -141,7 +141,7 @@ def _filters(suite: Suite, methods: str, tasks: str, seeds: str) -> _Filters:
     }
 
 
-def _train(jobs: Sequence[Job], suite: Suite, cost: Cost, workers: int, seconds: float = inf) -> list[Outcome]:
+def _train(jobs: Sequence[Job], suite: ResultsIndex, cost: Cost, workers: int, seconds: float = inf) -> list[Outcome]:
     """Run what has its data at hand until all is done or the time is over; says what is not done."""
     from benchmark.experiments.local_executor import run
     from benchmark.experiments.planner import at_hand, costs
@@ -158,7 +158,7 @@ def _train(jobs: Sequence[Job], suite: Suite, cost: Cost, workers: int, seconds:
 
 
 def _spread(
-    jobs: Sequence[Job], suite: Suite, cost: Cost, executor: str, address: str, options: dict[str, str],
+    jobs: Sequence[Job], suite: ResultsIndex, cost: Cost, executor: str, address: str, options: dict[str, str],
     workers: int | None,
 ) -> list[Outcome]:  # fmt: skip
     """Run cells on a cluster, and write their records here."""
@@ -189,16 +189,16 @@ def _report(outcomes: Sequence[Outcome], tasks: list[str]) -> None:
     from benchmark.records.compare import agreement
     from benchmark.records.index import current
 
-    shelf = current(BENCH)
-    show_board(shelf, tasks)
-    for method, facts in shelf.methods.items():
+    index = current(BENCH)
+    show_board(index, tasks)
+    for method, facts in index.methods.items():
         if facts.fault:
             print(f"left out: {method}: {facts.fault}")
     print(f"\n{agreement(BENCH, RESULTS)}")
     _fail_if_any(outcomes)
 
 
-def _list(jobs: Sequence[Job], suite: Suite, cost: Cost, workers: int) -> None:
+def _list(jobs: Sequence[Job], suite: ResultsIndex, cost: Cost, workers: int) -> None:
     """The jobs in their order, and how long they will take on this machine."""
     from benchmark.experiments.planner import costs
     from benchmark.experiments.progress import label, spell

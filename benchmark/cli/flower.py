@@ -37,12 +37,12 @@ def flower(
     if not all(map(importlib.util.find_spec, ("flwr", "ray"))):
         raise BenchmarkError("Flower is not installed", hint="install it: pip install 'fedrepro[flower]'")
     from benchmark.experiments.cell import Cell, home
-    from benchmark.experiments.run import make_way
+    from benchmark.experiments.run import remove_stale
 
     cell = Cell(task, method, seed, pairs(set_ or [], "--set"), rounds)
     results = home(cell, out)
     if out is None:
-        make_way(cell, results)
+        remove_stale(cell, results)
     cell.prepare()
     from benchmark.integrations.flower.server_app import account
     from benchmark.integrations.flower.simulation import simulate

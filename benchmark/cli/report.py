@@ -21,10 +21,10 @@ def report(
     results: Results = RESULTS,
 ) -> None:
     """Write one HTML file with boards, charts, ranking, claims and methods; it needs no network."""
-    from benchmark.records.index import shelf
+    from benchmark.records.index import load_index
     from benchmark.reports.html import page
 
-    suite = shelf(results)
+    suite = load_index(results)
     page.write(suite, out)
     print(f"{out}: {sum(map(len, suite.records.values()))} records, {out.stat().st_size / 1e6:.1f} MB")
     left_out = [entry for entry in suite.entries if entry.record is None]

@@ -46,12 +46,12 @@ def run(
     Changes of the protocol (--set, --rounds, --precision, files of your own) require --out.
     """
     from benchmark.experiments.cell import Cell, home
-    from benchmark.experiments.run import make_way
+    from benchmark.experiments.run import remove_stale
 
     cell = Cell(task, method, seed, pairs(set_ or [], "--set"), rounds, precision, backend, device, graphs, audit)
     results = home(cell, out)
     if out is None and not audit:
-        make_way(cell, results)
+        remove_stale(cell, results)
     if ray and (audit or backend == "stacked"):
         what = "--audit" if audit else "--backend stacked"
         raise BenchmarkError(f"{what} keeps to this machine", hint="leave --ray out")
@@ -62,9 +62,9 @@ def run(
 
 
 def _cluster(address: str, ready: Any, federation: Any) -> Any:
-    from benchmark.core.backends.ray_backend import Cluster
+    from benchmark.core.backends.ray_backend import RayBackend
 
-    return Cluster(ready.setting(verify=True), ready.identity, address, lambda client: federation.who(client).size)
+    return RayBackend(ready.setting(verify=True), ready.identity, address, lambda client: federation.who(client).size)
 
 
 def _running(cell: Any) -> Callable[..., Any]:

@@ -13,7 +13,7 @@ from benchmark.core.errors import BenchmarkError
 
 if TYPE_CHECKING:
     from benchmark.analysis.claim_verdicts import Finding
-    from benchmark.records.index import Suite
+    from benchmark.records.index import ResultsIndex
 
 
 def register(app: typer.Typer) -> None:
@@ -27,26 +27,26 @@ def board(
     results: Results = RESULTS, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Print a table per task from the records. `dvc repro` writes the same rows into LEADERBOARD.md."""
-    from benchmark.records.index import shelf
+    from benchmark.records.index import load_index
 
-    suite = shelf(results)
+    suite = load_index(results)
     show_board(suite, names(tasks, suite.tasks, "task"), as_json)
 
 
-def show_board(shelf: Suite, tasks: list[str], as_json: bool = False) -> None:
+def show_board(index: ResultsIndex, tasks: list[str], as_json: bool = False) -> None:
     """Tables of these tasks, default all that have records."""
     from benchmark.analysis.tables import tables
 
-    made = {name: frame for name, frame in tables(shelf).items() if not tasks or name in tasks}
+    made = {name: frame for name, frame in tables(index).items() if not tasks or name in tasks}
     rows = {name: json.loads(frame.to_json(orient="records")) for name, frame in made.items()}
     if as_json:
         print(json.dumps(rows, indent=1))
         return
     for name, lines in rows.items():
-        print(f"\n{name} ({shelf.tasks[name].track}, {shelf.tasks[name].rounds} rounds)")
+        print(f"\n{name} ({index.tasks[name].track}, {index.tasks[name].rounds} rounds)")
         show([_short(line) for line in lines], as_json=False)
     if not rows:
-        print(f"no records in {shelf.results}: `fedrepro bench` makes some")
+        print(f"no records in {index.results}: `fedrepro bench` makes some")
 
 
 def _short(row: dict[str, Any]) -> dict[str, str]:
@@ -79,9 +79,9 @@ def claims(
     """Print the papers' claims, what was measured and the verdict; for open ones the cells that they wait for."""
     from benchmark.analysis import claim_verdicts
     from benchmark.analysis import claims as claims_
-    from benchmark.records.index import shelf
+    from benchmark.records.index import load_index
 
-    found = claim_verdicts.evaluate(shelf(results), claims_.load(results / "claims.yaml"))
+    found = claim_verdicts.evaluate(load_index(results), claims_.load(results / "claims.yaml"))
     shown = [finding for finding in found if finding.verdict == "not measured" or not open_]
     if as_json:
         print(json.dumps([finding.model_dump(mode="json") for finding in shown], indent=1))
@@ -103,11 +103,11 @@ def _claim_row(finding: Finding) -> dict[str, str]:
 def findings() -> None:
     """Write the numbers of docs/findings.md anew from the records. The words stay: read whether they still hold."""
     from benchmark.core.storage.atomic_files import write_atomic
-    from benchmark.records.index import Suite
+    from benchmark.records.index import ResultsIndex
     from benchmark.reports.findings import PAGE, fill
 
     before = (ROOT / PAGE).read_text()
-    write_atomic(ROOT / PAGE, after := fill(before, Suite.load(RESULTS)))
+    write_atomic(ROOT / PAGE, after := fill(before, ResultsIndex.load(RESULTS)))
     print("every number was up to date" if after == before else f"{PAGE} has new numbers: read whether its words hold")
 
 
@@ -155,9 +155,9 @@ def _rerun(where: str, workers: int) -> None:
 def commit() -> None:
     """List every record as a cell of its task's pipeline and tell DVC that it is up to date."""
     from benchmark.pipeline import stages
-    from benchmark.records.index import Suite
+    from benchmark.records.index import ResultsIndex
 
-    suite = Suite.load(RESULTS)
+    suite = ResultsIndex.load(RESULTS)
     fallen = [entry.path for entry in suite.entries if entry.record is None or suite.marks(entry.record)]
     if fallen:
         message = f"{len(fallen)} records do not stand, {fallen[0].relative_to(ROOT)} for one"

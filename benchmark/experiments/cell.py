@@ -20,7 +20,7 @@ from benchmark.paths import RESULTS
 
 if TYPE_CHECKING:
     from benchmark.core.api import Algorithm
-    from benchmark.core.backends import Setting
+    from benchmark.core.backends import WorkerConfig
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,9 @@ class Cell:
         make = partial(method_files.make, str(path), settings)
         if not self.audit:
             return make()
-        from benchmark.core.isolation.remote_algorithm import Apart  # imports torch
+        from benchmark.core.isolation.remote_algorithm import RemoteAlgorithm  # imports torch
 
-        return Apart(make, task.networks, readable=(path,))
+        return RemoteAlgorithm(make, task.networks, readable=(path,))
 
 
 def _at_rate(task: tasks.Task, rate: Any) -> tasks.Task:
@@ -146,13 +146,13 @@ class Prepared:
         """The method's fields, and the learning rate where it is not the task's."""
         return self.fields | ({tasks.RATE: self.task.train.optimiser.lr} if self.rated else {})
 
-    def setting(self, verify: bool) -> Setting:
+    def setting(self, verify: bool) -> WorkerConfig:
         """What a worker needs; verify: it checks the data that it reads."""
-        from benchmark.core.backends import Setting
+        from benchmark.core.backends import WorkerConfig
         from benchmark.core.client.federation import Federation
 
         rebuild = partial(Federation.open, self.task, self.seed, verify=verify)
-        return Setting(rebuild, partial(method_files.make, str(self.path), self.fields), self.task.precision)
+        return WorkerConfig(rebuild, partial(method_files.make, str(self.path), self.fields), self.task.precision)
 
     @property
     def identity(self) -> str:

@@ -77,7 +77,7 @@ def run(jobs: Sequence[Cell], results: Path, view: Lines, executor: Executor) ->
 def _received(cell: Cell, files: Files | str, results: Path, seconds: float) -> Outcome:
     if isinstance(files, str):
         return Outcome(cell, None, seconds, files)
-    run_.make_way(cell, results)
+    run_.remove_stale(cell, results)
     for name in sorted(files, key=lambda name: not name.endswith(".run.json")):  # the record appears last
         write_atomic(results / name, files[name])
     target = next(name for name in files if not name.endswith(".run.json"))

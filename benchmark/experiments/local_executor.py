@@ -130,7 +130,7 @@ def _one(job: Job, results: Path, observer: Any) -> tuple[str, Record | Tuned | 
     try:
         if isinstance(job, Tuning):
             return "done", job.run(results, observer=observer)
-        running.make_way(job, results)
+        running.remove_stale(job, results)
         return "done", running.run(job, results, observer=observer)
     except ConnectionError:
         raise

@@ -17,7 +17,7 @@ from benchmark.experiments.cell import Cell
 from benchmark.experiments.cost_model import tunings
 from benchmark.experiments.progress import label
 from benchmark.experiments.tuning import Job, Tuning, read, share, stale
-from benchmark.records.index import Suite
+from benchmark.records.index import ResultsIndex
 
 if TYPE_CHECKING:
     from benchmark.core.tasks.task import Task
@@ -27,7 +27,7 @@ Pair = tuple[str, str]  # task and method
 
 
 def plan(
-    suite: Suite, *, tiers: Collection[str] = (), tasks: Collection[str] = (), methods: Collection[str] = (),
+    suite: ResultsIndex, *, tiers: Collection[str] = (), tasks: Collection[str] = (), methods: Collection[str] = (),
     seeds: Collection[int] = (), tune: bool = False, cost: Callable[[Pair], float] = lambda pair: 1.0,
 ) -> list[Job]:  # fmt: skip
     """Cells without a standing record whose data exist, worth most first; an empty filter lets everything through.
@@ -57,7 +57,7 @@ def plan(
     return [job for _, job in sorted(found, key=lambda entry: entry[0])]
 
 
-def _jobs(suite: Suite, task: Task, tune: bool) -> dict[str, list[Job]]:
+def _jobs(suite: ResultsIndex, task: Task, tune: bool) -> dict[str, list[Job]]:
     """What there is to do on a task, by method."""
     jobs: dict[str, list[Job]] = {
         method: [Cell(task.name, method, seed) for seed in seeds] for method, seeds in wanted(suite, task.name).items()
@@ -67,7 +67,7 @@ def _jobs(suite: Suite, task: Task, tune: bool) -> dict[str, list[Job]]:
     return dict(sorted(jobs.items()))
 
 
-def untuned(suite: Suite, task: Task) -> list[str]:
+def untuned(suite: ResultsIndex, task: Task) -> list[str]:
     """Methods that can run a task and whose tuning there is missing or no longer stands."""
     places = {name: Tuning(task.name, name).place(suite.results) for name in sorted(suite.methods)}
     return [
@@ -87,7 +87,7 @@ def _rank(task: Task, job: Job, turn: float) -> tuple[int, int, float, str, bool
     return worth, task.seeds.index(seed), turn, job.algorithm, isinstance(job, Cell)
 
 
-def costs(jobs: Sequence[Job], suite: Suite, cost: Callable[[Pair], float]) -> dict[str, float]:
+def costs(jobs: Sequence[Job], suite: ResultsIndex, cost: Callable[[Pair], float]) -> dict[str, float]:
     """Expected core-seconds of each job by its label; cost: those of a cell by task and method."""
     shares, found = tunings(suite.results), {}
     for job in jobs:
@@ -96,7 +96,7 @@ def costs(jobs: Sequence[Job], suite: Suite, cost: Callable[[Pair], float]) -> d
     return found
 
 
-def at_hand(jobs: Sequence[Job], suite: Suite) -> tuple[list[Job], dict[str, str]]:
+def at_hand(jobs: Sequence[Job], suite: ResultsIndex) -> tuple[list[Job], dict[str, str]]:
     """Jobs whose data can be read, decoding what is not cached yet, and per dataset why the others must wait."""
     needed = {job.task: datasets(suite.tasks[job.task]) for job in jobs}
     lacking = {}

@@ -21,7 +21,7 @@ from benchmark.experiments.cell import Cell
 from benchmark.experiments.progress import Lines, label
 from benchmark.experiments.rerun import KIND
 from benchmark.records import store, tolerance
-from benchmark.records.index import Suite
+from benchmark.records.index import ResultsIndex
 from benchmark.records.record import Record, Result
 
 MEASURES: dict[str, Callable[[Result], float]] = {
@@ -56,7 +56,7 @@ class Comparison:
         return {**names, **numbers, **sizes, "verdict": self.verdict, "why": self.why}
 
 
-def cells(suite: Suite) -> list[Cell]:
+def cells(suite: ResultsIndex) -> list[Cell]:
     """Of every method the first seed that has a record on the first quick task of the board that has one."""
     order = sorted(
         (task for task in suite.tasks.values() if task.tier == "quick"),
@@ -71,7 +71,7 @@ def cells(suite: Suite) -> list[Cell]:
     return found
 
 
-def widths(suite: Suite, task: str) -> dict[str, float]:
+def widths(suite: ResultsIndex, task: str) -> dict[str, float]:
     """Half the width of each measure's band on a task."""
     found = {name: half for name, pick in MEASURES.items() if (half := tolerance.half(suite, task, pick)) is not None}
     if len(found) < len(MEASURES):
@@ -80,13 +80,13 @@ def widths(suite: Suite, task: str) -> dict[str, float]:
     return found
 
 
-def run(suite: Suite, chosen: Sequence[Cell], folder: Path, workers: int, view: Lines) -> list[Comparison]:
+def run(suite: ResultsIndex, chosen: Sequence[Cell], folder: Path, workers: int, view: Lines) -> list[Comparison]:
     """Train these cells into a folder and compare each with its record, in the given order."""
     outcomes = {label(outcome.cell): outcome for outcome in local_executor.run(chosen, folder, workers, view)}
     return [beside(suite, cell, folder, outcomes[label(cell)].error) for cell in chosen]
 
 
-def beside(suite: Suite, cell: Cell, folder: Path, error: str = "") -> Comparison:
+def beside(suite: ResultsIndex, cell: Cell, folder: Path, error: str = "") -> Comparison:
     """A cell's record in the suite and the one in a folder; error: why there is none."""
     task = Path(cell.task).stem
     before = suite.records[task, Path(cell.algorithm).stem][cell.seed]

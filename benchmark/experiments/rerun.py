@@ -14,14 +14,14 @@ from benchmark.experiments import run as running
 from benchmark.experiments.cell import Cell
 from benchmark.experiments.run import Observer
 from benchmark.records import tolerance as bands
-from benchmark.records.index import Suite
+from benchmark.records.index import ResultsIndex
 from benchmark.records.record import Record
 
 KIND = ("cpu", "instructions", "torch", "device", "system")  # what, besides the backend, decides how sums are rounded
 FLOOR = 0.05  # docs/protocol.md says where it comes from
 
 
-def choose(suite: Suite, where: str) -> Record:
+def choose(suite: ResultsIndex, where: str) -> Record:
     """The standing record of TASK/METHOD/SEED; of TASK, TASK/METHOD or "" a random one among those that are meant."""
     named = [part for part in where.split("/") if part]
     found = [
@@ -50,7 +50,7 @@ def _kind(run: Mapping[str, Any]) -> dict[str, str]:
     return {name: run["environment"][name] for name in KIND}
 
 
-def rerun(made: Record, suite: Suite, *, workers: int = 1, observer: Observer = lambda event: None) -> str:
+def rerun(made: Record, suite: ResultsIndex, *, workers: int = 1, observer: Observer = lambda event: None) -> str:
     """Run a record's cell in a folder of its own; how the two compare, in a sentence.
 
     BenchmarkError if they differ by more than they may.
@@ -73,7 +73,7 @@ def rerun(made: Record, suite: Suite, *, workers: int = 1, observer: Observer = 
     return f"{within} ({'; '.join(other)}): {_gap(made, again)}"
 
 
-def tolerance(suite: Suite, task: str) -> float:
+def tolerance(suite: ResultsIndex, task: str) -> float:
     """How far the mean of the last five accuracies may lie from a record of another kind of machine."""
     return max(FLOOR, bands.half(suite, task, lambda result: result.accuracy_last5) or 0.0)
 

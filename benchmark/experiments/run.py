@@ -24,7 +24,7 @@ from benchmark.experiments import run as running
 from benchmark.experiments.cell import Cell, Prepared
 from benchmark.records import environment as environment_
 from benchmark.records import record, store
-from benchmark.records.index import Method, Suite
+from benchmark.records.index import Method, ResultsIndex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,20 +162,20 @@ def _execute(
 
 
 def _backend(cell: Cell, workers: int, ready: Prepared, federation: Federation) -> Backend:
-    from benchmark.core.backends import Pool, Serial
+    from benchmark.core.backends import ProcessPoolBackend, SerialBackend
 
     if cell.audit:
-        from benchmark.core.isolation.backend import Rooms
+        from benchmark.core.isolation.backend import IsolatedBackend
 
-        return Rooms(cast("Any", ready.algorithm), federation, ready.task.precision, workers)
+        return IsolatedBackend(cast("Any", ready.algorithm), federation, ready.task.precision, workers)
     setting = ready.setting(verify=False)  # this process has verified the data
     if cell.backend == "stacked":
-        from benchmark.core.backends.stacked import Stacked
+        from benchmark.core.backends.stacked import StackedBackend
 
-        return Stacked(setting, cell.device, cell.graphs)
+        return StackedBackend(setting, cell.device, cell.graphs)
     if workers == 1:
-        return Serial(setting)
-    return Pool(setting, workers, lambda client: federation.who(client).size)
+        return SerialBackend(setting)
+    return ProcessPoolBackend(setting, workers, lambda client: federation.who(client).size)
 
 
 def _record(cell: Cell, ready: Prepared, federation: Federation, **parts: Any) -> record.Record:
@@ -192,7 +192,7 @@ def _record(cell: Cell, ready: Prepared, federation: Federation, **parts: Any) -
     )  # fmt: skip
 
 
-def make_way(cell: Cell, results: Path) -> None:
+def remove_stale(cell: Cell, results: Path) -> None:
     """Remove what older versions of the method, the task or the engine left of a cell: its record, its checkpoint."""
     from benchmark.core.storage import checkpoint  # imports torch
 
@@ -200,8 +200,8 @@ def make_way(cell: Cell, results: Path) -> None:
     home = results / task.name / method.name
     target, unfinished = home / f"{cell.seed}.json", home / f".{cell.seed}.run" / "checkpoint.safetensors"
     if target.exists():
-        shelf = Suite(results, {task.name: task}, {method.name: method}, [])
-        if shelf.marks(store.read(target)):
+        index = ResultsIndex(results, {task.name: task}, {method.name: method}, [])
+        if index.marks(store.read(target)):
             with running.owned(unfinished.parent, target):
                 target.unlink()
     if unfinished.exists() and checkpoint.load(unfinished)[1].get("identity") != cell.prepare().identity:

@@ -24,7 +24,7 @@ from benchmark.core.tasks.requirements import datasets
 from benchmark.core.tasks.task import Task
 from benchmark.records import store
 from benchmark.records.audit_mark import audited
-from benchmark.records.index import Suite
+from benchmark.records.index import ResultsIndex
 from benchmark.reports import leaderboard
 
 RESULTS = Path("results")
@@ -182,7 +182,7 @@ def write_report(results: Path) -> None:
     """report.html and docs/pictures/, beside the folder of results."""
     from benchmark.reports.html import page
 
-    suite = Suite.load(results)
+    suite = ResultsIndex.load(results)
     page.write(suite, results.parent / "report.html")
     page.write_pictures(suite, results.parent / "docs" / "pictures")
 

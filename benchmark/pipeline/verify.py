@@ -14,10 +14,10 @@ from benchmark.core.storage.checksummed_json import canonical
 from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.experiments import tuning
 from benchmark.pipeline import stages
-from benchmark.records.index import Suite
+from benchmark.records.index import ResultsIndex
 from benchmark.reports import findings, leaderboard
 
-Check = Callable[[Path, Suite], Iterator[str]]
+Check = Callable[[Path, ResultsIndex], Iterator[str]]
 
 
 def verify(root: Path) -> list[str]:
@@ -31,11 +31,11 @@ def sound(root: Path) -> list[str]:
 
 
 def _findings(root: Path, checks: Iterable[Check]) -> list[str]:
-    suite = Suite.load(root / "results")
+    suite = ResultsIndex.load(root / "results")
     return [sentence for check in checks for sentence in check(root, suite)]
 
 
-def _records(root: Path, suite: Suite) -> Iterator[str]:
+def _records(root: Path, suite: ResultsIndex) -> Iterator[str]:
     """Schema, hash of the result, path, sibling, and everything a record rests on."""
     for entry in suite.entries:
         path = entry.path.relative_to(root).as_posix()
@@ -48,7 +48,7 @@ def _records(root: Path, suite: Suite) -> Iterator[str]:
             yield f"{path}: how it was obtained is lost; restore {entry.path.stem}.run.json from git"
 
 
-def _tunings(root: Path, suite: Suite) -> Iterator[str]:
+def _tunings(root: Path, suite: ResultsIndex) -> Iterator[str]:
     """Every chosen value is the best point of a tuning of this task and method as they are."""
     for path in sorted((root / "results").glob("*/tuning/*.json")):
         name, task, method = path.relative_to(root).as_posix(), path.parts[-3], path.stem
@@ -63,7 +63,7 @@ def _tunings(root: Path, suite: Suite) -> Iterator[str]:
             yield f"{name}: {reason}; `fedrepro tune {method} --task {task}`"
 
 
-def _methods(root: Path, suite: Suite) -> Iterator[str]:
+def _methods(root: Path, suite: ResultsIndex) -> Iterator[str]:
     """Fingerprints against the method files as they are."""
     files = {path.stem: path for path in (root / "algorithms").glob("*.py") if not path.stem.startswith("_")}
     for name in sorted(files.keys() | suite.methods.keys()):
@@ -84,13 +84,13 @@ def _sha256(path: Path) -> str:
         return ""
 
 
-def _datasets(root: Path, _: Suite) -> Iterator[str]:
+def _datasets(root: Path, _: ResultsIndex) -> Iterator[str]:
     folder = root / "results" / "datasets"
     made = {folder / f"{name}.json": canonical(facts.model_dump(mode="json")) for name, facts in manifest().items()}
     yield from _unlike(root, made, "is not what the manifest says", "`dvc repro datasets`")
 
 
-def _pipelines(root: Path, suite: Suite) -> Iterator[str]:
+def _pipelines(root: Path, suite: ResultsIndex) -> Iterator[str]:
     """Listed cells against records, protocols against task files, splits against their records' seeds."""
     results = root / "results"
     for name in suite.tasks:
@@ -108,14 +108,14 @@ def _pipelines(root: Path, suite: Suite) -> Iterator[str]:
             yield f"results/{name}/split.json: lacks seed {', '.join(lacking)}; {remedy}"
 
 
-def _parameters(root: Path, _: Suite) -> Iterator[str]:
+def _parameters(root: Path, _: ResultsIndex) -> Iterator[str]:
     expected = {"engine": ENGINE, "protocol": PROTOCOL}
     path = root / "params.yaml"
     if not path.exists() or yaml.safe_load(path.read_text()) != expected:
         yield f"params.yaml: must hold {expected}, as benchmark/core/version.py does"
 
 
-def _board(root: Path, suite: Suite) -> Iterator[str]:
+def _board(root: Path, suite: ResultsIndex) -> Iterator[str]:
     """Every table, recomputed from the records, against the bytes on disk."""
     made = leaderboard.files(suite)
     yield from _unlike(root, made, "is not what the records give", "`dvc repro` rebuilds it")
@@ -123,7 +123,7 @@ def _board(root: Path, suite: Suite) -> Iterator[str]:
         yield f"{path.relative_to(root).as_posix()}: no records give this table; delete it"
 
 
-def _findings_page(root: Path, suite: Suite) -> Iterator[str]:
+def _findings_page(root: Path, suite: ResultsIndex) -> Iterator[str]:
     """Every number of docs/findings.md, recomputed from the records."""
     path = root / findings.PAGE
     if not path.exists():

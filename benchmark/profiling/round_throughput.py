@@ -15,7 +15,7 @@ import psutil
 import torch
 
 from benchmark.core import method_files
-from benchmark.core.backends import Pool, Setting
+from benchmark.core.backends import ProcessPoolBackend, WorkerConfig
 from benchmark.core.backends.base import Results
 from benchmark.core.client.federation import Federation
 from benchmark.core.errors import BenchmarkError
@@ -63,7 +63,7 @@ def pace(cell: Cell, workers: int, images: Sequence[Sequence[int]]) -> dict[str,
     }  # fmt: skip
 
 
-class Clocked(Pool):
+class Clocked(ProcessPoolBackend):
     """A pool with a reading at the beginning of every round, and the peak of memory."""
 
     readings: list[Reading]
@@ -80,7 +80,7 @@ class Clocked(Pool):
 def _watched(ready: Prepared, workers: int) -> tuple[list[Reading], int]:
     federation = Federation.open(ready.task, ready.seed, ready.algorithm)
     rebuild = partial(Federation.open, ready.task, ready.seed, verify=False)
-    setting = Setting(rebuild, partial(method_files.make, str(ready.path), ready.settings), ready.task.precision)
+    setting = WorkerConfig(rebuild, partial(method_files.make, str(ready.path), ready.settings), ready.task.precision)
     pool = Clocked(setting, workers, lambda client: federation.who(client).size)
     pool.readings = []
     with tempfile.TemporaryDirectory() as folder:

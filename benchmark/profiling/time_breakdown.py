@@ -15,7 +15,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from benchmark.core.backends import Serial, Setting, Worker
+from benchmark.core.backends import SerialBackend, Worker, WorkerConfig
 from benchmark.core.backends.base import Results
 from benchmark.core.client import evaluate, local_training
 from benchmark.core.client.federation import Federation
@@ -29,7 +29,7 @@ from benchmark.experiments.cell import Cell
 WATCHED: tuple[tuple[Any, str, str], ...] = (
     (Stream, "inputs", "data"),
     (Stream, "_views", "data"),
-    (local_training.Sweep, "_gradient", "forward"),  # what is left of it after data and backward
+    (local_training.LocalTrainer, "_gradient", "forward"),  # what is left of it after data and backward
     (torch.autograd, "grad", "backward"),
     (Optim, "apply", "optimiser"),
     (serialization, "encode", "messages"),
@@ -40,7 +40,7 @@ WATCHED: tuple[tuple[Any, str, str], ...] = (
 )
 """Functions whose own time, without that of watched functions inside them, counts as a part."""
 
-GRADIENT, CORRECT = local_training.Sweep._gradient, evaluate.correct
+GRADIENT, CORRECT = local_training.LocalTrainer._gradient, evaluate.correct
 BARE_STEPS = 40
 BARE_BATCHES = 4  # of evaluation
 BETWEEN = 5.0  # CPU seconds of rounds, at least, from one timing of the bare loop to the next
@@ -88,7 +88,7 @@ class Stopwatch:
                 setattr(owner, name, function)
 
 
-class Counting(Serial):
+class Counting(SerialBackend):
     """All work in this process, and the bare loop between rounds, so that both meet the same minutes.
 
     images: trained and tested before each round
@@ -96,7 +96,7 @@ class Counting(Serial):
     paused: CPU seconds that went to the bare loop
     """
 
-    def __init__(self, setting: Setting, watch: Stopwatch, loop: Callable[[], float]) -> None:
+    def __init__(self, setting: WorkerConfig, watch: Stopwatch, loop: Callable[[], float]) -> None:
         super().__init__(setting)
         self.watch, self.loop, self.images = watch, loop, list[tuple[int, ...]]()
         self.rates, self.paused, self.last = list[float](), 0.0, -BETWEEN
@@ -125,7 +125,7 @@ def profile(cell: Cell) -> dict[str, Any]:
     """
     ready = cell.prepare()
     federation = Federation.open(ready.task, ready.seed, ready.algorithm)
-    setting = Setting(
+    setting = WorkerConfig(
         partial(Federation.open, ready.task, ready.seed, verify=False), lambda: ready.algorithm, ready.task.precision
     )
     watch = Stopwatch()

@@ -45,7 +45,7 @@ class Method(BaseModel):
 
 
 @dataclass(frozen=True)
-class Suite:
+class ResultsIndex:
     """Everything that boards, claims and campaigns look up; `load` reads it from a folder of results."""
 
     results: Path
@@ -54,7 +54,7 @@ class Suite:
     entries: list[Entry]
 
     @classmethod
-    def load(cls, results: Path, task: str = "*") -> Suite:
+    def load(cls, results: Path, task: str = "*") -> ResultsIndex:
         """Read all tasks, fingerprints and the records of one task or all; damaged ones are entries with a reason."""
         known = {name: tasks.load(name) for name in tasks.names()}
         methods = {path.stem: _method(path) for path in sorted((results / "methods").glob("*.json"))}
@@ -189,12 +189,12 @@ def _other_data(made: Record) -> bool:
     )
 
 
-def shelf(results: Path) -> Suite:
+def load_index(results: Path) -> ResultsIndex:
     """The suite over a folder of records, with the method files as they are where it holds no fingerprints."""
-    return Suite.load(results) if (results / "methods").is_dir() else current(results)
+    return ResultsIndex.load(results) if (results / "methods").is_dir() else current(results)
 
 
-def current(results: Path) -> Suite:
+def current(results: Path) -> ResultsIndex:
     """The suite with the methods as their files are now, not as the pipeline last saw them. Imports torch."""
     methods = {name: Method.model_validate(method_files.describe(name)) for name in method_files.names()}
-    return replace(Suite.load(results), methods=methods)
+    return replace(ResultsIndex.load(results), methods=methods)

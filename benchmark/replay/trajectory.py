@@ -15,7 +15,7 @@ import torch
 
 from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm
-from benchmark.core.backends import Serial, Setting
+from benchmark.core.backends import SerialBackend, WorkerConfig
 from benchmark.core.client.federation import Federation, Ingredients, Rows
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.server.rounds import Run
@@ -156,7 +156,7 @@ def _compare(federation: Federation, algorithm: Algorithm, arrays: dict[str, np.
         differences.append(float(torch.stack(list(gaps.values())).nan_to_num(float("inf")).max()))
 
     with tempfile.TemporaryDirectory() as folder:
-        backend = Serial(Setting(lambda _: federation, lambda: algorithm))
+        backend = SerialBackend(WorkerConfig(lambda _: federation, lambda: algorithm))
         run = Run(federation, algorithm, backend, Path(folder), "golden", observe)
         run.execute()
     return {"max_abs_diff": max(differences)}

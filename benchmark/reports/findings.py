@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from benchmark.analysis import claim_verdicts, claims
 from benchmark.analysis.tables import tables
 from benchmark.core.errors import BenchmarkError
-from benchmark.records.index import Suite
+from benchmark.records.index import ResultsIndex
 from benchmark.records.record import Record
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ UNITS = {"mb": "MB", "rounds": "rounds", "forgetting": "points", "difference": "
 Rows = dict[str, "DataFrame"]  # by task, indexed by method
 
 
-def fill(text: str, suite: Suite) -> str:
+def fill(text: str, suite: ResultsIndex) -> str:
     """The page with its numbers as the records give them; BenchmarkError for a number that has no comparable row.
 
     A quantity `of seed K` is of that seed alone, which no row has to be comparable for: the prose must say so.
@@ -57,11 +57,11 @@ def _count(count: Counter[str], verdict: str) -> int:
     return count[verdict]
 
 
-def _comparable(suite: Suite) -> Rows:
+def _comparable(suite: ResultsIndex) -> Rows:
     return {task: frame[frame["comparable"]].set_index("method") for task, frame in tables(suite).items()}
 
 
-def _of_seed(suite: Suite, seed: int) -> Rows:
+def _of_seed(suite: ResultsIndex, seed: int) -> Rows:
     """What the tables would be if that seed's standing records were all there is."""
 
     def stands(made: Record | None) -> bool:

@@ -16,7 +16,7 @@ from benchmark.core.storage.checksummed_json import canonical
 from benchmark.core.tasks.requirements import datasets
 from benchmark.core.tasks.task import TRACKS, Task
 from benchmark.core.version import ENGINE, PROTOCOL
-from benchmark.records.index import SEEDS, Suite
+from benchmark.records.index import SEEDS, ResultsIndex
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -42,13 +42,13 @@ seeds came to the same bits and bytes (`fedrepro run --audit`)."""
 
 def write_table(results: Path, task: str) -> None:
     """Write results/tables/<task>.csv."""
-    suite = Suite.load(results, task)
+    suite = ResultsIndex.load(results, task)
     write_atomic(results / "tables" / f"{task}.csv", csv(table(suite, suite.tasks[task])))
 
 
 def write(results: Path) -> Path:
     """Write all tables, metrics and curves, and LEADERBOARD.md beside the results; those without records go."""
-    made = files(Suite.load(results))
+    made = files(ResultsIndex.load(results))
     for name in MADE:
         (results / name).mkdir(exist_ok=True)
     for folder in sorted({path.parent for path in made}):
@@ -60,7 +60,7 @@ def write(results: Path) -> Path:
     return results.parent / "LEADERBOARD.md"
 
 
-def files(suite: Suite) -> dict[Path, str]:
+def files(suite: ResultsIndex) -> dict[Path, str]:
     """Every file of the board with its content."""
     made = tables(suite)
     found = {suite.results / "tables" / f"{name}.csv": csv(frame) for name, frame in made.items()}
@@ -76,7 +76,7 @@ def metrics(results: Path, made: dict[str, DataFrame]) -> dict[Path, str]:
     }  # fmt: skip
 
 
-def learning(suite: Suite, made: dict[str, DataFrame]) -> dict[Path, str]:
+def learning(suite: ResultsIndex, made: dict[str, DataFrame]) -> dict[Path, str]:
     """results/curves/<task>.csv: accuracy and forgetting over rounds, what `dvc plots` draws."""
     drawn = {task: curves.frame(suite, task, list(dict.fromkeys(table["method"]))) for task, table in made.items()}
     return {suite.results / "curves" / f"{task}.csv": csv(frame) for task, frame in drawn.items() if len(frame)}
@@ -87,7 +87,7 @@ def without_records(results: Path, made: Container[Path]) -> list[Path]:
     return sorted(path for folder in MADE for path in (results / folder).rglob("*.*") if path not in made)
 
 
-def leaderboard(suite: Suite, made: dict[str, DataFrame]) -> str:
+def leaderboard(suite: ResultsIndex, made: dict[str, DataFrame]) -> str:
     """LEADERBOARD.md: an overview per track, a table per task, the papers' claims."""
     sources = claims.load(suite.results / "claims.yaml")
     parts = [f"# Leaderboard\n\n{_introduction(suite, made)}"]
@@ -101,7 +101,7 @@ def leaderboard(suite: Suite, made: dict[str, DataFrame]) -> str:
     return "\n\n".join([*parts, *_outcasts(suite)]) + "\n"
 
 
-def outcasts(suite: Suite) -> dict[str, str]:
+def outcasts(suite: ResultsIndex) -> dict[str, str]:
     """Files that have no place in any table, with the reason: nothing is dropped in silence."""
     return {
         entry.path.relative_to(suite.results).as_posix(): entry.reason or "its task is gone"
@@ -109,18 +109,18 @@ def outcasts(suite: Suite) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _outcasts(suite: Suite) -> list[str]:
+def _outcasts(suite: ResultsIndex) -> list[str]:
     lines = [f"- `{path}`: {_cell(why)}" for path, why in outcasts(suite).items()]
     return ["## Records without a table", "\n".join(lines)] if lines else []
 
 
-def _introduction(suite: Suite, made: dict[str, DataFrame]) -> str:
+def _introduction(suite: ResultsIndex, made: dict[str, DataFrame]) -> str:
     number = sum(map(len, suite.records.values()))
     note = f"\n\n{AUDITED}" if any("audited" in frame for frame in made.values()) else ""
     return f"Protocol {PROTOCOL}, engine {ENGINE}; {number} records. {INTRODUCTION}{note}"
 
 
-def _overview(suite: Suite, ordered: Sequence[Task], made: dict[str, DataFrame]) -> list[str]:
+def _overview(suite: ResultsIndex, ordered: Sequence[Task], made: dict[str, DataFrame]) -> list[str]:
     """One line per method: accuracy on every task of the track outside the papers' own."""
     shown = [task for task in ordered if task.tier != "paper" and task.name in made]
     rows = []
@@ -131,7 +131,7 @@ def _overview(suite: Suite, ordered: Sequence[Task], made: dict[str, DataFrame])
     return [_markdown(["Method", *(task.name for task in shown)], rows)]
 
 
-def _overview_cell(suite: Suite, task: Task, method: str, frame: DataFrame) -> str:
+def _overview_cell(suite: ResultsIndex, task: Task, method: str, frame: DataFrame) -> str:
     rows = frame[(frame["method"] == method) & frame["comparable"]]
     if len(rows):
         return spread_text(rows.iloc[0], "accuracy")
@@ -144,7 +144,7 @@ def _overview_cell(suite: Suite, task: Task, method: str, frame: DataFrame) -> s
     return f"open ({len(suite.standing(task.name, method))} of {SEEDS} seeds)"
 
 
-def _section(suite: Suite, task: Task, frame: DataFrame | None, sources: list[claims.Source]) -> str:
+def _section(suite: ResultsIndex, task: Task, frame: DataFrame | None, sources: list[claims.Source]) -> str:
     parts = [f"### {task.name}", *([task.note] if task.note else []), facts_text(task)]
     if frame is not None:
         parts += [f"![Accuracy against MB, and over rounds](docs/pictures/{task.name}.svg)"] if shown(frame) else []
@@ -166,7 +166,7 @@ def facts_text(task: Task) -> str:
     return f"{facts}{task.rounds} rounds; {', '.join(task.networks)}; {task.precision}.{missing}"
 
 
-def rest(suite: Suite, task: Task, sources: list[claims.Source]) -> list[str]:
+def rest(suite: ResultsIndex, task: Task, sources: list[claims.Source]) -> list[str]:
     """Cells that are open, and methods that do not apply with their reasons."""
     wanted = sorted(claims.methods_on(sources, task.name)) if task.tier == "paper" else sorted(suite.methods)
     cells = suite.open(task.name, wanted)
@@ -228,7 +228,7 @@ def _markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
 
 
-def _claims(suite: Suite, sources: list[claims.Source]) -> list[str]:
+def _claims(suite: ResultsIndex, sources: list[claims.Source]) -> list[str]:
     """Claims with a verdict as a table, those seen elsewhere alone as another; the others by paper and table."""
     findings = claim_verdicts.evaluate(suite, sources)
     if not findings:

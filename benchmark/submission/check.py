@@ -14,12 +14,12 @@ from typing import Any
 from benchmark.core import method_files
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.isolation.audit_hook import OUTSIDE
-from benchmark.core.isolation.backend import Rooms
+from benchmark.core.isolation.backend import IsolatedBackend
 from benchmark.core.isolation.limits import GIGABYTE, Bounds
-from benchmark.core.isolation.process import Answer, Room
-from benchmark.core.isolation.remote_algorithm import Apart
+from benchmark.core.isolation.process import Answer, SandboxedProcess
+from benchmark.core.isolation.remote_algorithm import RemoteAlgorithm
 from benchmark.core.server.rounds import Run
-from benchmark.submission.scenarios import CHECKS, REMEDIES, Courses, Finding, Noted, difference, remains
+from benchmark.submission.scenarios import CHECKS, REMEDIES, Finding, RecordingBackend, Scenarios, difference, remains
 from benchmark.submission.toy_task import NETWORKS, toy_federation, toy_method
 
 SECONDS = 20.0  # of processor time for the method's part on one track
@@ -42,7 +42,7 @@ def check(name: str, seconds: float = SECONDS) -> list[Finding]:
         first.fail(path.stem, error)
     bounds = Bounds(seconds * PATIENCE, 2 * GIGABYTE, LARGEST_ANSWER)
     try:
-        method = Apart(partial(toy_method, str(path)), NETWORKS, bounds, readable=(path,))
+        method = RemoteAlgorithm(partial(toy_method, str(path)), NETWORKS, bounds, readable=(path,))
     except BenchmarkError as error:
         first.fail(path.stem, error)
         return [first]
@@ -82,7 +82,7 @@ def _imported(tree: ast.AST) -> list[tuple[int, str]]:
     return list(dict.fromkeys(found))
 
 
-def _track(name: str, method: Apart, track: str, seconds: float) -> list[Finding]:
+def _track(name: str, method: RemoteAlgorithm, track: str, seconds: float) -> list[Finding]:
     findings = {check: Finding(check, track, "not run") for check in CHECKS}
     try:
         answer, left = _watched(name, method, track, seconds)
@@ -97,12 +97,12 @@ def _track(name: str, method: Apart, track: str, seconds: float) -> list[Finding
     return list(findings.values())
 
 
-def _watched(name: str, method: Apart, track: str, seconds: float) -> tuple[Answer, list[str]]:
+def _watched(name: str, method: RemoteAlgorithm, track: str, seconds: float) -> tuple[Answer, list[str]]:
     """The courses, in a process that may write to one folder; the names of what is left in there, which goes."""
-    desk = partial(Courses, method.make)
+    desk = partial(Scenarios, method.make)
     with (
         tempfile.TemporaryDirectory() as folder,
-        Room(desk, method.bounds, method.readable, (Path(folder),)) as room,
+        SandboxedProcess(desk, method.bounds, method.readable, (Path(folder),)) as room,
     ):
         return room.ask("run", name, track, seconds), sorted(path.name for path in Path(folder).iterdir())
 
@@ -117,10 +117,10 @@ def _told(answer: Answer, track: str) -> dict[str, Finding]:
     return found
 
 
-def _apart(name: str, method: Apart, track: str, answer: Answer, finding: Finding) -> None:
+def _apart(name: str, method: RemoteAlgorithm, track: str, answer: Answer, finding: Finding) -> None:
     """The same run with server and clients in processes of their own must leave the same."""
     federation, algorithm = toy_federation(method, track), _any(method)
-    backend = Noted(Rooms(method, federation))
+    backend = RecordingBackend(IsolatedBackend(method, federation))
     finding.verdict = "passed"
     try:
         with tempfile.TemporaryDirectory() as folder:

@@ -47,7 +47,7 @@ class Sent(NamedTuple):
     leaves: dict[str, torch.Tensor] | None
 
 
-class Watched:
+class InstrumentedAlgorithm:
     """Stands in for a method: passes every call on and notes faults as (check, error).
 
     tell: is told what is under way

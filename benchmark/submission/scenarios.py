@@ -19,9 +19,9 @@ import torch
 
 from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm, Phase
-from benchmark.core.backends import Backend, Serial, Setting
+from benchmark.core.backends import Backend, SerialBackend, WorkerConfig
 from benchmark.core.backends.base import Results
-from benchmark.core.backends.stacked import Stacked
+from benchmark.core.backends.stacked import StackedBackend
 from benchmark.core.client.federation import Federation
 from benchmark.core.errors import BenchmarkError, Diverged
 from benchmark.core.isolation.audit_hook import Refused, under_way
@@ -29,7 +29,7 @@ from benchmark.core.isolation.child import Line, Reply
 from benchmark.core.server.rounds import Run
 from benchmark.core.storage import checkpoint, serialization
 from benchmark.core.tree import Tree
-from benchmark.submission.instrumented import Watched
+from benchmark.submission.instrumented import InstrumentedAlgorithm
 from benchmark.submission.toy_task import toy_federation
 
 TOLERANCE = 1e-3  # between backends, of values up to 1
@@ -64,17 +64,17 @@ class Finding:
 
 
 @dataclasses.dataclass(frozen=True)
-class Course:
+class Scenario:
     """How to run: the first one is watched round by round, the others must leave what it leaves."""
 
-    make: Callable[[Setting], Backend] = Serial
+    make: Callable[[WorkerConfig], Backend] = SerialBackend
     seed: int = 0  # of the generators of the process, which must not matter
     broken: bool = False  # interrupted after the first round, then resumed
 
 
-COURSES = {
-    "run": Course(), "randomness": Course(seed=1), "order": Course(partial(Serial, reverse=True), seed=2),
-    "resume": Course(seed=3, broken=True), "stacked": Course(Stacked),
+SCENARIOS = {
+    "run": Scenario(), "randomness": Scenario(seed=1), "order": Scenario(partial(SerialBackend, reverse=True), seed=2),
+    "resume": Scenario(seed=3, broken=True), "stacked": Scenario(StackedBackend),
 }  # fmt: skip
 
 
@@ -94,7 +94,7 @@ class _Broken(Run):
         raise _Stop
 
 
-class Noted(Backend):
+class RecordingBackend(Backend):
     """A backend that keeps every message, by round and client."""
 
     def __init__(self, backend: Backend) -> None:
@@ -125,7 +125,7 @@ class Noted(Backend):
         self.backend.close()
 
 
-class Courses:
+class Scenarios:
     """The desk of a process in which a method runs on toy data under watch."""
 
     def __init__(self, make: Callable[[], Algorithm], line: Line) -> None:
@@ -137,11 +137,11 @@ class Courses:
         seconds: of processor time, for all of them
         """
         findings = {check: Finding(check, track, "not run") for check in CHECKS}
-        watched = Watched(self.method, self.line.stage)
+        watched = InstrumentedAlgorithm(self.method, self.line.stage)
         federation = toy_federation(self.method, track)
         expected: Tree = {}
         with _limit(seconds):
-            for check, course in COURSES.items():
+            for check, course in SCENARIOS.items():
                 found = _tried(findings, check, course, name, watched, federation, expected)
                 expected = expected or found
                 if any(finding.faults for finding in findings.values()) and check == "run":
@@ -154,8 +154,8 @@ class Courses:
 
 
 def _tried(
-    findings: dict[str, Finding], check: str, course: Course, name: str, watched: Watched, federation: Federation,
-    expected: Tree,
+    findings: dict[str, Finding], check: str, course: Scenario, name: str, watched: InstrumentedAlgorithm,
+    federation: Federation, expected: Tree,
 ) -> Tree:  # fmt: skip
     """One course: its findings are filled in; what it has left, {} if it failed."""
     found: Tree = {}
@@ -179,10 +179,10 @@ def _tried(
     return found
 
 
-def _run(watched: Watched, federation: Federation, course: Course) -> tuple[Tree, str]:
+def _run(watched: InstrumentedAlgorithm, federation: Federation, course: Scenario) -> tuple[Tree, str]:
     """Everything that is left of a run, and what its backend says of stacking."""
     algorithm: Any = watched
-    backend = Noted(course.make(Setting(lambda _: federation, lambda: algorithm)))
+    backend = RecordingBackend(course.make(WorkerConfig(lambda _: federation, lambda: algorithm)))
     random.seed(course.seed)
     np.random.seed(course.seed)
     torch.manual_seed(course.seed)
@@ -204,7 +204,7 @@ def _run(watched: Watched, federation: Federation, course: Course) -> tuple[Tree
     return found, f"falls back to the loop: {', '.join(dict.fromkeys(reasons))}" if reasons else ""
 
 
-def remains(run: Run, backend: Noted) -> Tree:
+def remains(run: Run, backend: RecordingBackend) -> Tree:
     """Run to the end; every message, the memories and the bytes."""
     try:
         result = run.execute()

@@ -12,7 +12,7 @@ from benchmark.core.api import Algorithm
 from benchmark.core.client.federation import Federation, Ingredients, Rows
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.keys import Key
-from benchmark.core.server.evaluators import JUDGES
+from benchmark.core.server.evaluators import EVALUATORS
 from benchmark.core.tasks.partition_config import Iid
 from benchmark.core.tasks.task import Optimiser, ProbeSpec, Task, Train
 
@@ -26,9 +26,9 @@ def toy_method(path: str) -> Algorithm:
     kind = method_files.load(method_files.find(path))
     defaults: dict[str, Any] = {entry.name: entry.default for entry in dataclasses.fields(kind)}
     method_files.make(path, defaults)
-    if not kind.track or (strange := set(kind.track) - JUDGES.keys()):
+    if not kind.track or (strange := set(kind.track) - EVALUATORS.keys()):
         given = ", ".join(sorted(strange)) if kind.track else "nothing"
-        raise BenchmarkError(f"track is {given}", hint=f"a tuple out of {', '.join(JUDGES)}")
+        raise BenchmarkError(f"track is {given}", hint=f"a tuple out of {', '.join(EVALUATORS)}")
     limits = {entry.name: entry.metadata.get("low") for entry in dataclasses.fields(kind)}
     small = {field: max(LARGEST, limits[field] or 0) for field, value in defaults.items()
              if type(value) is int and value > LARGEST}  # fmt: skip

@@ -7,14 +7,14 @@ from pathlib import Path
 from benchmark.analysis import claim_verdicts as verdicts_
 from benchmark.analysis.claim_verdicts import Finding
 from benchmark.analysis.claims import Claim, Source
-from benchmark.records.index import Suite
+from benchmark.records.index import ResultsIndex
 from helpers.handmade_records import TASK, make, result, shelf, write
 
 
 def verdicts(results: Path, *made: Claim) -> list[Finding]:
     """Findings on these claims."""
     source = Source(paper="P", table="T", source="S", seen=True, claims=list(made))
-    return verdicts_.evaluate(Suite.load(results), [source])
+    return verdicts_.evaluate(ResultsIndex.load(results), [source])
 
 
 def number(name: str, method: str, value: float, against: str | None = None) -> Claim:
@@ -178,7 +178,7 @@ def test_numbers_are_compared_on_one_task(tmp_path: Path) -> None:
 
 
 def test_a_claim_may_be_recalled_in_a_source_that_was_seen_and_the_other_way_round(tmp_path: Path) -> None:
-    suite = Suite.load(shelf(tmp_path))
+    suite = ResultsIndex.load(shelf(tmp_path))
     made = [number("a", "fedavg", 52.0).model_copy(update={"seen": seen}) for seen in (None, True, False)]
     for seen, expected in ((True, ["seen", "seen", "recalled"]), (False, ["recalled", "seen", "recalled"])):
         source = Source(paper="P", table="T", source="S", seen=seen, claims=made)
@@ -221,7 +221,7 @@ def test_numbers_on_another_task_are_compared_there(tmp_path: Path) -> None:
 
 
 def test_a_claim_carries_its_source_s_note(tmp_path: Path) -> None:
-    suite, one = Suite.load(shelf(tmp_path)), number("a", "fedavg", 52.0)
+    suite, one = ResultsIndex.load(shelf(tmp_path)), number("a", "fedavg", 52.0)
     made = [one, one.model_copy(update={"note": "of the last round"})]
     notes = {"": ["", "of the last round"], "by eye": ["by eye", "by eye; of the last round"]}
     for note, expected in notes.items():
@@ -253,6 +253,6 @@ def test_open_claims_say_what_they_wait_for(tmp_path: Path) -> None:
 def test_a_pair_counts_by_its_share_of_what_a_claim_lacks(tmp_path: Path) -> None:
     both = Claim(id="a", kind="order", statement="s", tasks=["t"], elsewhere=[TASK], methods=["fedntd", "moon"])
     source = Source(paper="P", table="T", source="S", seen=True, claims=[both, number("b", "moon", 50.0)])
-    found = verdicts_.answers(Suite.load(shelf(tmp_path)), [source])
+    found = verdicts_.answers(ResultsIndex.load(shelf(tmp_path)), [source])
     # on t both lack; elsewhere, where an answer counts a tenth, MOON alone, which has a number there as well
     assert found == {("t", "fedntd"): 0.5, ("t", "moon"): 0.5, (TASK, "fedntd"): 0.1, (TASK, "moon"): 1.1}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from benchmark.records.index import Suite
+from benchmark.records.index import ResultsIndex
 from benchmark.reports.html import page as report
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,7 @@ def browser() -> Iterator[Browser]:
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The report of the committed records."""
     path = tmp_path_factory.mktemp("page") / "report.html"
-    report.write(Suite.load(ROOT / "results"), path)
+    report.write(ResultsIndex.load(ROOT / "results"), path)
     return path.as_uri()
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from benchmark.cli import fleet, invoke
-from benchmark.core.backends.ray_backend import Cluster
+from benchmark.core.backends.ray_backend import RayBackend
 from benchmark.core.errors import BenchmarkError, explain
 from benchmark.experiments import executors
 from benchmark.experiments.cell import Cell
@@ -189,7 +189,7 @@ def test_clusters_name_the_extra_that_they_lack(monkeypatch: pytest.MonkeyPatch,
     with pytest.raises(BenchmarkError, match=r"Ray is not installed; install it: pip install 'fedrepro\[ray\]'"):
         executors.Ray("auto")
     with pytest.raises(BenchmarkError, match="Ray is not installed"):
-        Cluster(setting, "cell", "auto", lambda client: 1)
+        RayBackend(setting, "cell", "auto", lambda client: 1)
     with pytest.raises(BenchmarkError, match=r"submitit is not installed; install it: pip install 'fedrepro\[slurm\]'"):
         executors.Slurm(tmp_path, {}, 1)
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from deployment import free
-from ray.cluster_utils import Cluster as Machines
+from ray.cluster_utils import RayBackend as Machines
 from rich.console import Console
 
-from benchmark.core.backends.ray_backend import Cluster
+from benchmark.core.backends.ray_backend import RayBackend
 from benchmark.core.errors import BenchmarkError
 from benchmark.experiments import executors, run
 from benchmark.experiments.cell import Cell
@@ -81,8 +81,8 @@ def spread(cell: list[Cell], results: Path, place: executors.Executor) -> list[A
     return executors.run(cell, results, view, place)
 
 
-def _crew(address: str, ready: Any, federation: Any) -> Cluster:
-    return Cluster(ready.setting(verify=True), ready.identity, address, lambda client: federation.who(client).size)
+def _crew(address: str, ready: Any, federation: Any) -> RayBackend:
+    return RayBackend(ready.setting(verify=True), ready.identity, address, lambda client: federation.who(client).size)
 
 
 def test_cells_on_two_machines_of_which_one_is_lost(

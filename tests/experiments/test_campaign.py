@@ -29,7 +29,7 @@ from benchmark.experiments.planner import Job
 from benchmark.experiments.progress import Lines, Outcome, label
 from benchmark.experiments.tuning import Point, Tuned, Tuning, read
 from benchmark.records import compare
-from benchmark.records.index import Method, Suite
+from benchmark.records.index import Method, ResultsIndex
 from helpers.handmade_records import make, resealed, write
 
 TASK = "digits-shards"
@@ -56,10 +56,10 @@ class Diary(Lines):
         self.events.append(("end", outcome.cell))
 
 
-def shelf(results: Path, *names: str) -> Suite:
+def shelf(results: Path, *names: str) -> ResultsIndex:
     """A suite of these tasks with two methods and no records."""
     methods = {name: Method(name=name, track=["global"]) for name in ("fedavg", "fedntd")}
-    return Suite(results, {name: tasks.load(name) for name in names}, methods, [])
+    return ResultsIndex(results, {name: tasks.load(name) for name in names}, methods, [])
 
 
 def test_quick_cells_come_first_then_first_seeds_of_the_lite_tier(tmp_path: Path) -> None:
@@ -195,10 +195,10 @@ def test_an_outdated_record_or_checkpoint_makes_way_and_a_standing_one_stays(tmp
     content = json.loads(standing.read_text())
     content |= {"departures": []}
     standing.write_text(resealed(content))
-    run.make_way(one, tmp_path)
+    run.remove_stale(one, tmp_path)
     assert standing.exists()
     standing.write_text(resealed(content | {"engine": 0}))
-    run.make_way(one, tmp_path)
+    run.remove_stale(one, tmp_path)
     assert not standing.exists()
 
 
@@ -239,10 +239,10 @@ def test_an_outdated_checkpoint_makes_way(tmp_path: Path) -> None:
     unfinished = tmp_path / TASK / "fedavg" / ".0.run" / "checkpoint.safetensors"
     unfinished.parent.mkdir(parents=True)
     checkpoint.save(unfinished, {}, {"identity": one.prepare().identity})
-    run.make_way(one, tmp_path)
+    run.remove_stale(one, tmp_path)
     assert unfinished.exists()
     checkpoint.save(unfinished, {}, {"identity": "of an older method"})
-    run.make_way(one, tmp_path)
+    run.remove_stale(one, tmp_path)
     assert not unfinished.parent.exists()
 
 

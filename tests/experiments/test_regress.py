@@ -21,7 +21,7 @@ from benchmark.experiments import regress, run
 from benchmark.experiments.cell import Cell
 from benchmark.experiments.progress import Lines, label
 from benchmark.records import store, tolerance
-from benchmark.records.index import Method, Suite
+from benchmark.records.index import Method, ResultsIndex
 from helpers import handmade_records as records
 from helpers.figures import Figures
 from helpers.handmade_records import make, result
@@ -51,7 +51,7 @@ PLANTED: dict[str, Callable[[str], str]] = {
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Suite:
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> ResultsIndex:
     """FedAvg and FedNTD, three seeds each, on a small task whose clients have different sizes."""
     home = tmp_path_factory.mktemp("regress")
     (home / "tiny.yaml").write_text(TASK)
@@ -61,10 +61,10 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Suite:
             run.run(Cell(str(home / "tiny.yaml"), str(home / f"{name}.py"), seed), home / "results")
     known = {"tiny": tasks.load(str(home / "tiny.yaml"))}
     methods = {name: Method(name=name, track=["global"]) for name in ("fedavg", "fedntd")}
-    return Suite(home / "results", known, methods, store.read_all(home / "results"))
+    return ResultsIndex(home / "results", known, methods, store.read_all(home / "results"))
 
 
-def again(shelf: Suite, folder: Path, change: Callable[[str], str] = str) -> regress.Comparison:
+def again(shelf: ResultsIndex, folder: Path, change: Callable[[str], str] = str) -> regress.Comparison:
     """FedNTD's cell with its file changed, beside its record."""
     home = shelf.results.parent
     (folder / "fedntd.py").write_text(change((home / "fedntd.py").read_text()))
@@ -77,20 +77,20 @@ def elsewhere(found: regress.Comparison) -> regress.Comparison:
     return regress.compare(found.cell, found.before, found.after, found.tolerance, same_kind=False)
 
 
-def test_every_method_is_compared_on_one_task_and_its_first_seed(shelf: Suite) -> None:
+def test_every_method_is_compared_on_one_task_and_its_first_seed(shelf: ResultsIndex) -> None:
     assert regress.cells(shelf) == [Cell("tiny", "fedavg", 0), Cell("tiny", "fedntd", 0)]
     harder = shelf.tasks["tiny"].model_copy(update={"rounds": 11})
     assert regress.cells(replace(shelf, tasks={"tiny": harder})) == []  # records of another task say nothing
 
 
-def test_a_band_is_three_deviations_of_the_difference_of_two_seeds(shelf: Suite) -> None:
+def test_a_band_is_three_deviations_of_the_difference_of_two_seeds(shelf: ResultsIndex) -> None:
     accuracies = [[one.result.accuracy for one in made.values() if one.result] for made in shelf.records.values()]
     variances = [sum((a - sum(group) / 3) ** 2 for a in group) / 2 for group in accuracies]
     assert regress.widths(shelf, "tiny")["accuracy"] == pytest.approx(3 * (2 * sum(variances) / 2) ** 0.5)
 
 
 @pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.reliability)])
-def test_unchanged_code_is_quiet(shelf: Suite, times: int, tmp_path: Path, figures: Figures) -> None:
+def test_unchanged_code_is_quiet(shelf: ResultsIndex, times: int, tmp_path: Path, figures: Figures) -> None:
     for number in range(times):
         (tmp_path / str(number)).mkdir()
         found = again(shelf, tmp_path / str(number), lambda text: text + "\n# prose\n")
@@ -99,14 +99,14 @@ def test_unchanged_code_is_quiet(shelf: Suite, times: int, tmp_path: Path, figur
 
 
 @pytest.mark.parametrize("name", PLANTED)
-def test_a_planted_mistake_is_reported(shelf: Suite, name: str, tmp_path: Path) -> None:
+def test_a_planted_mistake_is_reported(shelf: ResultsIndex, name: str, tmp_path: Path) -> None:
     found = again(shelf, tmp_path, PLANTED[name])
     assert found.verdict == "changed" and found.why
     if name == "wrong sign":  # the others move a cell as small as this by less than bands are wide: bits show them
         assert elsewhere(found).verdict == "changed"
 
 
-def test_other_bytes_are_a_change_anywhere(shelf: Suite, tmp_path: Path) -> None:
+def test_other_bytes_are_a_change_anywhere(shelf: ResultsIndex, tmp_path: Path) -> None:
     found = again(shelf, tmp_path, lambda text: text + """
     def finish(self, client, local, message, phase, site):
         return client, {"model": local.params, "more": local.params["classifier.bias"]}
@@ -114,7 +114,7 @@ def test_other_bytes_are_a_change_anywhere(shelf: Suite, tmp_path: Path) -> None
     assert (elsewhere(found).verdict, elsewhere(found).why) == ("changed", "other bytes")
 
 
-def test_cells_run_on_workers_and_come_back_in_order(shelf: Suite, tmp_path: Path) -> None:
+def test_cells_run_on_workers_and_come_back_in_order(shelf: ResultsIndex, tmp_path: Path) -> None:
     home = shelf.results.parent
     chosen = [Cell(str(home / "tiny.yaml"), str(home / f"{name}.py")) for name in ("fedntd", "fedavg")]
     view = Lines(Console(file=io.StringIO()), {label(one): 1.0 for one in chosen})
@@ -122,7 +122,7 @@ def test_cells_run_on_workers_and_come_back_in_order(shelf: Suite, tmp_path: Pat
     assert [(one.before.algorithm, one.verdict) for one in found] == [("fedntd", "equal"), ("fedavg", "equal")]
 
 
-def test_a_cell_that_does_not_run_any_more_is_a_change(shelf: Suite) -> None:
+def test_a_cell_that_does_not_run_any_more_is_a_change(shelf: ResultsIndex) -> None:
     cell = Cell("tiny", "fedntd")
     found = regress.beside(shelf, cell, shelf.results / "nowhere", "loss: NameError: name 'risc' is not defined")
     assert found.verdict == "changed" and "risc" in found.why
@@ -154,7 +154,7 @@ def test_cells_that_depart_or_are_not_quick_are_no_baseline(tmp_path: Path) -> N
     results = records.shelf(tmp_path)
     records.write(results, make("fedprox", 0, departures=["rounds 4 instead of 30"]))
     records.write(results, make("fedprox", 0, task="fmnist-shards"))
-    suite = Suite.load(results)
+    suite = ResultsIndex.load(results)
     assert tolerance.baseline(suite, "digits-shards", "fedprox") == {}
     assert [cell.algorithm for cell in regress.cells(suite)] == ["fedavg", "fedntd"]
 
@@ -162,7 +162,7 @@ def test_cells_that_depart_or_are_not_quick_are_no_baseline(tmp_path: Path) -> N
 def test_the_command_ends_with_one_where_numbers_have_changed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    suite = Suite.load(records.shelf(tmp_path))
+    suite = ResultsIndex.load(records.shelf(tmp_path))
     monkeypatch.setattr("benchmark.experiments.planner.current", lambda results: suite)
     for found, code in ((compared(forgetting=0.3), 1), (compared(accuracy_last5=0.1), 0)):
         monkeypatch.setattr(regress, "run", lambda *given, found=found: [found])
@@ -172,10 +172,10 @@ def test_the_command_ends_with_one_where_numbers_have_changed(
 
 
 @pytest.mark.regress
-@pytest.mark.parametrize("cell", regress.cells(Suite.load(RESULTS)), ids=label)
+@pytest.mark.parametrize("cell", regress.cells(ResultsIndex.load(RESULTS)), ids=label)
 def test_a_method_s_numbers_are_those_of_its_record(cell: Cell, tmp_path: Path) -> None:
     run.run(cell, tmp_path)
-    found = regress.beside(Suite.load(RESULTS, cell.task), cell, tmp_path)
+    found = regress.beside(ResultsIndex.load(RESULTS, cell.task), cell, tmp_path)
     assert found.verdict != "changed", found.row()
 
 

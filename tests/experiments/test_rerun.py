@@ -14,7 +14,7 @@ from benchmark.experiments import rerun
 from benchmark.experiments.cell import Cell
 from benchmark.experiments.run import run
 from benchmark.records import environment, record, store
-from benchmark.records.index import Suite, current
+from benchmark.records.index import ResultsIndex, current
 from helpers.handmade_records import TASK, make, result, shelf, write
 
 
@@ -84,7 +84,7 @@ def test_another_machine_may_lie_as_far_off_as_another_seed_but_five_points_anyw
 
 
 def test_a_record_is_named_or_drawn(tmp_path: Path) -> None:
-    suite = Suite.load(shelf(tmp_path))
+    suite = ResultsIndex.load(shelf(tmp_path))
     assert rerun.choose(suite, f"{TASK}/fedntd/1").path == Path(TASK, "fedntd", "1.json")
     assert rerun.choose(suite, f"{TASK}/fedprox").seed == 0
     assert rerun.choose(suite, "").task == TASK
@@ -97,7 +97,7 @@ def test_a_stale_record_is_not_drawn(tmp_path: Path) -> None:
     results = shelf(tmp_path)
     write(results, make("fedprox", 0, engine=ENGINE + 1))
     with pytest.raises(BenchmarkError, match="no standing record"):
-        rerun.choose(Suite.load(results), f"{TASK}/fedprox")
+        rerun.choose(ResultsIndex.load(results), f"{TASK}/fedprox")
 
 
 @pytest.mark.parametrize("name", ["cpu", "instructions", "torch", "device", "system"])

@@ -24,7 +24,7 @@ CODE = "ab" * 32
 
 
 @dataclass(frozen=True)
-class Watched(FedDFGan):
+class InstrumentedAlgorithm(FedDFGan):
     """Remembers the hubs that it trained with."""
 
     hubs: ClassVar[list[Hub]] = []
@@ -34,13 +34,13 @@ class Watched(FedDFGan):
         return super().beforehand(hub, key)
 
 
-METHOD = Watched(steps=2, gan_steps=2, gan_batch=4, images=8)
+METHOD = InstrumentedAlgorithm(steps=2, gan_steps=2, gan_batch=4, images=8)
 
 
 @pytest.fixture(autouse=True)
 def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEDREPRO_CACHE", str(tmp_path))
-    Watched.hubs.clear()
+    InstrumentedAlgorithm.hubs.clear()
 
 
 def federation(seed: int = 0, public: int = 12) -> Federation:
@@ -60,7 +60,9 @@ def test_a_second_run_finds_what_the_first_one_trained() -> None:
     (file,) = folder().iterdir()
     written = file.stat().st_mtime_ns
     second = prepared().hub.beforehand
-    assert len(Watched.hubs) == 1 and [file.stat().st_mtime_ns for file in folder().iterdir()] == [written]
+    assert len(InstrumentedAlgorithm.hubs) == 1 and [file.stat().st_mtime_ns for file in folder().iterdir()] == [
+        written
+    ]
     for name, leaf in METHOD.beforehand(federation().hub, server_key(federation()))["generator"].items():
         assert torch.equal(first["generator"][name], leaf) and torch.equal(second["generator"][name], leaf)
 
@@ -74,7 +76,7 @@ def test_a_run_has_the_same_bits_whether_it_trains_or_finds() -> None:
 
 def test_it_sees_public_data_alone() -> None:
     prepared()
-    (hub,) = Watched.hubs
+    (hub,) = InstrumentedAlgorithm.hubs
     assert hub.public is not None and hub.public.size == 12
     assert (hub.validation, dict(hub.models), tuple(hub.whos)) == (None, {}, ())
 
@@ -83,7 +85,7 @@ def test_it_sees_public_data_alone() -> None:
 def test_another_seed_image_code_or_setting_is_trained_anew(changes: dict[str, Any]) -> None:
     prepared()
     prepared(**changes)
-    assert len(Watched.hubs) == len(list(folder().iterdir())) == 2
+    assert len(InstrumentedAlgorithm.hubs) == len(list(folder().iterdir())) == 2
 
 
 def test_a_method_that_makes_nothing_leaves_nothing() -> None:
@@ -107,7 +109,7 @@ def test_a_damaged_file_is_refused_until_it_is_deleted(damage: Callable[[bytes],
     assert caught.value.where == str(file) and "delete the file" in str(caught.value)
     file.unlink()
     prepared()
-    assert file.read_bytes() == sound and len(Watched.hubs) == 2
+    assert file.read_bytes() == sound and len(InstrumentedAlgorithm.hubs) == 2
 
 
 def test_a_file_under_another_name_is_refused() -> None:

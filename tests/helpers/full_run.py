@@ -12,7 +12,7 @@ from algorithms.fedavg import FedAvg
 from algorithms.feddf import FedDF
 from benchmark.core import ops
 from benchmark.core.api import Algorithm, Hub, Key, Local, Phase, Site, Tree, Upload, hyper, torch
-from benchmark.core.backends import Backend, Setting
+from benchmark.core.backends import Backend, WorkerConfig
 from benchmark.core.client.federation import Federation
 from benchmark.core.server.rounds import Run
 from benchmark.core.storage import serialization
@@ -70,9 +70,9 @@ def reopened(options: dict[str, Any], algorithm: Algorithm) -> Federation:
     return small_federation(**options, algorithm=algorithm)
 
 
-def setting(algorithm: Callable[[], Algorithm] = Busy, options: dict[str, Any] | None = None) -> Setting:
+def setting(algorithm: Callable[[], Algorithm] = Busy, options: dict[str, Any] | None = None) -> WorkerConfig:
     """What a worker needs; algorithm: a class, or a function that other processes can import."""
-    return Setting(partial(reopened, OPTIONS if options is None else options), algorithm)
+    return WorkerConfig(partial(reopened, OPTIONS if options is None else options), algorithm)
 
 
 class Remains(NamedTuple):

@@ -13,11 +13,11 @@ import numpy as np
 
 from algorithms.scaffold import Scaffold
 from benchmark.core.api import Algorithm
-from benchmark.core.backends import Serial, Setting
+from benchmark.core.backends import SerialBackend, WorkerConfig
 from benchmark.core.client.federation import Federation, Ingredients, Rows
 from benchmark.core.data.partition import Drawn
 from benchmark.core.keys import Key
-from benchmark.core.server.communication import Ledger
+from benchmark.core.server.communication import CommunicationCounter
 from benchmark.core.server.rounds import Run
 from benchmark.core.storage import checkpoint
 from benchmark.core.tasks.partition_config import Iid
@@ -32,7 +32,7 @@ class Outcome(NamedTuple):
 
     result: dict[str, Any]
     server: Tree
-    ledger: Ledger
+    ledger: CommunicationCounter
     memories: dict[int, Tree]
 
 
@@ -75,7 +75,7 @@ def small_federation(
 def run(algorithm: Algorithm, federation: Federation, *, reverse: bool = False) -> Outcome:
     """From the first round to the last; reverse works through the clients of a round from the last to the first."""
     with tempfile.TemporaryDirectory() as folder:
-        backend = Serial(Setting(lambda _: federation, lambda: algorithm), reverse)
+        backend = SerialBackend(WorkerConfig(lambda _: federation, lambda: algorithm), reverse)
         course = Run(federation, algorithm, backend, Path(folder), "small")
         result = course.execute()
         files = {client: course.memories.current(client) for client in range(federation.clients)}
@@ -89,6 +89,6 @@ def crowded(clients: int, rounds: int, folder: Path) -> Run:
     given = replace(federation.given, parts=Drawn(np.arange(40), clients, 5, Key(0)))
     task = federation.task.model_copy(update={"clients": clients, "cohort": 100, "evaluate_every": rounds})
     many, method = Federation(task, 0, given), Scaffold()
-    run = Run(many, method, Serial(Setting(lambda _: many, lambda: method)), folder, "crowded")
+    run = Run(many, method, SerialBackend(WorkerConfig(lambda _: many, lambda: method)), folder, "crowded")
     run.execute()
     return run

@@ -85,7 +85,7 @@ def test_a_picture_has_all_shades_of_a_byte() -> None:
 def test_a_generator_sees_all_labels_equally_often() -> None:
     hub, seen = small_federation().hub, list[Tensor]()
 
-    class Watched:
+    class InstrumentedAlgorithm:
         def __init__(self, net: Any) -> None:
             self.init, self.weights, self.net = net.init, net.weights, net
 
@@ -94,7 +94,7 @@ def test_a_generator_sees_all_labels_equally_often() -> None:
             return self.net.train(params, x)
 
     def network(name: str) -> Any:
-        return Watched(hub.network(name)) if name == "faug_generator" else hub.network(name)
+        return InstrumentedAlgorithm(hub.network(name)) if name == "faug_generator" else hub.network(name)
 
     labels = torch.tensor([0] * 9 + [1])
     FLFAug(gan_steps=20).learn(torch.zeros(10, 1, 4, 4), labels, replace(hub, network=network), Key(0))

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from benchmark.core.errors import BenchmarkError
-from benchmark.records.index import Suite
+from benchmark.records.index import ResultsIndex
 from benchmark.reports import findings
 from helpers.handmade_records import TASK, make, result, shelf, write
 
 
 def filled(results: Path, words: str, place: str = TASK) -> str:
     """What stands for a quantity."""
-    text = findings.fill(f'About [nothing](#{place} "{words}"), they say.', Suite.load(results))
+    text = findings.fill(f'About [nothing](#{place} "{words}"), they say.', ResultsIndex.load(results))
     assert text.startswith("About [") and text.endswith(f'](#{place} "{words}"), they say.')
     return text.removeprefix("About [").split("]")[0]
 
@@ -83,4 +83,4 @@ def test_a_number_without_a_row_is_a_fault(tmp_path: Path, words: str, fault: st
 
 def test_prose_and_other_links_stay(tmp_path: Path) -> None:
     text = "# Findings\n\n5 methods, [52.0 %](protocol.md), `fedavg`.\n"
-    assert findings.fill(text, Suite.load(shelf(tmp_path))) == text
+    assert findings.fill(text, ResultsIndex.load(shelf(tmp_path))) == text

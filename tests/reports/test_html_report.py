@@ -16,7 +16,7 @@ from benchmark.analysis import curves, ranking, tables
 from benchmark.cli import invoke
 from benchmark.core.version import ENGINE
 from benchmark.records import record
-from benchmark.records.index import Method, Suite
+from benchmark.records.index import Method, ResultsIndex
 from benchmark.reports import leaderboard
 from benchmark.reports.html import chart_data
 from benchmark.reports.html import page as report
@@ -61,7 +61,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def page(results: Path) -> str:
     """The page of these records."""
-    return report.page(Suite.load(results))
+    return report.page(ResultsIndex.load(results))
 
 
 def test_tables_are_there_without_a_script_and_nothing_is_loaded(page: str) -> None:
@@ -80,14 +80,14 @@ def test_the_page_says_how_to_obtain_every_record_again(page: str) -> None:
 
 
 def test_equal_records_are_equal_bytes(results: Path, page: str) -> None:
-    assert report.page(Suite.load(results)) == page
+    assert report.page(ResultsIndex.load(results)) == page
 
 
 def test_nothing_in_a_record_or_a_method_can_leave_its_place(tmp_path: Path) -> None:
     results = shelf(tmp_path)
     fingerprint(results, "fedprox", paper="</td><script>alert(1)</script>")
     write(results, make("fedprox", 1, result=result(0.5) | {"bytes": _traffic("</script><b>")}))
-    text = report.page(Suite.load(results))
+    text = report.page(ResultsIndex.load(results))
     assert "<script>alert" not in text and text.count("</script>") == 3
 
 
@@ -96,7 +96,7 @@ def _traffic(name: str) -> dict[str, Any]:
 
 
 def test_curves_are_means_between_the_lowest_and_the_highest_seed(results: Path) -> None:
-    suite = Suite.load(results)
+    suite = ResultsIndex.load(results)
     curve = curves.over_rounds(list(suite.standing(TASK, "fedntd").values()))
     assert curve["round"] == [40] and curve["mb"] == [8.0]
     assert (curve["low"], curve["accuracy"], curve["high"]) == ([60.0], [62.0], [65.0])
@@ -105,7 +105,7 @@ def test_curves_are_means_between_the_lowest_and_the_highest_seed(results: Path)
 
 def test_dvc_plots_the_curves_of_records_against_which_nothing_speaks(results: Path) -> None:
     write(results, make("fedprox", 0, 0.55, engine=ENGINE + 1))
-    text = leaderboard.files(Suite.load(results))[results / "curves" / f"{TASK}.csv"]
+    text = leaderboard.files(ResultsIndex.load(results))[results / "curves" / f"{TASK}.csv"]
     # shelf: FedNTD 60, 61, 65 %, FedAvg 50, 52, 54 %, judged once; the board's order
     assert text.splitlines()[1:] == [
         "fedntd,3,40,8.0,62.0,60.0,65.0,10.0,10.0,10.0", "fedavg,3,40,8.0,52.0,50.0,54.0,10.0,10.0,10.0",
@@ -132,14 +132,14 @@ def test_the_front_has_what_nothing_beats_in_both_and_no_pooled_method(tmp_path:
         cheap = result(accuracy) | {"bytes": {"up": 6, "down": 0, "up_wire": 9, "down_wire": 0,
                                               "by_name": [["train", "up", "model", 6]]}}  # fmt: skip
         write(results, *(make(name, seed, result=cheap) for seed in range(3)))
-    suite = Suite.load(results)
+    suite = ResultsIndex.load(results)
     spots = chart_data.points(suite, tables.tables(suite)[TASK])
     assert {spot["method"] for spot in spots if spot["front"]} == {"cheap", "fedntd"}
     assert chart_data.chosen(spots) == ["fedavg", "fedntd", "cheap", "worse"]  # the reference, then by accuracy
 
 
 def test_a_point_is_mb_both_ways_and_the_interval_of_its_accuracy(results: Path) -> None:
-    suite = Suite.load(results)
+    suite = ResultsIndex.load(results)
     (point,) = (p for p in chart_data.points(suite, tables.tables(suite)[TASK]) if p["method"] == "fedavg")
     # 3 MB up, 5 down; 52 % and half an interval of 4.302653 * 2 / sqrt(3) = 4.968
     assert (point["mb"], point["low"], point["high"]) == (8.0, 47.032, 56.968)
@@ -189,7 +189,7 @@ def test_intervals_of_ranks_and_friedman_s_p() -> None:
 
 
 def test_a_ranking_is_of_the_largest_grid_of_comparable_federated_rows(results: Path) -> None:
-    suite = Suite.load(results)
+    suite = ResultsIndex.load(results)
     methods = {name: Method(name=name, pooled=name == "pool") for name in ("a", "b", "c", "d", "e", "pool", "few")}
 
     def board(*names: str) -> DataFrame:
@@ -219,15 +219,15 @@ def test_methods_differ_where_their_ranks_are_farther_apart_than_the_critical_di
 
 def test_pictures_follow_the_tables(results: Path, tmp_path: Path) -> None:
     (tmp_path / "gone.svg").write_text("<svg/>")
-    report.write_pictures(Suite.load(results), tmp_path)
+    report.write_pictures(ResultsIndex.load(results), tmp_path)
     (picture,) = tmp_path.iterdir()
     assert picture.name == f"{TASK}.svg" and "fedntd" in picture.read_text()
-    shown = leaderboard.files(Suite.load(results))[results.parent / "LEADERBOARD.md"]
+    shown = leaderboard.files(ResultsIndex.load(results))[results.parent / "LEADERBOARD.md"]
     assert shown.count("docs/pictures/") == 1 and f"docs/pictures/{TASK}.svg" in shown
 
 
 def test_metrics_are_a_small_file_per_method(results: Path) -> None:
-    found = leaderboard.files(Suite.load(results))
+    found = leaderboard.files(ResultsIndex.load(results))
     metrics = {path.name: text for path, text in found.items() if path.parts[-3:-1] == ("metrics", TASK)}
     assert sorted(metrics) == ["fedavg.json", "fedntd.json", "fedprox.json"]
     assert json.loads(metrics["fedntd.json"]) | {"last5": 0} == {

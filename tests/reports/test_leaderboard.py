@@ -17,14 +17,14 @@ from benchmark.analysis.claims import wanted
 from benchmark.analysis.tables import table
 from benchmark.core.tasks import task as tasks
 from benchmark.core.version import ENGINE, PROTOCOL
-from benchmark.records.index import Suite
+from benchmark.records.index import ResultsIndex
 from benchmark.reports import leaderboard
 from helpers.handmade_records import TASK, fingerprint, make, result, shelf, write
 
 
 def rows(results: Path) -> dict[str, dict[str, Any]]:
     """The task's table by method."""
-    suite = Suite.load(results)
+    suite = ResultsIndex.load(results)
     return {row["method"]: row for row in table(suite, suite.tasks[TASK]).to_dict(orient="records")}
 
 
@@ -70,7 +70,7 @@ def test_numbers_of_a_row_stand_on_the_board(tmp_path: Path) -> None:
     results = shelf(tmp_path)
     for seed, accuracy in enumerate((0.6, 0.62, 0.64)):  # ten points above FedAvg every time
         write(results, make("fedprox", seed, result=result(accuracy, targets={0.5: 4 + 2 * seed})))
-    text = leaderboard.files(Suite.load(results))[tmp_path / "LEADERBOARD.md"]
+    text = leaderboard.files(ResultsIndex.load(results))[tmp_path / "LEADERBOARD.md"]
     lines = {line.split("|")[1].strip(): line for line in text.split(f"### {TASK}\n")[1].splitlines() if "|" in line}
     assert "| 6.0, 0.60 " in lines["fedprox"]  # rounds 4, 6, 8 at 0.1 MB each
     assert "| <0.0001 " in lines["fedprox"] and "| 0.0033 " in lines["fedntd"]
@@ -94,7 +94,7 @@ def test_effort_to_a_target_needs_every_seed(tmp_path: Path) -> None:
     row = rows(results)["fedntd"]
     assert (row["rounds_to_50"], row["mb_to_50"], row["reached_50"]) == (6.0, 0.6, 3)
     assert isna(row["rounds_to_70"]) and row["reached_70"] == 2
-    assert "2 of 3 seeds" in leaderboard.files(Suite.load(results))[tmp_path / "LEADERBOARD.md"]
+    assert "2 of 3 seeds" in leaderboard.files(ResultsIndex.load(results))[tmp_path / "LEADERBOARD.md"]
 
 
 def test_few_seeds_stand_apart(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_few_seeds_stand_apart(tmp_path: Path) -> None:
 def test_other_versions_are_not_mixed_in(tmp_path: Path, changes: dict[str, Any], mark: str) -> None:
     results = shelf(tmp_path)
     write(results, make("fedntd", 0, accuracy=0.9, **changes))
-    suite = Suite.load(results)
+    suite = ResultsIndex.load(results)
     frame = table(suite, suite.tasks[TASK])
     mine = frame[frame["method"] == "fedntd"]
     assert list(mine["seeds"]) == [1, 2] and not mine["comparable"].any()
@@ -125,7 +125,7 @@ def test_other_versions_are_not_mixed_in(tmp_path: Path, changes: dict[str, Any]
 def test_stale_records_are_not_compared_from_either_side(tmp_path: Path) -> None:
     results = shelf(tmp_path)
     write(results, make("fedntd", 0, accuracy=0.9, engine=ENGINE + 1))
-    suite = Suite.load(results)
+    suite = ResultsIndex.load(results)
     mine = [row for row in table(suite, suite.tasks[TASK]).to_dict(orient="records") if row["method"] == "fedntd"]
     assert isna(mine[0]["difference"]) and mine[1]["difference"] == 10.0  # seeds 1 and 2: 9 and 11
     write(results, *(make("fedavg", seed, engine=ENGINE + 1) for seed in range(3)), make("fedntd", 0, 0.6))
@@ -136,7 +136,7 @@ def test_enough_stale_seeds_are_no_row_of_the_ranking(tmp_path: Path) -> None:
     results = shelf(tmp_path)
     write(results, *(make("fedntd", seed, 0.9, engine=ENGINE + 1) for seed in range(3)))
     assert overview(results, "fedntd") == "open (0 of 3 seeds)"
-    section = leaderboard.files(Suite.load(results))[tmp_path / "LEADERBOARD.md"].split(f"### {TASK}\n")[1]
+    section = leaderboard.files(ResultsIndex.load(results))[tmp_path / "LEADERBOARD.md"].split(f"### {TASK}\n")[1]
     ranked, apart = section.split("\n### ")[0].split("Not comparable:")
     assert "| fedavg " in ranked and "| fedntd " not in ranked and "| fedntd " in apart
 
@@ -144,14 +144,14 @@ def test_enough_stale_seeds_are_no_row_of_the_ranking(tmp_path: Path) -> None:
 def test_metrics_are_those_of_the_row_that_counts(tmp_path: Path) -> None:
     results = shelf(tmp_path)
     write(results, make("fedntd", 3, 0.99, engine=ENGINE + 1))
-    found = leaderboard.files(Suite.load(results))[results / "metrics" / TASK / "fedntd.json"]
+    found = leaderboard.files(ResultsIndex.load(results))[results / "metrics" / TASK / "fedntd.json"]
     assert json.loads(found)["accuracy"] == 62.0
 
 
 def test_records_of_two_backends_are_two_rows_and_not_compared(tmp_path: Path) -> None:
     results = shelf(tmp_path)
     write(results, make("fedntd", 2, 0.65, backend="stacked"))
-    suite = Suite.load(results)
+    suite = ResultsIndex.load(results)
     found = table(suite, suite.tasks[TASK]).to_dict(orient="records")
     ours = {row["backend"]: (row["seeds"], row["marks"]) for row in found if row["method"] == "fedntd"}
     assert ours == {"loop": (2, "2 of 3 seeds"), "stacked": (1, "the seeds of the loop backend count; 1 of 3 seeds")}
@@ -167,7 +167,7 @@ def test_of_two_backends_the_one_with_more_seeds_counts(tmp_path: Path) -> None:
     assert overview(results, "fedntd") == "62.00 ± 6.57"
     write(results, make("fedntd", 6, 0.9, backend="stacked"))
     assert overview(results, "fedntd") == "90.00 ± 0.00"
-    metrics = leaderboard.files(Suite.load(results))[results / "metrics" / TASK / "fedntd.json"]
+    metrics = leaderboard.files(ResultsIndex.load(results))[results / "metrics" / TASK / "fedntd.json"]
     assert json.loads(metrics)["seeds"] == 4
 
 
@@ -176,7 +176,7 @@ def test_changed_methods_and_tasks_make_records_stale(tmp_path: Path) -> None:
     fingerprint(results, "fedntd", sha256="cd" * 32)
     stale = make("fedavg", 0)
     write(results, stale.model_copy(update={"hashes": stale.hashes.model_copy(update={"task": "cd" * 32})}))
-    found = Suite.load(results)
+    found = ResultsIndex.load(results)
     assert found.marks(found.records[TASK, "fedntd"][0]) == ["its method has changed"]
     assert found.marks(found.records[TASK, "fedavg"][0]) == ["its task has changed"]
     assert found.open(TASK) == {"fedavg": [0], "fedntd": [0, 1, 2], "fedprox": [1, 2]}
@@ -188,7 +188,7 @@ def test_other_data_and_a_method_that_is_gone_make_records_stale(tmp_path: Path)
     data = {name: dict.fromkeys(parts, "cd" * 32) for name, parts in made.hashes.data.items()}
     write(results, made.model_copy(update={"hashes": made.hashes.model_copy(update={"data": data})}))
     (results / "methods" / "fedprox.json").unlink()
-    found = Suite.load(results)
+    found = ResultsIndex.load(results)
     assert found.marks(found.records[TASK, "fedavg"][0]) == ["its data have changed"]
     assert found.marks(found.records[TASK, "fedprox"][0]) == ["its method is gone"]
 
@@ -198,7 +198,7 @@ def test_a_diverged_seed_is_a_row_with_its_reason(tmp_path: Path) -> None:
     write(results, make("fedprox", 1, accuracy=None))
     row = rows(results)["fedprox"]
     assert "seed 1 diverged: loss is nan" in row["marks"] and row["seeds"] == 1
-    assert Suite.load(results).open(TASK) == {"fedprox": [2]}
+    assert ResultsIndex.load(results).open(TASK) == {"fedprox": [2]}
 
 
 def test_three_finished_seeds_do_not_hide_a_diverged_one(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_three_finished_seeds_do_not_hide_a_diverged_one(tmp_path: Path) -> None
 def test_what_a_tuning_chose_is_not_called_set_by_the_task(tmp_path: Path) -> None:
     results, task = shelf(tmp_path), tasks.load(TASK)
     given = task.model_copy(update={"methods": {"fedavg": {}, "fedntd": {}}, "tuned": {"fedntd": {}}})
-    found = table(replace(Suite.load(results), tasks={TASK: given}), given)
+    found = table(replace(ResultsIndex.load(results), tasks={TASK: given}), given)
     expected = {"fedavg": "set by the task", "fedntd": "tuned", "fedprox": "defaults"}
     assert dict(zip(found["method"], found["settings"], strict=True)) == expected
 
@@ -219,7 +219,7 @@ def test_what_a_tuning_chose_is_not_called_set_by_the_task(tmp_path: Path) -> No
 def test_records_of_a_task_that_is_gone_are_named(tmp_path: Path) -> None:
     results = shelf(tmp_path)
     write(results, make("fedavg", 0).model_copy(update={"task": "digits-gone"}))
-    text = leaderboard.files(Suite.load(results))[tmp_path / "LEADERBOARD.md"]
+    text = leaderboard.files(ResultsIndex.load(results))[tmp_path / "LEADERBOARD.md"]
     assert "- `digits-gone/fedavg/0.json`: its task is gone" in text
 
 
@@ -229,7 +229,7 @@ def test_a_claim_that_fails_is_shown_and_its_task_asks_for_its_methods_alone(tmp
     claims += [f"{{id: open, tasks: [{paper}], methods: [fedntd], value: 10.0}}"]
     source = "sources: [{paper: P, table: T, source: S, seen: true, claims: [%s]}]"
     (results / "claims.yaml").write_text(source % ", ".join(claims))
-    suite = Suite.load(results)
+    suite = ResultsIndex.load(results)
     text = leaderboard.files(suite)[tmp_path / "LEADERBOARD.md"]
     assert "| far " in text and "| not reproduced " in text
     section = text.split(f"### {paper}\n")[1].split("\n### ")[0]
@@ -243,7 +243,7 @@ def test_the_board_says_what_to_know_about_the_claims_on_it(tmp_path: Path) -> N
     open_ = "{id: open, tasks: [paper-fedntd-t1-cifar10-s2], methods: [fedntd], value: 10.0, note: unread}"
     source = "{{paper: P, table: {}, source: S, seen: true, note: by eye, claims: [{}]}}"
     (results / "claims.yaml").write_text(f"sources: [{source.format('A', known)}, {source.format('B', open_)}]")
-    text = leaderboard.files(Suite.load(results))[tmp_path / "LEADERBOARD.md"]
+    text = leaderboard.files(ResultsIndex.load(results))[tmp_path / "LEADERBOARD.md"]
     notes = text.split("Of these claims:\n\n")[1].split("\n\n")[0]
     assert notes == "- P, A: by eye.\n- `known`: of the last round."
 
@@ -258,7 +258,7 @@ def test_the_overview_tells_open_cells_from_diverged_ones(tmp_path: Path) -> Non
 
 def overview(results: Path, method: str) -> str:
     """What the first table of the board says of a method on the only task with records."""
-    text = leaderboard.files(Suite.load(results))[results.parent / "LEADERBOARD.md"]
+    text = leaderboard.files(ResultsIndex.load(results))[results.parent / "LEADERBOARD.md"]
     line = next(line for line in text.splitlines() if line.startswith(f"| {method} "))
     return line.split("|")[2].strip()
 
@@ -276,7 +276,7 @@ def test_the_board_says_what_is_open_not_applicable_and_broken(tmp_path: Path) -
     fingerprint(results, "scarce", needs=["unlabelled"], track=["global"])
     fingerprint(results, "broken", fault="cannot be imported (SyntaxError)")
     (results / TASK / "fedprox" / "1.json").write_text("{")
-    text = leaderboard.files(Suite.load(results))[tmp_path / "LEADERBOARD.md"]
+    text = leaderboard.files(ResultsIndex.load(results))[tmp_path / "LEADERBOARD.md"]
     section = text.split(f"### {TASK}\n")[1].split("\n### ")[0]
     assert "fedprox (1, 2)" in section
     assert "fedmd (its track is heterogeneous, the task's is global)" in section

@@ -13,7 +13,7 @@ from benchmark.core.storage import serialization
 
 
 @dataclass(frozen=True)
-class Setting:
+class WorkerConfig:
     """How a worker gets what it works with; both functions must be picklable."""
 
     federation: Callable[[Algorithm], Federation]
@@ -22,7 +22,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Visit:
+class ClientJob:
     """One client in one round.
 
     round: counted from 0 within the phase; number: counted from 1 over the whole run
@@ -41,16 +41,16 @@ class Visit:
 
 
 @dataclass(frozen=True)
-class Visited:
+class ClientResult:
     """What comes back: the encoded upload, whether there is a memory, (in-local, out-local) accuracy if judged."""
 
-    upload: serialization.Parcel
+    upload: serialization.EncodedMessage
     remembers: bool
     accuracies: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
-class Judge:
+class EvaluateJob:
     """Rows start..stop-1 of the test set under a model."""
 
     arch: str
@@ -60,7 +60,7 @@ class Judge:
 
 
 @dataclass(frozen=True)
-class Probe:
+class ProbeJob:
     """The whole test set in the light of a model's features."""
 
     arch: str

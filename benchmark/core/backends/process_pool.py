@@ -14,7 +14,7 @@ from functools import partial
 from multiprocessing import resource_tracker
 from typing import Any
 
-from benchmark.core.backends.base import Backend, Results, Setting
+from benchmark.core.backends.base import Backend, Results, WorkerConfig
 from benchmark.core.backends.huge_pages import huge_pages
 from benchmark.core.backends.shared_memory import Block, Mail, answered
 from benchmark.core.backends.worker import Worker
@@ -24,7 +24,7 @@ from benchmark.core.errors import BenchmarkError
 _worker: Worker | None = None
 
 
-def _start(setting: Setting) -> None:
+def _start(setting: WorkerConfig) -> None:
     global _worker
     determinism.fix()
     threading.Thread(target=follow, daemon=True).start()
@@ -71,10 +71,10 @@ def _over(mail: Mail, place: Block | None, _: Future[Any]) -> None:
         place.close()
 
 
-class Pool(Backend):
+class ProcessPoolBackend(Backend):
     """workers: number of processes; size: a client's number of samples, to start the longest work first."""
 
-    def __init__(self, setting: Setting, workers: int, size: Callable[[int], int]) -> None:
+    def __init__(self, setting: WorkerConfig, workers: int, size: Callable[[int], int]) -> None:
         self.workers, self.size = workers, size
         context = multiprocessing.get_context("spawn")
         self.executor = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(setting,))

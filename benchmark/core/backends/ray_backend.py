@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmark.core.backends.base import Backend, Results, Setting, Visit, Visited
+from benchmark.core.backends.base import Backend, ClientJob, ClientResult, Results, WorkerConfig
 from benchmark.core.backends.worker import Worker
 from benchmark.core.client import determinism
 from benchmark.core.errors import BenchmarkError
@@ -20,7 +20,7 @@ RETRIES = 5  # machines that may be lost under one job
 _workers: dict[str, Worker] = {}
 
 
-def _work(setting: Setting, name: str, what: str, job: Any, memory: bytes | None) -> tuple[Any, bytes | None]:
+def _work(setting: WorkerConfig, name: str, what: str, job: Any, memory: bytes | None) -> tuple[Any, bytes | None]:
     """On some machine of the cluster: the result, and the client's new memory if there is one.
 
     name: of the cell; a process keeps its worker for further jobs of it
@@ -30,24 +30,24 @@ def _work(setting: Setting, name: str, what: str, job: Any, memory: bytes | None
         _workers.clear()
         _workers[name] = Worker(setting)
     worker = _workers[name]
-    if not isinstance(job, Visit):
+    if not isinstance(job, ClientJob):
         return getattr(worker, what)(job), None
     with tempfile.TemporaryDirectory() as folder:
         here = replace(job, leave=Path(folder, job.leave.name))
         if job.memory:
             here = replace(here, memory=Path(folder, job.memory.name))
             Path(folder, job.memory.name).write_bytes(memory or b"")
-        visited: Visited = worker.visit(here)
+        visited: ClientResult = worker.visit(here)
         return visited, here.leave.read_bytes() if visited.remembers else None
 
 
-class Cluster(Backend):
+class RayBackend(Backend):
     """address: of the cluster, or "auto"; size: a client's number of samples, to start the longest work first.
 
     Every machine needs the same installation of fedrepro, and reads the data from its own cache.
     """
 
-    def __init__(self, setting: Setting, name: str, address: str, size: Callable[[int], int]) -> None:
+    def __init__(self, setting: WorkerConfig, name: str, address: str, size: Callable[[int], int]) -> None:
         connect(address)
         import ray
 
@@ -83,7 +83,7 @@ class Cluster(Backend):
         return result
 
     def _size(self, job: Any) -> int:
-        return self.size(job.client) if isinstance(job, Visit) else 0
+        return self.size(job.client) if isinstance(job, ClientJob) else 0
 
 
 def connect(address: str) -> None:
@@ -111,4 +111,4 @@ def lost(error: Exception) -> BenchmarkError:
 
 
 def _memory(job: Any) -> bytes | None:
-    return job.memory.read_bytes() if isinstance(job, Visit) and job.memory else None
+    return job.memory.read_bytes() if isinstance(job, ClientJob) and job.memory else None

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from benchmark.core.backends.base import Backend, Results, Setting
+from benchmark.core.backends.base import Backend, Results, WorkerConfig
 from benchmark.core.backends.worker import Worker
 
 
-class Serial(Backend):
+class SerialBackend(Backend):
     """reverse: work through jobs from the last to the first; results must not change, and the tests say so."""
 
     workers = 1
 
-    def __init__(self, setting: Setting, reverse: bool = False) -> None:
+    def __init__(self, setting: WorkerConfig, reverse: bool = False) -> None:
         self.worker, self.reverse = Worker(setting), reverse
 
     def submit(self, what: str, jobs: Sequence[Any]) -> Results:

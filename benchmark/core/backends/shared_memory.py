@@ -10,11 +10,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from benchmark.core.backends.base import Judge, Probe, Visit, Visited
+from benchmark.core.backends.base import ClientJob, ClientResult, EvaluateJob, ProbeJob
 
 LEAST = 1 << 16  # bytes; smaller messages go through a pipe at once
 MOST = 256  # uploads under way that get memory: each is an open file
-CARGO = {Visit: "message", Judge: "model", Probe: "model"}
+CARGO = {ClientJob: "message", EvaluateJob: "model", ProbeJob: "model"}
 
 
 class Block:
@@ -70,7 +70,7 @@ class Mail:
 
     def awaited(self, job: Any) -> Block | None:
         """Where the job's upload will lie."""
-        if not isinstance(job, Visit) or not shared() or self.uploads == MOST:
+        if not isinstance(job, ClientJob) or not shared() or self.uploads == MOST:
             return None
         self.uploads += 1
         return Block()
@@ -78,7 +78,7 @@ class Mail:
 
 def answered(result: Any, path: str | None) -> Any:
     """The result with its upload laid down, if there is a place and it is worth it."""
-    if path is None or not isinstance(result, Visited) or len(result.upload.data) < LEAST:
+    if path is None or not isinstance(result, ClientResult) or len(result.upload.data) < LEAST:
         return result
     Path(path).write_bytes(result.upload.data)
     lying: Any = Lying(path)

@@ -17,12 +17,12 @@ from torch import Tensor
 
 from benchmark.core import tree as trees
 from benchmark.core.api import Local, Pass
-from benchmark.core.backends.base import Backend, Results, Setting, Visit, Visited
+from benchmark.core.backends.base import Backend, ClientJob, ClientResult, Results, WorkerConfig
 from benchmark.core.backends.stacked_batches import Feed, Shelf, placed
 from benchmark.core.backends.stacked_step import Captured, Step, Stride, autocast, distance, with_padding
-from benchmark.core.backends.worker import Guest, Worker, at
+from benchmark.core.backends.worker import ClientSession, Worker, at
 from benchmark.core.client import evaluate, linear_probe
-from benchmark.core.client.local_training import Sweep, closed, opened
+from benchmark.core.client.local_training import LocalTrainer, closed, opened
 from benchmark.core.data.batches import Stream
 from benchmark.core.errors import BenchmarkError, Diverged, blamed
 from benchmark.core.models.functional import Model
@@ -38,10 +38,10 @@ Kind = tuple[str, tuple[Pass, ...]]  # architecture and passes, their lengths le
 class Seat:
     """A client in its chunk."""
 
-    job: Visit
-    guest: Guest
+    job: ClientJob
+    guest: ClientSession
     message: Tree | None
-    sweeps: list[Sweep]
+    sweeps: list[LocalTrainer]
     local: Local
 
 
@@ -63,12 +63,12 @@ def obstacle(model: Model, passes: Sequence[Pass]) -> str:
     return ""
 
 
-class Stacked(Worker, Backend):
+class StackedBackend(Worker, Backend):
     """device: a torch device; graphs: replay each step as a CUDA graph."""
 
     workers = 1
 
-    def __init__(self, setting: Setting, device: str = "cpu", graphs: bool = False) -> None:
+    def __init__(self, setting: WorkerConfig, device: str = "cpu", graphs: bool = False) -> None:
         super().__init__(setting)
         self.device, self.graphs = _device(device, setting.precision), graphs
         if graphs and self.device.type != "cuda":
@@ -98,7 +98,7 @@ class Stacked(Worker, Backend):
     def _mapped(self, what: str, jobs: Sequence[Any]) -> list[Any]:
         if what != "visit":
             return [getattr(self, what)(job) for job in jobs]
-        results: dict[int, Visited] = {}
+        results: dict[int, ClientResult] = {}
         for kind, numbers in self._grouped(jobs).items():
             for start in range(0, len(numbers), self.chunk):
                 chunk = numbers[start : start + self.chunk]
@@ -108,7 +108,7 @@ class Stacked(Worker, Backend):
     def close(self) -> None:
         """Nothing to end."""
 
-    def _grouped(self, jobs: Sequence[Visit]) -> dict[Kind, list[int]]:
+    def _grouped(self, jobs: Sequence[ClientJob]) -> dict[Kind, list[int]]:
         """Numbers of the jobs of each kind, large clients first, so that chunks finish together."""
         groups: dict[Kind, list[int]] = {}
         for number in sorted(range(len(jobs)), key=lambda n: -self.federation.who(jobs[n].client).size):
@@ -118,7 +118,7 @@ class Stacked(Worker, Backend):
             groups.setdefault((site.who.arch, passes), []).append(number)
         return groups
 
-    def _visits(self, kind: Kind, jobs: list[Visit]) -> list[Visited]:
+    def _visits(self, kind: Kind, jobs: list[ClientJob]) -> list[ClientResult]:
         model = self.federation.model(kind[0])
         if kind not in self.verdicts and (reason := obstacle(model, kind[1])):
             self.verdicts[kind] = Verdict(reason)
@@ -138,18 +138,18 @@ class Stacked(Worker, Backend):
                 self._work(kind, alike)
         return [self._left(seat) for seat in seats]
 
-    def _seat(self, job: Visit) -> Seat:
+    def _seat(self, job: ClientJob) -> Seat:
         guest, message = self.arrive(job), serialization.decode(job.message)
         with at(guest.where):
             torch.manual_seed(guest.key("dropout").seed)
             local = opened(self.algorithm.begin(guest.memory, message, job.phase, guest.site), guest.site)
             sweeps = [
-                Sweep(self.algorithm, guest.site, run, guest.key("pass", number), self.precision, guest.where)
+                LocalTrainer(self.algorithm, guest.site, run, guest.key("pass", number), self.precision, guest.where)
                 for number, run in enumerate(self.algorithm.passes(job.phase, guest.site))
             ]
         return Seat(job, guest, message, sweeps, local)
 
-    def _left(self, seat: Seat) -> Visited:
+    def _left(self, seat: Seat) -> ClientResult:
         with at(seat.guest.where):
             torch.manual_seed(seat.guest.key("dropout").seed)
             done = closed(self.algorithm, seat.guest.site, seat.job.phase, seat.message, seat.guest.memory, seat.local)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from benchmark.core.api import Batch, Local
-from benchmark.core.client.local_training import Sweep
+from benchmark.core.client.local_training import LocalTrainer
 from benchmark.core.data.augment import sent
 from benchmark.core.data.batches import Stream
 from benchmark.core.tree import Tree
@@ -121,7 +121,7 @@ class Feed:
     """
 
     def __init__(
-        self, sweeps: Sequence[Sweep], locals_: Sequence[Local], shelf: Shelf, size: int, padded: bool
+        self, sweeps: Sequence[LocalTrainer], locals_: Sequence[Local], shelf: Shelf, size: int, padded: bool
     ) -> None:
         streams = [sweep.stream(local) for sweep, local in zip(sweeps, locals_, strict=True)]
         pixels, self.places = shelf.place([_name(sweep) for sweep in sweeps], streams)
@@ -181,7 +181,7 @@ class Feed:
         return sent(tensor, self.device)
 
 
-def _name(sweep: Sweep) -> str:
+def _name(sweep: LocalTrainer) -> str:
     """Which images a pass reads."""
     kind, client = sweep.run_.stream, sweep.site.who.id
     if sweep.run_.rows is not None or kind not in ("private", "views", "public"):

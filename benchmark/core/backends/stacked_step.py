@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 
 from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm, Batch, Local, Pass
-from benchmark.core.models.functional import Model, Still, Tape
+from benchmark.core.models.functional import EvalModeModel, Model, TrainModeModel
 from benchmark.core.optim import Optim
 from benchmark.core.tree import Tree
 
@@ -73,7 +73,7 @@ class Stride:
             local, extras = self.step(local, sample, client.gradient, client.update)
         else:
             with torch.no_grad(), self.autocast():
-                _, extras = self.loss(params, local, sample, Still(self.model))
+                _, extras = self.loss(params, local, sample, EvalModeModel(self.model))
         local = self.after_step(local, extras, sample)
         return {"params": local.params, "carry": local.carry, "steps": local.steps, **client.memory}
 
@@ -92,7 +92,7 @@ class _Client:
 
     def gradient(self, local: Local, batch: Batch) -> tuple[Tree, Tree]:
         """Gradients by name and extras; moved buffers go into local.params."""
-        stride, tape = self.stride, Tape(self.stride.model)
+        stride, tape = self.stride, TrainModeModel(self.stride.model)
 
         def risk(weights: Tree) -> tuple[Tensor, tuple[Tree, Tree]]:
             with stride.autocast():

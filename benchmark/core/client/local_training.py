@@ -12,18 +12,18 @@ from torch import Tensor
 
 from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm, Batch, Local, Pass, Phase, Site
-from benchmark.core.client.teacher_cache import Teachers
+from benchmark.core.client.teacher_cache import TeacherCache
 from benchmark.core.data.batches import Stream
 from benchmark.core.errors import BenchmarkError, Diverged
 from benchmark.core.keys import Key
-from benchmark.core.models.functional import Model, Still, Tape
+from benchmark.core.models.functional import EvalModeModel, Model, TrainModeModel
 from benchmark.core.storage import serialization
 from benchmark.core.tree import Tree
 
 LOOK = 500  # images per batch of a pass that only looks
 
 
-class Done(NamedTuple):
+class ClientUpdate(NamedTuple):
     """What a visit leaves: memory and upload as trees, and the parameters after local work."""
 
     memory: Tree
@@ -33,7 +33,7 @@ class Done(NamedTuple):
 
 def visit(
     algorithm: Algorithm, site: Site, phase: Phase, message: Tree | None, client: Tree, key: Key, precision: str
-) -> Done:
+) -> ClientUpdate:
     """One client in one round.
 
     message: decoded download; client: its memory
@@ -43,18 +43,20 @@ def visit(
     key("dropout").reseed()  # what a method draws without a key still has no memory of other clients
     local = opened(algorithm.begin(client, message, phase, site), site)
     for number, run in enumerate(algorithm.passes(phase, site)):
-        worker = Sweep(algorithm, site, run, key("pass", number), precision, where)
+        worker = LocalTrainer(algorithm, site, run, key("pass", number), precision, where)
         local = worker.run(local)
     return closed(algorithm, site, phase, message, client, local)
 
 
-def closed(algorithm: Algorithm, site: Site, phase: Phase, message: Tree | None, client: Tree, local: Local) -> Done:
+def closed(
+    algorithm: Algorithm, site: Site, phase: Phase, message: Tree | None, client: Tree, local: Local
+) -> ClientUpdate:
     """What is left of a visit when the last pass is over; raises Diverged for an upload that is not finite."""
     where = f"phase {phase.name}, client {site.who.id}"
     memory, upload = algorithm.finish(client, local, message, phase, site)
     if upload is not None and (path := trees.finite(dict(serialization.check(upload, where)))):
         raise Diverged(f"upload {path} is not finite", where=where)
-    return Done(memory, upload, local.params)
+    return ClientUpdate(memory, upload, local.params)
 
 
 def opened(local: Local, site: Site) -> Local:
@@ -72,7 +74,7 @@ def autocast(precision: str) -> AbstractContextManager[Any]:
     return torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
-class Sweep:
+class LocalTrainer:
     """One pass: a stream, a loss and an optimiser."""
 
     def __init__(self, algorithm: Algorithm, site: Site, run: Pass, key: Key, precision: str, where: str) -> None:
@@ -126,22 +128,22 @@ class Sweep:
             return stream.views(self.key, batch, steps)
         return stream.batches(self.key, batch, steps, self.run_.augment, skip_single=lonely)
 
-    def _teachers(self, stream: Stream) -> Teachers | None:
+    def _teachers(self, stream: Stream) -> TeacherCache | None:
         """None where images change from epoch to epoch."""
         augmented = self.run_.augment and not stream.augment.none
         if augmented or self.run_.stream == "views":
             return None
-        return Teachers(self.model, stream.size, self.run_.batch or self.site.train.batch)
+        return TeacherCache(self.model, stream.size, self.run_.batch or self.site.train.batch)
 
     def _look(self, local: Local, batches: Iterator[Batch]) -> Local:
         for batch in batches:
             with torch.no_grad(), autocast(self.precision):
-                _, extras = self.loss(local.params, local, batch, Still(self.model))
+                _, extras = self.loss(local.params, local, batch, EvalModeModel(self.model))
             local = self.after_step(local, trees.map(_plain, extras), batch)
         return local
 
     def _gradient(self, local: Local, batch: Batch) -> tuple[Tree, Tree]:
-        tape = Tape(self.model, self.teachers.facing(batch) if self.teachers else None)
+        tape = TrainModeModel(self.model, self.teachers.facing(batch) if self.teachers else None)
         leaves = {
             name: leaf.detach().requires_grad_()
             for name, leaf in local.params.items()

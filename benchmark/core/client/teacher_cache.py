@@ -23,7 +23,7 @@ class _Answers(NamedTuple):
     output: Output  # rows of all that is known
 
 
-class Teachers:
+class TeacherCache:
     """Outputs of frozen models by row of one stream without augmentation.
 
     size: rows of the stream; batch: rows of a full batch

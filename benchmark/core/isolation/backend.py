@@ -7,24 +7,26 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from benchmark.core import tree as trees
-from benchmark.core.backends.base import Backend, Results, Setting, Visit, Visited
-from benchmark.core.backends.worker import Guest, Worker
+from benchmark.core.backends.base import Backend, ClientJob, ClientResult, Results, WorkerConfig
+from benchmark.core.backends.worker import ClientSession, Worker
 from benchmark.core.client.federation import Federation
-from benchmark.core.client.local_training import Done
+from benchmark.core.client.local_training import ClientUpdate
 from benchmark.core.errors import Diverged
 from benchmark.core.isolation.handlers import Client
-from benchmark.core.isolation.remote_algorithm import Apart
+from benchmark.core.isolation.remote_algorithm import RemoteAlgorithm
 from benchmark.core.storage import checkpoint, serialization
 from benchmark.core.tree import Tree
 
 
-class Rooms(Backend):
+class IsolatedBackend(Backend):
     """workers: clients at work at the same time."""
 
-    def __init__(self, method: Apart, federation: Federation, precision: str = "fp32", workers: int = 1) -> None:
+    def __init__(
+        self, method: RemoteAlgorithm, federation: Federation, precision: str = "fp32", workers: int = 1
+    ) -> None:
         algorithm: Any = method
         self.method, self.federation, self.workers = method, federation, workers
-        self.worker = Worker(Setting(lambda _: federation, lambda: algorithm, precision))
+        self.worker = Worker(WorkerConfig(lambda _: federation, lambda: algorithm, precision))
         self.threads = ThreadPoolExecutor(workers)
         method.hub = federation.hub
 
@@ -40,7 +42,7 @@ class Rooms(Backend):
             return lambda: results
         visits = [self.threads.submit(self._visit, job) for job in jobs]
 
-        def gathered() -> list[Visited]:
+        def gathered() -> list[ClientResult]:
             try:
                 done = [visit.result() for visit in visits]
             finally:
@@ -55,11 +57,11 @@ class Rooms(Backend):
         self.threads.shutdown(cancel_futures=True)
         self.method.close()
 
-    def _visit(self, job: Visit) -> tuple[Guest, Done]:
+    def _visit(self, job: ClientJob) -> tuple[ClientSession, ClientUpdate]:
         """As `Worker.visit`, elsewhere; this process looks at what comes back before it believes it."""
         site = self.federation.site(job.client, job.phase, job.round)
         key = self.federation.key("phase", job.phase.name, "round", job.round, "client", job.client)
-        guest = Guest(site, {}, key, f"phase {job.phase.name}, round {job.number}, client {job.client}")
+        guest = ClientSession(site, {}, key, f"phase {job.phase.name}, round {job.number}, client {job.client}")
         with self.method.room(Client) as room:
             memory = self._memory(job, guest, room)
             arguments = (
@@ -72,9 +74,11 @@ class Rooms(Backend):
         upload = answer.tree(1, guest.where) if answer.facts.get("uploads") is True else None
         if upload is not None and (path := trees.finite(upload)):
             raise Diverged(f"upload {path} is not finite", where=guest.where)
-        return guest._replace(memory=memory), Done(answer.tree(0, guest.where), upload, answer.tree(2, guest.where))
+        return guest._replace(memory=memory), ClientUpdate(
+            answer.tree(0, guest.where), upload, answer.tree(2, guest.where)
+        )
 
-    def _memory(self, job: Visit, guest: Guest, room: Any) -> Tree:
+    def _memory(self, job: ClientJob, guest: ClientSession, room: Any) -> Tree:
         if job.memory:
             return checkpoint.load_memory(job.memory)
         return self.method.born(room, guest.site, self.federation.birth(job.client))

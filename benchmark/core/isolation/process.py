@@ -43,7 +43,7 @@ class Answer(NamedTuple):
         return tree
 
 
-class Room:
+class SandboxedProcess:
     """One process; `desk` makes, inside, the object whose methods are asked."""
 
     def __init__(
@@ -80,7 +80,7 @@ class Room:
         self.pipe.close()
         self.process.kill()
 
-    def __enter__(self) -> Room:
+    def __enter__(self) -> SandboxedProcess:
         return self
 
     def __exit__(self, *_: object) -> None:

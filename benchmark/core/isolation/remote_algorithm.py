@@ -12,13 +12,13 @@ from benchmark.core.api import Algorithm, Hub, Key, Phase, Site, Tree, Upload, W
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.isolation.handlers import Client, Deployed, Server
 from benchmark.core.isolation.limits import Bounds
-from benchmark.core.isolation.process import Room
+from benchmark.core.isolation.process import SandboxedProcess
 from benchmark.core.storage import serialization
 
 T = TypeVar("T")
 
 
-class Apart:
+class RemoteAlgorithm:
     """Stands in for an Algorithm; none of its code is imported here. Raises BenchmarkError for one that has none.
 
     make: makes the method, inside; networks: architectures of the task
@@ -42,9 +42,9 @@ class Apart:
         self.hub: Hub | None = None
         self.office: _Office | None = None
 
-    def room(self, desk: Callable[..., Any]) -> Room:
+    def room(self, desk: Callable[..., Any]) -> SandboxedProcess:
         """A fresh process."""
-        return Room(partial(desk, self.make), self.bounds, self.readable)
+        return SandboxedProcess(partial(desk, self.make), self.bounds, self.readable)
 
     def close(self) -> None:
         """End the server's process."""
@@ -105,7 +105,7 @@ class Apart:
         with self.room(Client) as room:
             return self.born(room, site, key)
 
-    def born(self, room: Room, site: Site, key: Key) -> Tree:
+    def born(self, room: SandboxedProcess, site: Site, key: Key) -> Tree:
         """A client's first memory, in a process that is there already."""
         where = f"init_client of client {site.who.id}"
         return room.ask("born", *self.luggage(site), key.names, where=where, key=key).tree(0, where)
@@ -135,7 +135,7 @@ class Apart:
 class _Office:
     """The server's process; sent: its last message by its bytes."""
 
-    def __init__(self, room: Room, memory: Tree | None) -> None:
+    def __init__(self, room: SandboxedProcess, memory: Tree | None) -> None:
         self.room, self.memory = room, memory
         self.sent: dict[bytes, Tree] = {}
 

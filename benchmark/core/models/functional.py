@@ -62,12 +62,12 @@ class Model:
         return {name: leaf for name, leaf in params.items() if name not in self.buffers}
 
     def __call__(self, params: Tree, x: Input) -> Output:
-        """Training mode; running statistics are updated on copies and dropped: see `Tape`."""
-        return Tape(self)(params, x)
+        """Training mode; running statistics are updated on copies and dropped: see `TrainModeModel`."""
+        return TrainModeModel(self)(params, x)
 
     def train(self, params: Tree, x: Input) -> tuple[Output, Tree]:
         """Training mode with the moved buffers."""
-        tape = Tape(self)
+        tape = TrainModeModel(self)
         return tape(params, x), tape.moved
 
     def frozen(self, params: Tree, x: Input) -> Output:
@@ -98,7 +98,7 @@ class Model:
         return output
 
 
-class Tape:
+class TrainModeModel:
     """A model during one step: remembers the buffers that training-mode calls moved on.
 
     frozen: stands in for the model's own, see `teachers`
@@ -121,7 +121,7 @@ class Tape:
         return output
 
 
-class Still:
+class EvalModeModel:
     """A model that only looks: calls run in evaluation mode without gradient."""
 
     def __init__(self, model: Model) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from benchmark.core.storage.serialization import Parcel
+from benchmark.core.storage.serialization import EncodedMessage
 
 Row = tuple[str, str, str]  # phase, direction ("down" or "up"), name
 
 
-class Ledger:
+class CommunicationCounter:
     """Bytes by phase, direction and name, and by round; every message of every client is entered once.
 
     payload: tensor data alone, which is what papers count
@@ -26,7 +26,7 @@ class Ledger:
         """Start counting a new round."""
         self.rounds.append({"down": 0, "up": 0, "down_wire": 0, "up_wire": 0})
 
-    def enter(self, phase: str, direction: str, parcel: Parcel) -> None:
+    def enter(self, phase: str, direction: str, parcel: EncodedMessage) -> None:
         """Count one message to or from one client."""
         for name, size in parcel.payload.items():
             self.payload[phase, direction, name] += size
@@ -55,7 +55,7 @@ class Ledger:
         }
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Ledger:
+    def from_json(cls, data: dict[str, Any]) -> CommunicationCounter:
         """The ledger that `to_json` described."""
         ledger = cls()
         ledger.payload = Counter({(p, d, n): size for p, d, n, size in data["payload"]})

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from benchmark.core.api import Algorithm, Phase, Who
-from benchmark.core.backends.base import Backend, Judge, Probe, Results
+from benchmark.core.backends.base import Backend, EvaluateJob, ProbeJob, Results
 from benchmark.core.client import evaluate
 from benchmark.core.client.federation import Federation
 from benchmark.core.storage import checkpoint, serialization
@@ -23,7 +23,7 @@ Model = tuple[str, Tree]  # architecture and parameters
 Mark = tuple[str, bytes]  # architecture, and hash of the encoded parameters
 
 
-class Judgement:
+class PendingEvaluation:
     """Models of one round on their way to be judged, which fills what the training of the next two leaves idle.
 
     waiting: jobs for the worker's method `what`; they hold the models, so that rounds may go on
@@ -64,7 +64,7 @@ class Common:
         """Whose models are judged: "common" or "clients"."""
         return "clients" if self.algorithm.global_model(server, self.federation.who(0).arch) is None else "common"
 
-    def judgement(self, server: Tree, memories: Memories) -> Judgement:
+    def judgement(self, server: Tree, memories: Memories) -> PendingEvaluation:
         """Work that judges the models as they are now; its scores are accuracy and accuracy per class, means over
         the judged models, as an evaluation of a record has them."""
         models = self._common(server) if self.whose(server) == "common" else self._clients(server, memories)
@@ -97,7 +97,7 @@ class Common:
             pairs.append((who, self.algorithm.local_model(server, memory, who)))
         return pairs
 
-    def _judged(self, models: list[Model]) -> Judgement:
+    def _judged(self, models: list[Model]) -> PendingEvaluation:
         """Equal models are judged once, and so is one that stays the same from one evaluation to the next."""
         marks: list[Mark] = []
         fresh: dict[Mark, bytes] = {}
@@ -116,13 +116,13 @@ class Common:
                 hits[mark] += [sum(column) for column in zip(*islice(parts, len(own)), strict=True)]
             return self._scores([hits[mark] for mark in marks])
 
-        return Judgement(self.what, list(chain.from_iterable(jobs.values())), scores)
+        return PendingEvaluation(self.what, list(chain.from_iterable(jobs.values())), scores)
 
     def _jobs(self, arch: str, model: bytes, alone: bool) -> list[Any]:
         """Jobs whose hits add up to those of an encoded model; all workers share one that is judged alone."""
         size, slices = self.federation.test.size, SLICES if alone else 1
         edges = [size * i // slices for i in range(slices + 1)]
-        return [Judge(arch, model, start, stop) for start, stop in pairwise(edges)]
+        return [EvaluateJob(arch, model, start, stop) for start, stop in pairwise(edges)]
 
     def _scores(self, hits: list[list[int]]) -> dict[str, Any]:
         """hits: correct test samples per class, for each judged model"""
@@ -149,7 +149,7 @@ class Personal(Clients):
     def turn(self, phases: Sequence[Phase]) -> int | None:
         return sum(phase.rounds for phase in phases[:-1]) if len(phases) > 1 and phases[-1].everyone else None
 
-    def judgement(self, server: Tree, memories: Memories) -> Judgement:
+    def judgement(self, server: Tree, memories: Memories) -> PendingEvaluation:
         """As for other tracks, but accuracy is the mean over clients of sum_c p_i(c) A_c, and `clients` lists them."""
         models = [(who.arch, model) for who, model in self._clients(server, memories)]
         if self.federation.pooled:
@@ -189,11 +189,11 @@ class Probed(Common):
         if self.whose(server) == "clients":
             return {}
         ((who, model),) = self._common(server)
-        job = Probe(who.arch, serialization.encode(model, f"model {who.arch}").data)
+        job = ProbeJob(who.arch, serialization.encode(model, f"model {who.arch}").data)
         return {"representation": self.backend.map("represent", [job])[0]}
 
     def _jobs(self, arch: str, model: bytes, alone: bool) -> list[Any]:
-        return [Probe(arch, model)]
+        return [ProbeJob(arch, model)]
 
 
 def _means(shares: Sequence[float], hits: Sequence[Sequence[int]], counts: Sequence[int]) -> dict[str, Any]:
@@ -205,6 +205,6 @@ def _means(shares: Sequence[float], hits: Sequence[Sequence[int]], counts: Seque
     }
 
 
-JUDGES: dict[str, type[Common]] = {
+EVALUATORS: dict[str, type[Common]] = {
     "global": Common, "heterogeneous": Clients, "personal": Personal, "unsupervised": Probed,
 }  # fmt: skip

@@ -10,12 +10,12 @@ from typing import Any
 
 from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm, Phase, Upload
-from benchmark.core.backends.base import Backend, Visit, Visited
+from benchmark.core.backends.base import Backend, ClientJob, ClientResult
 from benchmark.core.client import determinism, evaluate
 from benchmark.core.client.federation import Federation
 from benchmark.core.errors import BenchmarkError, Diverged, blamed
-from benchmark.core.server.communication import Ledger
-from benchmark.core.server.evaluators import JUDGES, Judgement
+from benchmark.core.server.communication import CommunicationCounter
+from benchmark.core.server.evaluators import EVALUATORS, PendingEvaluation
 from benchmark.core.storage import checkpoint, serialization
 from benchmark.core.storage.checkpoint import Memories
 from benchmark.core.tree import Tree
@@ -37,17 +37,17 @@ class Run:
     ) -> None:  # fmt: skip
         self.federation, self.algorithm, self.backend = federation, algorithm, backend
         self.folder, self.identity, self.observer = folder, identity, observer
-        self.judge = JUDGES[federation.task.track](federation, algorithm, backend)
+        self.judge = EVALUATORS[federation.task.track](federation, algorithm, backend)
         self.phases = _checked(algorithm.phases(federation.task.rounds))
         self.total = sum(phase.rounds for phase in self.phases)
         self.file = folder / "checkpoint.safetensors"
         self.server: Tree = {}
         self.done, self.seconds = 0, 0.0
         self.before = 0.0  # seconds that earlier processes have worked on what this one goes on with
-        self.ledger, self.memories = Ledger(), Memories(folder)
+        self.ledger, self.memories = CommunicationCounter(), Memories(folder)
         self.evaluations: list[dict[str, Any]] = []
         self.locals: list[tuple[float, float]] = []
-        self.judgements: dict[int, Judgement] = {}  # by round, on their way
+        self.judgements: dict[int, PendingEvaluation] = {}  # by round, on their way
         self.held: list[dict[str, Any]] = []  # reports of the first round that is being judged and of those after it
 
     def execute(self) -> dict[str, Any]:
@@ -109,11 +109,11 @@ class Run:
             before += 0 if phase.everyone else phase.rounds
         raise ValueError(number)
 
-    def _visits(self, clients: list[int], phase: Phase, round_: int, number: int) -> list[Visit]:
+    def _visits(self, clients: list[int], phase: Phase, round_: int, number: int) -> list[ClientJob]:
         key = self.federation.key("phase", phase.name, "round", round_, "download")
-        jobs: list[Visit] = []
+        jobs: list[ClientJob] = []
         known: dict[
-            tuple[Any, ...] | None, tuple[Any, serialization.Parcel]
+            tuple[Any, ...] | None, tuple[Any, serialization.EncodedMessage]
         ] = {}  # messages stay alive: ids must not be reused
         for client in clients:
             where = f"download in phase {phase.name}, round {number}, client {client}"
@@ -129,14 +129,14 @@ class Run:
             parcel = known[marks][1]
             self.ledger.enter(phase.name, "down", parcel)
             jobs.append(
-                Visit(
+                ClientJob(
                     client, phase, round_, number, parcel.data, self.memories.current(client),
                     self.memories.path(client, number), judged=number == self.total and self.judge.after_work,
                 )
             )  # fmt: skip
         return jobs
 
-    def _collect(self, phase: Phase, jobs: list[Visit], visited: list[Visited]) -> list[Upload]:
+    def _collect(self, phase: Phase, jobs: list[ClientJob], visited: list[ClientResult]) -> list[Upload]:
         uploads = []
         for job, result in zip(jobs, visited, strict=True):
             if result.remembers:
@@ -229,7 +229,7 @@ class Run:
             )
         self.server, self.done = tree or {}, facts["done"]
         self.before = self.seconds = facts["seconds"]
-        self.ledger, self.evaluations = Ledger.from_json(facts["ledger"]), facts["evaluations"]
+        self.ledger, self.evaluations = CommunicationCounter.from_json(facts["ledger"]), facts["evaluations"]
         self.memories = Memories(self.folder, facts["memories"])
         if self._judged(self.done) and self.done not in [entry["round"] for entry in self.evaluations]:
             number, phase, _ = next(self._rounds(self.done - 1))

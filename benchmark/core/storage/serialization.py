@@ -13,7 +13,7 @@ from benchmark.core.errors import BenchmarkError
 from benchmark.core.tree import Tree
 
 
-class Parcel(NamedTuple):
+class EncodedMessage(NamedTuple):
     """An encoded message; `payload` counts tensor data by top-level name, in bytes."""
 
     data: bytes
@@ -25,20 +25,20 @@ class Parcel(NamedTuple):
         return len(self.data)
 
 
-def encode(message: Tree | None, where: str) -> Parcel:
+def encode(message: Tree | None, where: str) -> EncodedMessage:
     """Bytes of a message; None (nothing is sent) has no bytes at all.
 
     where: who sends it, for the error if a leaf is not a tensor
     """
     if message is None:
-        return Parcel(b"", {})
+        return EncodedMessage(b"", {})
     leaves = check(message, where)
     payload: dict[str, int] = {}
     for path, leaf in leaves:
         name = path.split(trees.SEPARATOR)[0]
         payload[name] = payload.get(name, 0) + leaf.numel() * leaf.element_size()
     try:
-        return Parcel(save(_apart(leaves)), payload)
+        return EncodedMessage(save(_apart(leaves)), payload)
     except (ValueError, RuntimeError) as error:  # sparse, on no device, of an exotic type
         raise BenchmarkError(
             f"cannot be encoded ({error})", where=where, hint="send plain dense tensors", user=False

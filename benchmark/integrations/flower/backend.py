@@ -11,16 +11,16 @@ from typing import Any
 
 from flwr.app import RecordDict
 
-from benchmark.core.backends import Backend, Serial, Visit, Visited
+from benchmark.core.backends import Backend, ClientJob, ClientResult, SerialBackend
 from benchmark.core.backends.base import Results
 from benchmark.core.client.federation import Federation
-from benchmark.core.server.evaluators import JUDGES
+from benchmark.core.server.evaluators import EVALUATORS
 from benchmark.experiments.cell import Cell, Prepared
 from benchmark.integrations.flower import codec
 from benchmark.integrations.flower.messaging import Post, Replies
 
 
-class Flower(Backend):
+class FlowerBackend(Backend):
     """Visits go to the nodes, one message per node and round; the judge's work is done here, by the server.
 
     A client's memory stays on its node. Where clients' models are judged, a copy comes along for the judge, counted
@@ -30,7 +30,7 @@ class Flower(Backend):
 
     def __init__(self, post: Post, cell: Cell, ready: Prepared, federation: Federation) -> None:
         self.post, self.cell, self.ready = post, cell, ready
-        self.local = Serial(ready.setting(verify=False))
+        self.local = SerialBackend(ready.setting(verify=False))
         self.copies = _whose(ready, federation, self.local) == "clients"
         self.copied, self.wire = 0, Counter({"down": 0, "up": 0})
         self.token, self.remembers = "", False
@@ -46,7 +46,7 @@ class Flower(Backend):
         for path in jobs[0].leave.parent.glob("client-*.safetensors"):
             kept[int(path.name.split("-")[1])].append(path.name)
         self.remembers |= bool(kept)
-        shares: dict[int, list[Visit]] = defaultdict(list)
+        shares: dict[int, list[ClientJob]] = defaultdict(list)
         for job in jobs:
             shares[self._node(job.client)].append(job)
             self.wire["down"] += len(job.message)
@@ -75,11 +75,11 @@ class Flower(Backend):
     def _node(self, client: int) -> int:
         return self.nodes[client % len(self.nodes)]
 
-    def _content(self, share: Sequence[Visit], kept: dict[int, list[str]]) -> RecordDict:
+    def _content(self, share: Sequence[ClientJob], kept: dict[int, list[str]]) -> RecordDict:
         visits = {str(i): codec.visit(job, kept[job.client]) for i, job in enumerate(share)}
         return RecordDict({"order": codec.order(self.cell, self.ready, self.copies, self.token), **visits})
 
-    def _results(self, jobs: Sequence[Visit], replies: Callable[[], Replies]) -> list[Visited]:
+    def _results(self, jobs: Sequence[ClientJob], replies: Callable[[], Replies]) -> list[ClientResult]:
         """In the order of the jobs; the first of them that failed speaks for all, as it does on one machine."""
         results, taken, answers = [], Counter[int](), replies()
         for job in jobs:
@@ -107,5 +107,5 @@ def _token(folder: Path) -> str:
 
 def _whose(ready: Prepared, federation: Federation, backend: Backend) -> str:
     """Whose models the judge will look at: "common" or "clients"."""
-    judge = JUDGES[ready.task.track](federation, ready.algorithm, backend)
+    judge = EVALUATORS[ready.task.track](federation, ready.algorithm, backend)
     return judge.whose(ready.algorithm.init_server(federation.hub, federation.key("server")))

@@ -11,7 +11,7 @@ from typing import Any
 from flwr.app import ConfigRecord
 
 from benchmark.core.api import Phase
-from benchmark.core.backends.base import Visit, Visited
+from benchmark.core.backends.base import ClientJob, ClientResult
 from benchmark.core.errors import BenchmarkError, Diverged
 from benchmark.core.storage import serialization
 from benchmark.experiments.cell import Cell, Prepared
@@ -32,7 +32,7 @@ def cell(order: Mapping[str, Any]) -> Cell:
     return Cell(**json.loads(order["cell"]))
 
 
-def visit(job: Visit, kept: Sequence[str]) -> ConfigRecord:
+def visit(job: ClientJob, kept: Sequence[str]) -> ConfigRecord:
     """A visit; kept: files of the client's memories that the server may still come back to."""
     return ConfigRecord({
         "client": job.client, "phase": job.phase.name, "round": job.round, "number": job.number, "judged": job.judged,
@@ -41,17 +41,17 @@ def visit(job: Visit, kept: Sequence[str]) -> ConfigRecord:
     })  # fmt: skip
 
 
-def job(record: Mapping[str, Any], phases: Sequence[Phase], folder: Path) -> Visit:
+def job(record: Mapping[str, Any], phases: Sequence[Phase], folder: Path) -> ClientJob:
     """The visit again; folder: of the memories on this node."""
     phase = next(phase for phase in phases if phase.name == record["phase"])
     memory = folder / Path(record["memory"]).name if record["memory"] else None
-    return Visit(
+    return ClientJob(
         record["client"], phase, record["round"], record["number"], record["message"], memory,
         folder / Path(record["leave"]).name, record["judged"],
     )  # fmt: skip
 
 
-def visited(result: Visited, memory: bytes) -> ConfigRecord:
+def visited(result: ClientResult, memory: bytes) -> ConfigRecord:
     """What comes back; memory: a copy for the judge, or nothing."""
     return ConfigRecord({
         "upload": result.upload.data, "names": list(result.upload.payload),
@@ -60,11 +60,11 @@ def visited(result: Visited, memory: bytes) -> ConfigRecord:
     })  # fmt: skip
 
 
-def result(record: Mapping[str, Any]) -> Visited:
+def result(record: Mapping[str, Any]) -> ClientResult:
     """What came back."""
     payload = dict(zip(record["names"], record["sizes"], strict=True))
     accuracies: Any = tuple(record["accuracies"]) or None
-    return Visited(serialization.Parcel(record["upload"], payload), record["remembers"], accuracies)
+    return ClientResult(serialization.EncodedMessage(record["upload"], payload), record["remembers"], accuracies)
 
 
 def failure(error: BenchmarkError) -> ConfigRecord:

@@ -13,7 +13,7 @@ from flwr.serverapp import Grid, ServerApp
 from benchmark.core.client.federation import Federation
 from benchmark.experiments.cell import Cell, Prepared, home
 from benchmark.experiments.run import Observer, run
-from benchmark.integrations.flower.backend import Flower
+from benchmark.integrations.flower.backend import FlowerBackend
 from benchmark.integrations.flower.messaging import Post
 from benchmark.records.record import Record
 
@@ -23,10 +23,10 @@ def serve(grid: Grid, cell: Cell, results: Path, observer: Observer, limit: floa
 
     limit, ended: see `Post`. Raises BenchmarkError, also for a node that is lost.
     """
-    made: list[Flower] = []
+    made: list[FlowerBackend] = []
 
-    def make(ready: Prepared, federation: Federation) -> Flower:
-        made.append(Flower(Post(grid, limit, ended), cell, ready, federation))
+    def make(ready: Prepared, federation: Federation) -> FlowerBackend:
+        made.append(FlowerBackend(Post(grid, limit, ended), cell, ready, federation))
         return made[0]
 
     record = run(cell, results, observer=observer, make=make)

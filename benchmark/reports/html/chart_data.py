@@ -14,13 +14,13 @@ from benchmark.records.record import Record
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from benchmark.records.index import Suite
+    from benchmark.records.index import ResultsIndex
 
 CHOSEN = 5  # methods that charts draw in colour before one chooses others
 KINDS = 6  # of messages with a colour of their own; two colours are for the others, down and up
 
 
-def task(suite: Suite, name: str, frame: DataFrame) -> dict[str, Any]:
+def task(suite: ResultsIndex, name: str, frame: DataFrame) -> dict[str, Any]:
     """Everything that the charts of a task draw, by method where there is one curve per method."""
     found = {method: list(suite.standing(name, method).values()) for method in _methods(frame)}
     made = {method: records for method, records in found.items() if records}
@@ -38,7 +38,7 @@ def _methods(frame: DataFrame) -> list[str]:
     return list(dict.fromkeys(frame["method"]))
 
 
-def points(suite: Suite, frame: DataFrame) -> list[dict[str, Any]]:
+def points(suite: ResultsIndex, frame: DataFrame) -> list[dict[str, Any]]:
     """A point per comparable row: mean accuracy and interval against MB in both directions; front: on the Pareto front.
 
     A method that pools the data is no federated one: it is never on the front.

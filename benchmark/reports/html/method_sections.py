@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 from benchmark.core import method_files
 
 if TYPE_CHECKING:
-    from benchmark.records.index import Suite
+    from benchmark.records.index import ResultsIndex
     from benchmark.records.record import Record
 
 
-def methods(suite: Suite) -> list[dict[str, Any]]:
+def methods(suite: ResultsIndex) -> list[dict[str, Any]]:
     """A section per method that has a fingerprint or a record, by name."""
     names = sorted(suite.methods.keys() | {method for _, method in suite.records})
     return [_section(suite, name) for name in names]
 
 
-def _section(suite: Suite, name: str) -> dict[str, Any]:
+def _section(suite: ResultsIndex, name: str) -> dict[str, Any]:
     facts = suite.methods.get(name)
     path = method_files.FOLDER / f"{name}.py"
     source = path.read_text() if path.is_file() else ""
@@ -41,7 +41,7 @@ def docstring(source: str) -> str:
     return (kinds and ast.get_docstring(kinds[-1])) or ast.get_docstring(tree) or ""
 
 
-def _record(suite: Suite, one: Record) -> dict[str, Any]:
+def _record(suite: ResultsIndex, one: Record) -> dict[str, Any]:
     path = suite.results / one.path
     result = one.result
     return {

@@ -17,18 +17,18 @@ from benchmark.reports.html import chart_data, method_sections, rows
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from benchmark.records.index import Suite
+    from benchmark.records.index import ResultsIndex
 
 HOME = Path(__file__).parent
 EXTRA = "pip install 'fedrepro[report]'"
 
 
-def write(suite: Suite, target: Path) -> None:
+def write(suite: ResultsIndex, target: Path) -> None:
     """Write the report. Raises BenchmarkError without any readable record, or without the packages that it needs."""
     write_atomic(target, page(suite))
 
 
-def write_pictures(suite: Suite, folder: Path) -> None:
+def write_pictures(suite: ResultsIndex, folder: Path) -> None:
     """<folder>/<task>.svg for every task of which LEADERBOARD.md shows a picture, and no other file."""
     from benchmark.reports.html.static_charts import picture
 
@@ -42,7 +42,7 @@ def write_pictures(suite: Suite, folder: Path) -> None:
             path.unlink()
 
 
-def page(suite: Suite) -> str:
+def page(suite: ResultsIndex) -> str:
     """The HTML: tables are in it as they are, charts are drawn from embedded numbers when one scrolls to them."""
     try:
         import jinja2
@@ -57,7 +57,7 @@ def page(suite: Suite) -> str:
     return environment.get_template("page.html").render(content) + "\n"
 
 
-def _content(suite: Suite) -> dict[str, Any]:
+def _content(suite: ResultsIndex) -> dict[str, Any]:
     """Everything that the template names."""
     from vl_convert import javascript_bundle
 
@@ -83,7 +83,7 @@ def _content(suite: Suite) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _tables(suite: Suite) -> dict[str, DataFrame]:
+def _tables(suite: ResultsIndex) -> dict[str, DataFrame]:
     made = tables.tables(suite)
     if not made:
         left_out = [entry for entry in suite.entries if entry.record is None]

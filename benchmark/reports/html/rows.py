@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from benchmark.core.tasks.task import Task
-    from benchmark.records.index import Suite
+    from benchmark.records.index import ResultsIndex
 
 Cell = dict[str, Any]
 
 
-def tracks(suite: Suite, made: dict[str, DataFrame]) -> list[dict[str, Any]]:
+def tracks(suite: ResultsIndex, made: dict[str, DataFrame]) -> list[dict[str, Any]]:
     """Per track: its tasks that have records, each with its table, and the names of those that have none."""
     sources = claims.load(suite.results / "claims.yaml")
     found = []
@@ -31,7 +31,7 @@ def tracks(suite: Suite, made: dict[str, DataFrame]) -> list[dict[str, Any]]:
     return found
 
 
-def _task(suite: Suite, task: Task, frame: DataFrame, sources: list[claims.Source]) -> dict[str, Any]:
+def _task(suite: ResultsIndex, task: Task, frame: DataFrame, sources: list[claims.Source]) -> dict[str, Any]:
     goals = [f"{target * 100:g}" for target in task.targets]
     heads = [
         "Method", *leaderboard.HEADERS.values(), *(f"To {goal} %: rounds, MB" for goal in goals), "Δ", "p", "Judged",

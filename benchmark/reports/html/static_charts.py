@@ -12,7 +12,7 @@ from benchmark.reports.html import chart_data, charts
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from benchmark.records.index import Suite
+    from benchmark.records.index import ResultsIndex
 
 COLORS = ("#3987e5", "#d95926", "#199e70", "#c98500", "#9085e9")  # read well on white and on black
 GREY = "#8a8f98"
@@ -24,7 +24,7 @@ CONFIG: dict[str, Any] = {
 }  # fmt: skip
 
 
-def picture(suite: Suite, name: str, frame: DataFrame) -> str:
+def picture(suite: ResultsIndex, name: str, frame: DataFrame) -> str:
     """SVG of a task's comparable rows; the reference and the best methods are in colour."""
     numbers = chart_data.task(suite, name, frame)
     colors = dict(zip(numbers["chosen"], COLORS, strict=False))

@@ -20,7 +20,7 @@ import pytest
 from algorithms.fedavg import FedAvg
 from benchmark.core import tree as trees
 from benchmark.core.api import Phase, torch
-from benchmark.core.backends import Judge, Pool, Serial, Visit
+from benchmark.core.backends import ClientJob, EvaluateJob, ProcessPoolBackend, SerialBackend
 from benchmark.core.backends.process_pool import cores
 from benchmark.core.errors import BenchmarkError, Diverged
 from benchmark.core.keys import Key
@@ -32,28 +32,30 @@ ROOT = Path(__file__).parents[3]
 PHASE = Phase("train", 1)
 
 
-def visits(folder: Path, clients: tuple[int, ...] = (0, 1, 2, 3)) -> list[Visit]:
+def visits(folder: Path, clients: tuple[int, ...] = (0, 1, 2, 3)) -> list[ClientJob]:
     """First visits of FedAvg clients of the small federation."""
     model = small_federation().model("mlp").init(Key(0))
     message = serialization.encode({"model": model}, "test").data
-    return [Visit(client, PHASE, 0, 1, message, None, folder / f"client-{client}-1.safetensors") for client in clients]
+    return [
+        ClientJob(client, PHASE, 0, 1, message, None, folder / f"client-{client}-1.safetensors") for client in clients
+    ]
 
 
-def judged(rows: int) -> Judge:
+def judged(rows: int) -> EvaluateJob:
     """All test samples below a row."""
     model = small_federation().model("mlp").init(Key(0))
-    return Judge("mlp", serialization.encode(model, "test").data, 0, rows)
+    return EvaluateJob("mlp", serialization.encode(model, "test").data, 0, rows)
 
 
 def test_results_come_in_the_order_of_the_jobs(tmp_path: Path) -> None:
     jobs = visits(tmp_path)
-    forwards, backwards = (Serial(setting(FedAvg, {}), reverse).map("visit", jobs) for reverse in (False, True))
+    forwards, backwards = (SerialBackend(setting(FedAvg, {}), reverse).map("visit", jobs) for reverse in (False, True))
     assert [one.upload for one in forwards] == [one.upload for one in backwards]
     assert len({one.upload.data for one in forwards}) == 4
 
 
 def test_a_visit_s_randomness_is_keyed_by_phase_round_and_client(tmp_path: Path) -> None:
-    worker = Serial(setting(FedAvg, {})).worker
+    worker = SerialBackend(setting(FedAvg, {})).worker
     keys = {
         worker.arrive(replace(job, phase=Phase(name, 2), round=round_, number=1)).key.seed
         for name in ("meet", "train") for round_ in (0, 1) for job in visits(tmp_path)
@@ -68,13 +70,13 @@ def test_judging_has_the_precision_of_the_run() -> None:
     # class is named; in fp32 it is the second. There are 10 test images of each class.
     model = trees.zeros(small_federation().model("mlp").init(Key(0)))
     model["classifier.bias"] = torch.tensor([1.0, 1 + 2**-10, 0.0])
-    job = Judge("mlp", serialization.encode(model, "test").data, 0, 30)
+    job = EvaluateJob("mlp", serialization.encode(model, "test").data, 0, 30)
     for precision, expected in (("fp32", [0, 10, 0]), ("bf16", [10, 0, 0])):
-        assert Serial(replace(setting(FedAvg, {}), precision=precision)).map("judge", [job]) == [expected]
+        assert SerialBackend(replace(setting(FedAvg, {}), precision=precision)).map("judge", [job]) == [expected]
 
 
 def test_visits_of_clients_without_memory_leave_no_file(tmp_path: Path) -> None:
-    assert not any(one.remembers for one in Serial(setting(FedAvg, {})).map("visit", visits(tmp_path)))
+    assert not any(one.remembers for one in SerialBackend(setting(FedAvg, {})).map("visit", visits(tmp_path)))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -82,20 +84,20 @@ def test_a_memory_that_is_not_the_client_s_is_refused(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "client-0-1.safetensors", {"x": torch.zeros(1)}, {"client": 3, "round": 1})
     job = visits(tmp_path, (0,))[0]
     with pytest.raises(BenchmarkError, match="memory of client 3"):
-        Serial(setting(FedAvg, {})).map("visit", [Visit(**{**vars(job), "memory": job.leave})])
+        SerialBackend(setting(FedAvg, {})).map("visit", [ClientJob(**{**vars(job), "memory": job.leave})])
 
 
 def test_a_pool_answers_in_order_survives_errors_and_names_a_dead_worker(tmp_path: Path) -> None:
     sizes = {0: 1, 1: 5, 2: 3, 3: 4}
-    pool = Pool(setting(FedAvg, {}), 1, sizes.__getitem__)
+    pool = ProcessPoolBackend(setting(FedAvg, {}), 1, sizes.__getitem__)
     try:
-        serial = Serial(setting(FedAvg, {}))
+        serial = SerialBackend(setting(FedAvg, {}))
         jobs = visits(tmp_path)
         assert [one.upload for one in pool.map("visit", jobs)] == [one.upload for one in serial.map("visit", jobs)]
         counts = [judged(rows) for rows in (30, 0, 7)]
         assert pool.map("judge", counts) == serial.map("judge", counts)
         assert pool.map("judge", []) == []
-        bad = Judge("mlp", b"x", 0, 30)
+        bad = EvaluateJob("mlp", b"x", 0, 30)
         with pytest.raises(BenchmarkError, match="not an encoded message"):
             pool.map("judge", [judged(7), bad])
         assert pool.map("judge", counts) == serial.map("judge", counts)  # an error costs one call, not the pool

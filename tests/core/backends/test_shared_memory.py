@@ -15,8 +15,8 @@ import pytest
 
 from algorithms.fedavg import FedAvg
 from benchmark.core.api import Phase
-from benchmark.core.backends import Judge, Pool, Serial, Visit
-from benchmark.core.backends.shared_memory import LEAST, MOST, Block, Mail, Visited, answered, shared
+from benchmark.core.backends import ClientJob, EvaluateJob, ProcessPoolBackend, SerialBackend
+from benchmark.core.backends.shared_memory import LEAST, MOST, Block, ClientResult, Mail, answered, shared
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.keys import Key
 from benchmark.core.storage import serialization
@@ -27,9 +27,9 @@ PHASE = Phase("train", 1)
 DATA = bytes(range(256)) * (LEAST // 256)
 
 
-def visits(message: bytes, folder: Path) -> list[Visit]:
+def visits(message: bytes, folder: Path) -> list[ClientJob]:
     """First visits of four clients with one message."""
-    return [Visit(client, PHASE, 0, 1, message, None, folder / f"client-{client}") for client in range(4)]
+    return [ClientJob(client, PHASE, 0, 1, message, None, folder / f"client-{client}") for client in range(4)]
 
 
 def crossed(thing: Any) -> Any:
@@ -56,13 +56,13 @@ def test_a_message_lies_in_memory_once_for_all_who_get_it(tmp_path: Path) -> Non
     sent = [mail.sent(job) for job in jobs]
     assert len(mail.blocks) == blocks() == 1 and all(len(pickle.dumps(job)) < 1_000 for job in sent)
     assert [crossed(job) for job in sent] == jobs
-    judge = Judge("mlp", DATA + b"x", 0, 4)
+    judge = EvaluateJob("mlp", DATA + b"x", 0, 4)
     assert crossed(mail.sent(judge)) == judge and len(mail.blocks) == 2
 
 
 @pytest.mark.usefixtures("_nothing_stays_open")
 def test_an_upload_lies_where_it_is_awaited() -> None:
-    place, result = Block(), Visited(serialization.Parcel(DATA, {"model": LEAST}), True, None)
+    place, result = Block(), ClientResult(serialization.EncodedMessage(DATA, {"model": LEAST}), True, None)
     answer = answered(result, place.path)
     assert len(pickle.dumps(answer)) < 1_000 and crossed(answer) == result
 
@@ -72,12 +72,12 @@ def test_small_messages_and_those_beyond_the_most_take_the_pipe(tmp_path: Path) 
     small, large = visits(DATA[1:], tmp_path)[0], visits(DATA, tmp_path)[0]
     mail, place = Mail(), Block()
     assert mail.sent(small) is small
-    result = Visited(serialization.Parcel(DATA[1:], {}), False, None)
+    result = ClientResult(serialization.EncodedMessage(DATA[1:], {}), False, None)
     assert answered(result, place.path) is result and answered(result, None) is result
-    assert answered(replace(result, upload=serialization.Parcel(DATA, {})), None).upload.data == DATA
+    assert answered(replace(result, upload=serialization.EncodedMessage(DATA, {})), None).upload.data == DATA
     mail.uploads = MOST - 1
     assert mail.awaited(large) is not None and mail.awaited(large) is None
-    assert mail.awaited(Judge("mlp", DATA, 0, 4)) is None
+    assert mail.awaited(EvaluateJob("mlp", DATA, 0, 4)) is None
 
 
 def test_without_shared_memory_everything_takes_the_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,8 +95,8 @@ def test_a_pool_has_the_bits_of_one_process_and_outlives_a_failed_job(tmp_path: 
     model = reopened(LARGE, FedAvg()).model("cnn_fedntd").init(Key(0))
     jobs = visits(serialization.encode({"model": model}, "test").data, tmp_path)
     assert len(jobs[0].message) > 8_000_000
-    alone = [one.upload for one in Serial(setting(FedAvg, LARGE)).map("visit", jobs)]
-    with closing(Pool(setting(FedAvg, LARGE), 2, lambda client: 1)) as pool:
+    alone = [one.upload for one in SerialBackend(setting(FedAvg, LARGE)).map("visit", jobs)]
+    with closing(ProcessPoolBackend(setting(FedAvg, LARGE), 2, lambda client: 1)) as pool:
         results = pool.submit("visit", jobs)
         assert blocks() > 0  # what four clients get and send is not in the pipes
         assert [one.upload for one in results()] == alone

@@ -17,13 +17,13 @@ from torch.utils._pytree import tree_map
 from benchmark.core import method_files, ops
 from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm, Batch, Gradient, Local, Net, Pass, Phase, Site, Tensor, Update
-from benchmark.core.backends import Backend, Judge, Serial, Setting
-from benchmark.core.backends.stacked import Stacked
+from benchmark.core.backends import Backend, EvaluateJob, SerialBackend, WorkerConfig
+from benchmark.core.backends.stacked import StackedBackend
 from benchmark.core.backends.stacked_batches import Feed, Shelf
 from benchmark.core.backends.stacked_step import Step, Stride
 from benchmark.core.client import evaluate
 from benchmark.core.client.federation import Federation
-from benchmark.core.client.local_training import Sweep
+from benchmark.core.client.local_training import LocalTrainer
 from benchmark.core.data.augment import Augment
 from benchmark.core.data.batches import Stream
 from benchmark.core.errors import BenchmarkError, Diverged
@@ -41,12 +41,12 @@ TOLERANCE = 1e-5
 ADAM_ON_SERVER = dict.fromkeys(("feddf", "feddf_1bit", "feddf_gan", "fedgen", "fd_faug", "fl_faug"), 1e-3)
 SHORT = {"draw": 8, "epochs": 1, "public_epochs": 1, "private_epochs": 1, "steps": 3, "queue": 8, "gan_steps": 2}
 CPU = torch.device("cpu")
-Make = Callable[[Setting], Backend]
+Make = Callable[[WorkerConfig], Backend]
 
 
 def course(algorithm: Algorithm, federation: Federation, folder: Path, make: Make) -> tuple[Run, Tree, Any]:
     """A run, everything that both sides remember after it, and its backend."""
-    backend = make(Setting(lambda _: federation, lambda: algorithm, federation.task.precision))
+    backend = make(WorkerConfig(lambda _: federation, lambda: algorithm, federation.task.precision))
     course_ = Run(federation, algorithm, backend, folder / make.__name__, "small")
     course_.result = course_.execute()  # type: ignore[attr-defined]
     files = {str(client): course_.memories.current(client) for client in range(federation.clients)}
@@ -74,7 +74,7 @@ class Elsewhere(Stride):
         return super().__call__(*arguments)
 
 
-class Travelling(Stacked):
+class Travelling(StackedBackend):
     """Stacked, with such steps."""
 
     def _stride(self, *arguments: Any) -> tuple[Stride, Step]:
@@ -83,9 +83,11 @@ class Travelling(Stacked):
         return stride, stride
 
 
-def compare(algorithm: Algorithm, federation: Federation, folder: Path, make: Make = Stacked) -> tuple[float, Stacked]:
+def compare(
+    algorithm: Algorithm, federation: Federation, folder: Path, make: Make = StackedBackend
+) -> tuple[float, StackedBackend]:
     """Difference between loop and stack after a run; ledgers must be equal in any case."""
-    loop, expected, _ = course(algorithm, federation, folder, Serial)
+    loop, expected, _ = course(algorithm, federation, folder, SerialBackend)
     stack, found, backend = course(algorithm, federation, folder, make)
     assert stack.ledger.to_json() == loop.ledger.to_json()
     return gap(expected, found), backend
@@ -102,7 +104,7 @@ def federation_for(algorithm: Algorithm, **changes: Any) -> Federation:
     return small_federation(**(fields | changes))
 
 
-def looped(backend: Stacked) -> list[str]:
+def looped(backend: StackedBackend) -> list[str]:
     reasons: dict[str, str] = backend.facts["stacked"]["looped"]
     return list(reasons.values())
 
@@ -197,7 +199,7 @@ def test_a_loss_that_ignores_masks_is_not_given_any(tmp_path: Path) -> None:
 def test_a_loss_that_explodes_is_reported_in_the_words_of_the_loop(tmp_path: Path) -> None:
     federation = federation_for(Algorithm(), cohort=1, train=Train(epochs=40, batch=4, optimiser=Optimiser(lr=1e20)))
     words = []
-    for make in (Serial, Stacked):
+    for make in (SerialBackend, StackedBackend):
         with pytest.raises(Diverged) as caught:
             course(Algorithm(), federation, tmp_path, make)
         words.append(str(caught.value))
@@ -207,11 +209,11 @@ def test_a_loss_that_explodes_is_reported_in_the_words_of_the_loop(tmp_path: Pat
 def test_chunks_of_any_size_and_bf16_agree_with_the_loop(tmp_path: Path) -> None:
     for precision, allowed in (("fp32", TOLERANCE), ("bf16", 2e-2)):  # bf16 has 8 bits: 0.4 % of values around 1
         federation = federation_for(Algorithm(), cohort=4, sizes=(7, 5, 4, 6, 9), precision=precision, rounds=1)
-        _, expected, _ = course(Algorithm(), federation, tmp_path / precision, Serial)
+        _, expected, _ = course(Algorithm(), federation, tmp_path / precision, SerialBackend)
         for size in (1, 3, 4, 7) if precision == "fp32" else (4,):
 
-            def chunks(setting: Setting, size: int = size) -> Stacked:
-                backend = Stacked(setting)
+            def chunks(setting: WorkerConfig, size: int = size) -> StackedBackend:
+                backend = StackedBackend(setting)
                 backend.chunk = size
                 return backend
 
@@ -238,7 +240,7 @@ def test_batches_are_those_of_the_loop_to_the_bit(how: str, padded: bool, augmen
         stream = Stream(pixels, torch.arange(size), classes=7, mean=(0.5,) * 3, std=(0.2,) * 3, augment=augment)
         run_ = Pass(how, steps=3 if how == "views" else 5, batch=4 if how == "views" else 3)
         own = dataclasses.replace(site, data=stream, who=site.who._replace(id=number))
-        sweeps.append(Sweep(Algorithm(), own, run_, Key(number), "fp32", ""))
+        sweeps.append(LocalTrainer(Algorithm(), own, run_, Key(number), "fp32", ""))
         streams.append(stream)
     expected = [list(batches(stream, how, number)) for number, stream in enumerate(streams)]
     found: list[list[Batch]] = [[], [], []]
@@ -260,7 +262,7 @@ def test_a_client_s_bits_do_not_depend_on_who_shares_its_chunk(tmp_path: Path) -
         federation = small_federation(sizes=(8, 8, 8, 8), cohort=4)
         federation.given = dataclasses.replace(federation.given, cohorts=np.array([clients]))
         algorithm = Algorithm()
-        backend = Stacked(Setting(lambda _: federation, lambda: algorithm))
+        backend = StackedBackend(WorkerConfig(lambda _: federation, lambda: algorithm))
         run_ = Run(federation, algorithm, backend, tmp_path, "small")
         run_.ledger.open_round()
         run_.server = algorithm.init_server(federation.hub, Key(0))
@@ -272,19 +274,19 @@ def test_a_client_s_bits_do_not_depend_on_who_shares_its_chunk(tmp_path: Path) -
 
 def test_judging_counts_as_the_loop_does() -> None:
     federation = small_federation()
-    backend = Stacked(Setting(lambda _: federation, Algorithm))
+    backend = StackedBackend(WorkerConfig(lambda _: federation, Algorithm))
     model = federation.model("mlp")
     params = model.init(Key(1))
-    job = Judge("mlp", serialization.encode(params, "").data, 5, 28)
+    job = EvaluateJob("mlp", serialization.encode(params, "").data, 5, 28)
     assert backend.map("judge", [job]) == [evaluate.correct(model, params, federation.test, 5, 28, "fp32")]
 
 
 def test_devices_and_graphs_that_are_not_there_are_refused_in_words() -> None:
-    setting = Setting(lambda _: small_federation(), Algorithm)
+    setting = WorkerConfig(lambda _: small_federation(), Algorithm)
     with pytest.raises(BenchmarkError, match="device nowhere cannot be used"):
-        Stacked(setting, "nowhere")
+        StackedBackend(setting, "nowhere")
     with pytest.raises(BenchmarkError, match="knows no CUDA graphs"):
-        Stacked(setting, "cpu", graphs=True)
+        StackedBackend(setting, "cpu", graphs=True)
     with pytest.raises(BenchmarkError, match="add --backend stacked"):
         Cell("digits-shards", "fedavg", device="cuda").prepare()
 

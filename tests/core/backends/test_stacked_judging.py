@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from benchmark.core.api import Algorithm
-from benchmark.core.backends import Judge, Setting, stacked
-from benchmark.core.backends.stacked import Stacked
+from benchmark.core.backends import EvaluateJob, WorkerConfig, stacked
+from benchmark.core.backends.stacked import StackedBackend
 from benchmark.core.client import evaluate
 from benchmark.core.errors import Diverged
 from benchmark.core.keys import Key
@@ -25,8 +25,8 @@ def test_hits_of_all_batches_add_up() -> None:
     model = federation.model("mlp")
     params = model.init(Key(1))
     expected = evaluate.correct(model, params, federation.test, 5, 28, "fp32")
-    job = Judge("mlp", serialization.encode(params, "").data, 5, 28)
-    assert Stacked(Setting(lambda _: federation, Algorithm)).map("judge", [job]) == [expected]
+    job = EvaluateJob("mlp", serialization.encode(params, "").data, 5, 28)
+    assert StackedBackend(WorkerConfig(lambda _: federation, Algorithm)).map("judge", [job]) == [expected]
     assert sum(expected) > 5  # more than one batch can have
 
 
@@ -35,9 +35,9 @@ def test_one_answer_that_is_not_finite_is_enough_wherever_it_stands(wild: int) -
     federation = small_federation()
     federation.test.pixels[wild] = float("nan")
     params = federation.model("mlp").init(Key(1))
-    job = Judge("mlp", serialization.encode(params, "").data, 0, 30)
+    job = EvaluateJob("mlp", serialization.encode(params, "").data, 0, 30)
     with pytest.raises(Diverged, match="answers are not finite"):
-        Stacked(Setting(lambda _: federation, Algorithm)).map("judge", [job])
+        StackedBackend(WorkerConfig(lambda _: federation, Algorithm)).map("judge", [job])
 
 
 def test_judging_has_the_precision_of_the_run() -> None:
@@ -45,6 +45,8 @@ def test_judging_has_the_precision_of_the_run() -> None:
     federation = small_federation()
     model = {name: torch.zeros_like(leaf) for name, leaf in federation.model("mlp").init(Key(0)).items()}
     model["classifier.bias"] = torch.tensor([1.0, 1 + 2**-10, 0.0])
-    job = Judge("mlp", serialization.encode(model, "").data, 0, 30)
+    job = EvaluateJob("mlp", serialization.encode(model, "").data, 0, 30)
     for precision, expected in (("fp32", [0, 10, 0]), ("bf16", [10, 0, 0])):
-        assert Stacked(Setting(lambda _: federation, Algorithm, precision)).map("judge", [job]) == [expected]
+        assert StackedBackend(WorkerConfig(lambda _: federation, Algorithm, precision)).map("judge", [job]) == [
+            expected
+        ]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark.core.backends import Pool, Serial
+from benchmark.core.backends import ProcessPoolBackend, SerialBackend
 from benchmark.core.client.determinism import fixed
 from benchmark.core.server.rounds import Run
 from helpers.full_run import OPTIONS, Halving, reopened, setting
@@ -27,7 +27,9 @@ def test_denormal_numbers_are_zero_for_a_while() -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_denormal_numbers_are_zero_for_clients_and_server(workers: int, tmp_path: Path) -> None:
     federation = reopened(OPTIONS, Halving())
-    backend = Pool(setting(Halving), workers, lambda client: 1) if workers else Serial(setting(Halving))
+    backend = (
+        ProcessPoolBackend(setting(Halving), workers, lambda client: 1) if workers else SerialBackend(setting(Halving))
+    )
     with closing(backend):
         run = Run(federation, Halving(), backend, tmp_path, "halving")
         run.execute()

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from benchmark.core import tree
 from benchmark.core.api import Algorithm, Batch, Local, Net, Optim, Pass, Phase, Site, Tensor, Tree
 from benchmark.core.client.federation import Federation
-from benchmark.core.client.local_training import Done, Sweep, visit
+from benchmark.core.client.local_training import ClientUpdate, LocalTrainer, visit
 from benchmark.core.errors import BenchmarkError, Diverged
 from benchmark.core.keys import Key
 from benchmark.core.tasks.task import Optimiser, Train
@@ -27,14 +27,14 @@ def federation(**options: Any) -> Federation:
     return small_federation(**{"sizes": (10,), "cohort": 1, "epochs": 2, "momentum": 0.9, **options})
 
 
-def visited(algorithm: Algorithm, one: Federation, message: Tree | None = None, key: Key = KEY) -> Done:
+def visited(algorithm: Algorithm, one: Federation, message: Tree | None = None, key: Key = KEY) -> ClientUpdate:
     site = one.site(0, PHASE, 0)
     sent = {"model": site.model.init(Key(1))} if message is None else message
     return visit(algorithm, site, PHASE, sent, {}, key, "fp32")
 
 
 @dataclass(frozen=True)
-class Course(Algorithm):
+class Scenario(Algorithm):
     """FedAvg with passes to choose."""
 
     runs: tuple[Pass, ...] = (Pass(),)
@@ -77,7 +77,7 @@ def test_message_memory_and_context_stay_as_they_were() -> None:
     one = federation()
     message = {"model": one.model("mlp").init(Key(1))}
     kept = tree.copy(message)
-    done = visited(Course(), one, message)
+    done = visited(Scenario(), one, message)
     assert all(torch.equal(message["model"][name], leaf) for name, leaf in kept["model"].items())
     shared = {leaf.data_ptr() for _, leaf in tree.walk(message)}
     assert not shared & {leaf.data_ptr() for _, leaf in tree.walk(done.params)}
@@ -102,28 +102,28 @@ def test_the_same_key_gives_the_same_bits_and_another_one_others() -> None:
     ids=str,
 )
 def test_how_long_a_pass_is(run: Pass, steps: int, seen: list[int]) -> None:
-    done = visited(Course((run,)), federation(public=6))
+    done = visited(Scenario((run,)), federation(public=6))
     assert done.memory["steps"].item() == steps and done.memory["seen"].tolist() == seen
 
 
 def test_a_task_may_count_steps() -> None:
     one = federation()
     one.train = replace(one.train, steps=5)
-    assert visited(Course(), one).memory["steps"].item() == 5
-    assert visited(Course((Pass(epochs=1),)), one).memory["steps"].item() == 3  # a pass that names epochs means them
+    assert visited(Scenario(), one).memory["steps"].item() == 5
+    assert visited(Scenario((Pass(epochs=1),)), one).memory["steps"].item() == 3  # a pass that names epochs means them
 
 
 def test_looking_changes_no_parameter_and_no_buffer() -> None:
     one = federation(networks=("resnet8",), shape=(1, 8, 8))
     message = {"model": one.model("resnet8").init(Key(1))}
-    done = visited(Course((Pass(update=False),)), one, message)
+    done = visited(Scenario((Pass(update=False),)), one, message)
     assert all(torch.equal(done.params[name], leaf) for name, leaf in message["model"].items())
 
 
 def test_only_what_a_pass_names_trains() -> None:
     one = federation()
     message = {"model": one.model("mlp").init(Key(1))}
-    done = visited(Course((Pass(only="classifier"),)), one, message)
+    done = visited(Scenario((Pass(only="classifier"),)), one, message)
     moved = {name for name, leaf in message["model"].items() if not torch.equal(done.params[name], leaf)}
     assert moved == {"classifier.weight", "classifier.bias"}
 
@@ -131,7 +131,7 @@ def test_only_what_a_pass_names_trains() -> None:
 def test_a_pass_may_bring_its_own_optimiser() -> None:
     one = federation(epochs=1)
     start = one.model("mlp").init(Key(1))
-    done = visited(Course((Pass(batch=10, optim=ADAM),)), one, {"model": start})
+    done = visited(Scenario((Pass(batch=10, optim=ADAM),)), one, {"model": start})
     # Adam's first step is lr * g / (|g| + eps): every weight with a gradient moves by its rate.
     gaps = torch.cat([(done.params[name] - leaf).abs().flatten() for name, leaf in start.items()])
     moved = gaps[gaps > 1e-4]
@@ -141,7 +141,7 @@ def test_a_pass_may_bring_its_own_optimiser() -> None:
 def test_running_statistics_move_and_a_batch_of_one_is_left_out() -> None:
     one = federation(sizes=(9,), networks=("resnet8",), shape=(1, 8, 8), epochs=1)
     message = {"model": one.model("resnet8").init(Key(1))}
-    done = visited(Course(), one, message)
+    done = visited(Scenario(), one, message)
     buffers = one.model("resnet8").buffers
     assert all(not torch.equal(done.params[name], message["model"][name]) for name in buffers)
     assert done.memory["seen"].sum().item() == 8 and done.memory["steps"].item() == 2  # nine samples: 4 + 4
@@ -180,7 +180,7 @@ def test_an_upload_that_is_not_finite_or_no_tensor_ends_the_visit() -> None:
 
 def test_public_data_that_a_task_lacks_are_asked_for() -> None:
     with pytest.raises(BenchmarkError, match="the task has no public data; choose a task with `public:`"):
-        visited(Course((Pass(stream="public"),)), federation())
+        visited(Scenario((Pass(stream="public"),)), federation())
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ def test_noise_without_a_key_does_not_depend_on_what_was_drawn_before() -> None:
 
 
 @dataclass(frozen=True)
-class Witness(Course):
+class Witness(Scenario):
     """Writes down, step by step, what its loss meets."""
 
     rows: list[int] = field(default_factory=list)
@@ -263,7 +263,7 @@ def test_dropout_is_keyed_by_step() -> None:
 def test_views_are_half_a_batch_and_so_take_twice_the_steps() -> None:
     # ten samples in batches of four: two anchors each, five steps in each of two epochs
     one = federation()
-    sweep = Sweep(Algorithm(), one.site(0, PHASE, 0), Pass(stream="views"), KEY, "fp32", "here")
+    sweep = LocalTrainer(Algorithm(), one.site(0, PHASE, 0), Pass(stream="views"), KEY, "fp32", "here")
     assert len(list(sweep.batches(sweep.stream(Local({}))))) == 10
 
 

@@ -12,7 +12,7 @@ from algorithms.fedntd import FedNTD
 from algorithms.moon import Moon
 from benchmark.core.api import Algorithm, Batch
 from benchmark.core.client import local_training as visits
-from benchmark.core.client.teacher_cache import Teachers
+from benchmark.core.client.teacher_cache import TeacherCache
 from benchmark.core.keys import Key
 from benchmark.core.model_output import Output
 from benchmark.core.models.functional import Input, Model
@@ -71,7 +71,7 @@ def test_short_batches_are_asked_for_each_time(asked: list[int]) -> None:
 @pytest.mark.parametrize("method", [FedNTD(), Moon(newcomer="initial")], ids=["fedntd", "moon"])
 def test_bits_are_those_of_asking_each_time(method: Algorithm, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     recalled = visit(method, size)
-    monkeypatch.setattr(visits.Sweep, "_teachers", lambda self, stream: None)
+    monkeypatch.setattr(visits.LocalTrainer, "_teachers", lambda self, stream: None)
     asked = visit(method, size)
     assert all(torch.equal(recalled[name], asked[name]) for name in asked)
 
@@ -85,7 +85,7 @@ def test_a_teacher_that_moves_is_asked_again() -> None:
     model = Model("mlp", (1, 4, 4), 3)
     teacher = model.init(Key(0))
     batch = Batch(torch.ones(4, 1, 4, 4), torch.zeros(4, dtype=torch.int64), torch.arange(4))
-    teachers = Teachers(model, 4, 4)
+    teachers = TeacherCache(model, 4, 4)
     for _ in range(4):  # in place, more often than answers are kept
         before = teachers.facing(batch)(teacher, batch.x).logits
         assert torch.equal(before, teachers.facing(batch)(teacher, batch.x).logits)
@@ -99,6 +99,6 @@ def test_other_images_than_the_batch_s_are_not_looked_up() -> None:
     model = Model("mlp", (1, 4, 4), 3)
     teacher = model.init(Key(0))
     batch = Batch(torch.ones(4, 1, 4, 4), torch.zeros(4, dtype=torch.int64), torch.arange(4))
-    frozen = Teachers(model, 4, 4).facing(batch)
+    frozen = TeacherCache(model, 4, 4).facing(batch)
     frozen(teacher, batch.x)
     assert torch.equal(frozen(teacher, 2 * batch.x).logits, model.frozen(teacher, 2 * batch.x).logits)

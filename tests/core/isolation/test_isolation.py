@@ -15,24 +15,24 @@ import pytest
 from benchmark.cli import invoke
 from benchmark.core import method_files
 from benchmark.core.api import Phase
-from benchmark.core.backends import Backend, Serial, Setting
+from benchmark.core.backends import Backend, SerialBackend, WorkerConfig
 from benchmark.core.client.federation import Federation
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.isolation.backend import Rooms
+from benchmark.core.isolation.backend import IsolatedBackend
 from benchmark.core.isolation.child import Sealed
 from benchmark.core.isolation.handlers import Deployed, Server
 from benchmark.core.isolation.limits import Bounds
-from benchmark.core.isolation.process import Room, _hashed
-from benchmark.core.isolation.remote_algorithm import Apart
+from benchmark.core.isolation.process import SandboxedProcess, _hashed
+from benchmark.core.isolation.remote_algorithm import RemoteAlgorithm
 from benchmark.core.isolation.seccomp import ALLOW, KILL, MACHINES, REFUSED, program
 from benchmark.core.keys import Key
 from benchmark.core.server.rounds import Run
 from benchmark.pipeline.stages import listing
 from benchmark.records import store
 from benchmark.records.audit_mark import audited, mark
-from benchmark.records.index import Suite
+from benchmark.records.index import ResultsIndex
 from benchmark.reports import leaderboard
-from benchmark.submission.scenarios import Noted, difference, remains
+from benchmark.submission.scenarios import RecordingBackend, difference, remains
 from benchmark.submission.toy_task import NETWORKS, toy_federation, toy_method
 from helpers import handmade_records as records
 
@@ -50,14 +50,14 @@ train: {batch: 20, optimiser: {lr: 0.05}}
 """
 
 
-def apart(name: str) -> Apart:
+def apart(name: str) -> RemoteAlgorithm:
     """A method whose code runs elsewhere."""
-    return Apart(partial(toy_method, name), NETWORKS, readable=(method_files.find(name),))
+    return RemoteAlgorithm(partial(toy_method, name), NETWORKS, readable=(method_files.find(name),))
 
 
 def left(federation: Federation, method: object, backend: Backend, folder: Path) -> dict[str, object]:
     """Messages, memories, bytes and accuracies of a toy run."""
-    noted = Noted(backend)
+    noted = RecordingBackend(backend)
     try:
         return remains(Run(federation, method, noted, folder, "toy"), noted)  # type: ignore[arg-type]
     finally:
@@ -75,10 +75,12 @@ def test_an_honest_method_s_audit_has_the_bits_and_bytes_of_its_plain_run(
 ) -> None:
     method = toy_method(name)
     federation = toy_federation(method, track)
-    plain = left(federation, method, Serial(Setting(lambda _: federation, lambda: method)), tmp_path / "plain")
+    plain = left(
+        federation, method, SerialBackend(WorkerConfig(lambda _: federation, lambda: method)), tmp_path / "plain"
+    )
     stranger = apart(name)
     federation = toy_federation(stranger, track)
-    elsewhere = left(federation, stranger, Rooms(stranger, federation, workers=2), tmp_path / "apart")
+    elsewhere = left(federation, stranger, IsolatedBackend(stranger, federation, workers=2), tmp_path / "apart")
     assert len(plain) > 3 and difference(plain, elsewhere) == ""
 
 
@@ -125,7 +127,7 @@ def test_a_sealed_key_gives_the_numbers_of_the_key_and_of_nothing_else() -> None
 def test_a_process_that_does_not_answer_is_ended() -> None:
     endless = ADVERSARIES / "endless_loop.py"
     hub = replace(toy_federation(apart("fedavg"), "global").hub, models={})
-    with Room(partial(Server, partial(toy_method, str(endless))), Bounds(), (endless,)) as room:
+    with SandboxedProcess(partial(Server, partial(toy_method, str(endless))), Bounds(), (endless,)) as room:
         room.ask("open", hub, {}, None)
         room.bounds = Bounds(seconds=0.5)
         with pytest.raises(BenchmarkError, match=r"^aggregate: does not end within 0.5 s; bound its loops by a field$"):
@@ -134,7 +136,10 @@ def test_a_process_that_does_not_answer_is_ended() -> None:
 
 def test_an_answer_has_a_largest_size() -> None:
     desk = partial(Deployed, partial(toy_method, "fedavg"))
-    with Room(desk, Bounds(answer=100)) as room, pytest.raises(BenchmarkError, match="answers with more than 0 MB"):
+    with (
+        SandboxedProcess(desk, Bounds(answer=100)) as room,
+        pytest.raises(BenchmarkError, match="answers with more than 0 MB"),
+    ):
         room.ask("describe", NETWORKS)
 
 
@@ -228,10 +233,10 @@ def test_an_audit_is_of_the_loop(bench: Path, capsys: pytest.CaptureFixture[str]
 def test_the_board_marks_audited_seeds_and_is_the_same_file_without_any(tmp_path: Path) -> None:
     results, diverged = records.shelf(tmp_path), records.make("fedprox", 1, accuracy=None)
     records.write(results, diverged)
-    task = Suite.load(results).tasks[records.TASK]
+    task = ResultsIndex.load(results).tasks[records.TASK]
 
     def board() -> tuple[str, str]:
-        suite = Suite.load(results)
+        suite = ResultsIndex.load(results)
         made = leaderboard.files(suite)
         return made[results / "tables" / f"{task.name}.csv"], made[tmp_path / "LEADERBOARD.md"]
 

@@ -10,7 +10,7 @@ from benchmark.core import tree
 from benchmark.core.keys import Key
 from benchmark.core.model_output import Output
 from benchmark.core.models import functional as models
-from benchmark.core.models.functional import Model, Still, Tape
+from benchmark.core.models.functional import EvalModeModel, Model, TrainModeModel
 
 SHAPE = (1, 8, 8)
 X = torch.randn(6, *SHAPE, generator=Key(0)("x").torch())
@@ -60,7 +60,7 @@ def test_training_moves_buffers_as_the_module_itself_does(resnet: Model) -> None
 
 def test_a_tape_goes_on_from_the_buffers_of_its_first_call(resnet: Model) -> None:
     params = resnet.init(Key(0))
-    tape = Tape(resnet)
+    tape = TrainModeModel(resnet)
     tape(params, X)
     tape(params, X + 1)
     _, once = resnet.train(params, X)
@@ -72,7 +72,7 @@ def test_a_tape_goes_on_from_the_buffers_of_its_first_call(resnet: Model) -> Non
 def test_a_model_that_only_looks_answers_as_frozen(resnet: Model) -> None:
     params = resnet.init(Key(0))
     resnet.train(params, X)  # leaves the module in training mode
-    assert torch.equal(Still(resnet)(params, X).logits, resnet.frozen(params, X).logits)
+    assert torch.equal(EvalModeModel(resnet)(params, X).logits, resnet.frozen(params, X).logits)
 
 
 def test_two_calls_leave_no_trace_in_the_module(resnet: Model) -> None:

@@ -6,15 +6,15 @@ import json
 
 import torch
 
-from benchmark.core.server.communication import Ledger
+from benchmark.core.server.communication import CommunicationCounter
 from benchmark.core.storage import serialization
 
 
-def filled() -> Ledger:
+def filled() -> CommunicationCounter:
     """Two rounds: 40 bytes of model down to two clients, 40 + 8 up from one; then 8 bytes of logits up."""
     model = serialization.encode({"model": {"w": torch.zeros(10)}}, "test")
     reply = serialization.encode({"model": {"w": torch.zeros(10)}, "count": torch.tensor(1)}, "test")
-    ledger = Ledger()
+    ledger = CommunicationCounter()
     ledger.open_round()
     for parcel in (model, model):
         ledger.enter("train", "down", parcel)
@@ -44,7 +44,7 @@ def test_wire_counts_whole_encodings() -> None:
 
 def test_a_ledger_survives_json_and_goes_on_counting() -> None:
     ledger = filled()
-    restored = Ledger.from_json(json.loads(json.dumps(ledger.to_json())))
+    restored = CommunicationCounter.from_json(json.loads(json.dumps(ledger.to_json())))
     assert (restored.payload, restored.wire, restored.rounds) == (ledger.payload, ledger.wire, ledger.rounds)
     for one in (ledger, restored):
         one.open_round()
@@ -56,7 +56,7 @@ def test_the_description_does_not_depend_on_the_order_of_entries() -> None:
     parcels = {name: serialization.encode({name: torch.zeros(2)}, "test") for name in ("a", "b")}
     descriptions = []
     for order in ("ab", "ba"):
-        ledger = Ledger()
+        ledger = CommunicationCounter()
         ledger.open_round()
         for name in order:
             ledger.enter("train", "up", parcels[name])

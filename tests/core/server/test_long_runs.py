@@ -13,7 +13,7 @@ from statistics import fmean
 import pytest
 
 from benchmark.core.storage.checksummed_json import canonical
-from benchmark.records.index import Suite
+from benchmark.records.index import ResultsIndex
 from benchmark.reports import leaderboard
 from helpers.figures import Figures
 from helpers.handmade_records import fingerprint, make, result
@@ -99,7 +99,7 @@ def test_many_records_are_read_and_become_a_board(number: int, tmp_path: Path, f
                 (results / one.path).parent.mkdir(parents=True, exist_ok=True)
                 (results / one.path).write_text(canonical(one))  # not synced: it is reading that is measured
     begun, worked = time.monotonic(), time.process_time()
-    suite = Suite.load(results)
+    suite = ResultsIndex.load(results)
     made = leaderboard.files(suite)
     seconds, work = time.monotonic() - begun, time.process_time() - worked
     assert len(suite.entries) == number and not [entry.reason for entry in suite.entries if entry.reason]

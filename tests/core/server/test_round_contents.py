@@ -14,7 +14,7 @@ from algorithms.fedavg import FedAvg
 from algorithms.local import LocalOnly
 from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm, Hub, Key, Local, Pass, Phase, Site, Tree, Upload, Who, torch
-from benchmark.core.backends import Serial, Setting
+from benchmark.core.backends import SerialBackend, WorkerConfig
 from benchmark.core.server.rounds import Run
 from benchmark.core.storage import serialization
 from helpers.full_run import setting, start
@@ -131,7 +131,7 @@ def test_models_are_judged_every_so_often_and_at_the_end(every: int, rounds: lis
 
 def test_the_observer_hears_of_every_round(tmp_path: Path) -> None:
     events: list[dict[str, Any]] = []
-    start(Serial(setting()), tmp_path, events.append).execute()
+    start(SerialBackend(setting()), tmp_path, events.append).execute()
     assert [event["round"] for event in events] == [1, 2, 3, 4]
     assert [event["phase"] for event in events] == ["meet", "train", "train", "train"]
     assert ["accuracy" in event for event in events] == [False, True, False, True]
@@ -224,7 +224,7 @@ def test_what_a_round_draws_has_its_own_key_and_not_a_client_s() -> None:
 
 
 @dataclass(frozen=True)
-class Apart(First):
+class RemoteAlgorithm(First):
     """The model of the server is as above, whether or not it is said to be common; a client's answers its number."""
 
     common: bool = True
@@ -243,9 +243,11 @@ class Apart(First):
 )  # fmt: skip
 def test_track_and_method_say_whose_models_are_judged(track: str, common: bool, judged: str, tmp_path: Path) -> None:
     # the common model knows class 0 alone; of two clients' models one knows class 0 and one class 1
-    federation, method = small_federation(sizes=(4, 2), rounds=1, track=track), Apart(common)
+    federation, method = small_federation(sizes=(4, 2), rounds=1, track=track), RemoteAlgorithm(common)
     scores = [1, 0, 0] if judged == "common" else [0.5, 0.5, 0]
-    course = Run(federation, method, Serial(Setting(lambda _: federation, lambda: method)), tmp_path, "apart")
+    course = Run(
+        federation, method, SerialBackend(WorkerConfig(lambda _: federation, lambda: method)), tmp_path, "apart"
+    )
     assert course.execute()["evaluations"][-1]["per_class"] == scores and course.judged == judged
 
 
@@ -263,10 +265,10 @@ def test_a_client_that_has_not_come_yet_is_judged_as_it_will_be_born() -> None:
     assert some.result["evaluations"] == everyone.result["evaluations"]
 
 
-class Counting(Serial):
+class Counting(SerialBackend):
     """Writes down how many models it is given to judge."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: WorkerConfig) -> None:
         super().__init__(setting)
         self.judged: list[int] = []
 
@@ -279,7 +281,7 @@ class Counting(Serial):
 def test_a_model_that_stays_the_same_is_not_judged_again(tmp_path: Path) -> None:
     # One client of three learns per round: the first evaluation meets three models, later ones that client's alone.
     federation = small_federation(sizes=(8, 8, 8), cohort=1, rounds=3, evaluate_every=1)
-    backend = Counting(Setting(lambda _: federation, LocalOnly))
+    backend = Counting(WorkerConfig(lambda _: federation, LocalOnly))
     long = Run(federation, LocalOnly(), backend, tmp_path, "local").execute()["evaluations"]
     assert backend.judged == [3, 1, 1]
     for rounds in (1, 2):  # a run that ends there judges every model for the first time

@@ -16,7 +16,7 @@ from algorithms.fedmd import FedMD
 from algorithms.fedntd import FedNTD
 from algorithms.local import LocalOnly
 from benchmark.core.api import Algorithm
-from benchmark.core.backends import Pool, Serial
+from benchmark.core.backends import ProcessPoolBackend, SerialBackend
 from benchmark.core.backends.base import Results
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.server import rounds as engine
@@ -46,27 +46,27 @@ def _checkpoint_every_round(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def pool() -> Iterator[Pool]:
+def pool() -> Iterator[ProcessPoolBackend]:
     federation = small_federation()
-    backend = Pool(setting(), 2, lambda client: federation.who(client % 4).size)
+    backend = ProcessPoolBackend(setting(), 2, lambda client: federation.who(client % 4).size)
     yield backend
     backend.close()
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Remains:
-    return remains(start(Serial(setting()), tmp_path_factory.mktemp("undisturbed")))
+    return remains(start(SerialBackend(setting()), tmp_path_factory.mktemp("undisturbed")))
 
 
-def test_two_workers_leave_the_same_bits(pool: Pool, undisturbed: Remains, tmp_path: Path) -> None:
+def test_two_workers_leave_the_same_bits(pool: ProcessPoolBackend, undisturbed: Remains, tmp_path: Path) -> None:
     assert remains(start(pool, tmp_path)) == undisturbed
 
 
 def test_the_reverse_order_leaves_the_same_bits(undisturbed: Remains, tmp_path: Path) -> None:
-    assert remains(start(Serial(setting(), reverse=True), tmp_path)) == undisturbed
+    assert remains(start(SerialBackend(setting(), reverse=True), tmp_path)) == undisturbed
 
 
-class Late(Serial):
+class Late(SerialBackend):
     """Judges only when the scores are asked for, which is rounds after the judgement was begun."""
 
     def submit(self, what: str, jobs: Sequence[Any]) -> Results:
@@ -87,19 +87,19 @@ def test_when_a_judgement_is_made_does_not_matter(
 @pytest.mark.parametrize("after", [1, 2, 3])
 def test_an_interrupted_run_goes_on_to_the_same_bits(after: int, undisturbed: Remains, tmp_path: Path) -> None:
     with pytest.raises(Stop):
-        start(Serial(setting()), tmp_path, stopping(after)).execute()
+        start(SerialBackend(setting()), tmp_path, stopping(after)).execute()
     numbers: list[int] = []
-    resumed = start(Serial(setting()), tmp_path, lambda event: numbers.append(event["round"]))
+    resumed = start(SerialBackend(setting()), tmp_path, lambda event: numbers.append(event["round"]))
     assert remains(resumed) == undisturbed
     # the observer stopped round `after` before it was saved; round 2 was saved while it was being judged
     assert numbers == list(range(2 if after == 3 else after, 5))
 
 
-def test_workers_may_take_over_and_hand_back(pool: Pool, undisturbed: Remains, tmp_path: Path) -> None:
-    for backend, after in ((Serial(setting()), 2), (pool, 3)):
+def test_workers_may_take_over_and_hand_back(pool: ProcessPoolBackend, undisturbed: Remains, tmp_path: Path) -> None:
+    for backend, after in ((SerialBackend(setting()), 2), (pool, 3)):
         with pytest.raises(Stop):
             start(backend, tmp_path, stopping(after)).execute()
-    assert remains(start(Serial(setting(), reverse=True), tmp_path)) == undisturbed
+    assert remains(start(SerialBackend(setting(), reverse=True), tmp_path)) == undisturbed
 
 
 def test_a_killed_process_leaves_what_another_needs(undisturbed: Remains, tmp_path: Path) -> None:
@@ -124,13 +124,13 @@ start(Serial(setting()), Path({str(tmp_path)!r}), observe).execute()
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    assert remains(start(Serial(setting()), tmp_path)) == undisturbed
+    assert remains(start(SerialBackend(setting()), tmp_path)) == undisturbed
 
 
 def test_a_checkpoint_of_another_cell_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Stop):
-        start(Serial(setting()), tmp_path, stopping(3)).execute()
-    other = start(Serial(setting()), tmp_path)
+        start(SerialBackend(setting()), tmp_path, stopping(3)).execute()
+    other = start(SerialBackend(setting()), tmp_path)
     other.identity = "other"
     with pytest.raises(BenchmarkError, match="belongs to another cell"):
         other.execute()
@@ -139,13 +139,13 @@ def test_a_checkpoint_of_another_cell_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("file", ["checkpoint.safetensors", "client-*.safetensors"])
 def test_damage_is_named_and_nothing_goes_on(file: str, tmp_path: Path) -> None:
     with pytest.raises(Stop):
-        start(Serial(setting()), tmp_path, stopping(3)).execute()
+        start(SerialBackend(setting()), tmp_path, stopping(3)).execute()
     for path in tmp_path.glob(file):
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1
         path.write_bytes(data)
     with pytest.raises(BenchmarkError, match="is damaged") as caught:
-        start(Serial(setting()), tmp_path).execute()
+        start(SerialBackend(setting()), tmp_path).execute()
     assert str(tmp_path) in caught.value.where and f"delete the folder {tmp_path}" in caught.value.hint
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from benchmark.core.backends import Serial
+from benchmark.core.backends import SerialBackend
 from benchmark.core.data import cache, mirror
 from benchmark.core.data.loading import load
 from benchmark.core.errors import BenchmarkError
@@ -22,7 +22,7 @@ from benchmark.core.server import rounds
 from benchmark.core.storage import checkpoint, serialization
 from benchmark.core.version import ENGINE
 from benchmark.pipeline import stages, verify
-from benchmark.records.index import Suite
+from benchmark.records.index import ResultsIndex
 from benchmark.reports import leaderboard
 from helpers.figures import Figures
 from helpers.full_run import setting, start
@@ -79,16 +79,16 @@ def checkpointed(home: Path) -> Store:
     folder = home / "run"
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(rounds, "CHECKPOINT_SECONDS", -1.0)
-        start(Serial(setting()), folder, interrupted).execute()
+        start(SerialBackend(setting()), folder, interrupted).execute()
 
     def use() -> Any:
-        run = start(Serial(setting()), folder)
+        run = start(SerialBackend(setting()), folder)
         run._restore()
         paths = [run.memories.current(client) for client in range(4)]
         memories = [str(checkpoint.load_memory(path)) for path in paths if path]
         return serialization.encode(run.server, "server").data, memories
 
-    whole = start(Serial(setting()), folder)
+    whole = start(SerialBackend(setting()), folder)
     whole._restore()
     files = [path for client in range(4) if (path := whole.memories.current(client))]
     return Store([folder / "checkpoint.safetensors", *files], use, _newer)
@@ -109,7 +109,7 @@ def recorded(home: Path) -> Store:
     results = shelf(home)
 
     def use() -> Any:
-        suite = Suite.load(results)
+        suite = ResultsIndex.load(results)
         known = {(r.task, r.algorithm, r.seed) for entry in suite.entries if (r := entry.record)}
         if reasons := [entry.reason for entry in suite.entries if entry.reason]:
             assert all(reason in leaderboard.files(suite)[home / "LEADERBOARD.md"] for reason in reasons)
@@ -120,7 +120,7 @@ def recorded(home: Path) -> Store:
             raise BenchmarkError("; ".join(marks), hint="`fedrepro campaign` runs it")
         return leaderboard.files(suite)
 
-    made = {(r.task, r.algorithm, r.seed): r for entry in Suite.load(results).entries if (r := entry.record)}
+    made = {(r.task, r.algorithm, r.seed): r for entry in ResultsIndex.load(results).entries if (r := entry.record)}
     files = sorted(path for path in results.glob(f"{TASK}/*/*.json") if path.stem.isdecimal())
     return Store(files, use, _resealed({"engine": ENGINE + 1}))
 
@@ -142,14 +142,14 @@ def tabled(home: Path) -> Store:
              results / TASK / "protocol.json", *tables]  # fmt: skip
 
     def use() -> Any:
-        suite = Suite.load(results)
+        suite = ResultsIndex.load(results)
         found = [*verify._board(home, suite), *verify._pipelines(home, suite)]
         found = [sentence for sentence in found if any(path.name in sentence for path in files)]
         if found := [sentence for sentence in found if sentence not in known]:
             raise BenchmarkError("; ".join(found), hint="rebuild")
         return {path.name: path.read_bytes() for path in files}
 
-    suite = Suite.load(results)
+    suite = ResultsIndex.load(results)
     known = {*verify._board(home, suite), *verify._pipelines(home, suite)}
     return Store(files, use)
 

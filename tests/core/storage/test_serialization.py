@@ -51,7 +51,10 @@ def test_payload_is_counted_by_top_level_name() -> None:
 
 
 def test_nothing_costs_nothing() -> None:
-    assert serialization.encode(None, "test") == serialization.Parcel(b"", {}) and serialization.decode(b"") is None
+    assert (
+        serialization.encode(None, "test") == serialization.EncodedMessage(b"", {})
+        and serialization.decode(b"") is None
+    )
     empty = serialization.encode({}, "test")  # an empty message is a message: its envelope counts
     assert serialization.decode(empty.data) == {} and empty.payload == {} and empty.wire > 0
 
