@@ -129,13 +129,13 @@ def left_alone(when: str, what: signal.Signals) -> tuple[int, str]:
     """
     script = textwrap.dedent(f"""
         import sys
-        sys.path.insert(0, {str(ROOT / "tests")!r})
+        sys.path += [{str(ROOT / "tests")!r}, {str(Path(__file__).parent)!r}]
         from helpers.full_run import setting
         from test_backends import judged
         from algorithms.fedavg import FedAvg
-        from benchmark.core.backends import Pool
+        from benchmark.core.backends import ProcessPoolBackend
         jobs = [judged(30)] * 2  # imports numpy.random, which swallows a KeyboardInterrupt on its way in
-        pool = Pool(setting(FedAvg, {{}}), 2, lambda client: 1)
+        pool = ProcessPoolBackend(setting(FedAvg, {{}}), 2, lambda client: 1)
         try:
             if {when!r} == "starting":
                 print("ready", flush=True)

@@ -107,15 +107,15 @@ def test_a_killed_process_leaves_what_another_needs(undisturbed: Remains, tmp_pa
 import sys, time
 sys.path.insert(0, {str(ROOT / "tests")!r})
 from pathlib import Path
-from benchmark.core import engine
-engine.CHECKPOINT_SECONDS = -1.0
-from benchmark.core.backends import Serial
+from benchmark.core.server import rounds
+rounds.CHECKPOINT_SECONDS = -1.0
+from benchmark.core.backends import SerialBackend
 from helpers.full_run import setting, start
 def observe(event):
     print(event["round"], flush=True)
     if event["round"] == 3:
         time.sleep(600)
-start(Serial(setting()), Path({str(tmp_path)!r}), observe).execute()
+start(SerialBackend(setting()), Path({str(tmp_path)!r}), observe).execute()
 """
     process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
