@@ -59,7 +59,7 @@ def answers(suite: ResultsIndex, sources: list[Source]) -> dict[tuple[str, str],
     for claim in [claim for source in sources for claim in source.claims]:
         for tasks, weight in ((claim.tasks, 1.0), (claim.elsewhere, 0.1)):
             pairs = [(task, method) for task in tasks for method in claim.methods]
-            missing = [pair for pair in pairs if not suite.standing(*pair)]
+            missing = [pair for pair in pairs if not suite.valid_records(*pair)]
             for pair in pairs:
                 found[pair] = found.get(pair, 0.0) + weight / max(1, len(missing))
     return found
@@ -92,7 +92,9 @@ def _finding(suite: ResultsIndex, source: Source, claim: Claim, known: dict[str,
 
 def _place(suite: ResultsIndex, claim: Claim) -> str:
     """The first of a claim's tasks that has records of all its methods, or the first."""
-    return next((task for task in claim.tasks if all(suite.standing(task, m) for m in claim.methods)), claim.tasks[0])
+    return next(
+        (task for task in claim.tasks if all(suite.valid_records(task, m) for m in claim.methods)), claim.tasks[0]
+    )
 
 
 def _at(claim: Claim, task: str) -> Claim:
@@ -125,9 +127,9 @@ def _waits(suite: ResultsIndex, claim: Claim, task: str) -> str:
 def _lack(suite: ResultsIndex, task: str, method: str) -> str:
     if method not in suite.methods:
         return f"method {method}, which is not written"
-    if reason := suite.unfit(task, method):
+    if reason := suite.why_not_applicable(task, method):
         return f"{task}/{method}, which cannot run: {reason}"
-    return "" if suite.standing(task, method) else f"{task}/{method}/{suite.tasks[task].seeds[0]}"
+    return "" if suite.valid_records(task, method) else f"{task}/{method}/{suite.tasks[task].seeds[0]}"
 
 
 def _statement(claim: Claim) -> str:
@@ -141,7 +143,7 @@ def _values(suite: ResultsIndex, claim: Claim, task: str, method: str) -> Values
     """The metric by seed, in the claim's unit, from one backend for all its methods; None without such records."""
     if task not in suite.tasks:
         return None
-    made = suite.standing(task, method, suite.backend(task, *claim.methods))
+    made = suite.valid_records(task, method, suite.backend(task, *claim.methods))
     values = {seed: _value(one, claim, suite.tasks[task].clients) for seed, one in made.items()}
     return {seed: value for seed, value in values.items() if value is not None} or None
 
@@ -184,7 +186,7 @@ def _number(suite: ResultsIndex, claim: Claim, known: dict[str, Claim]) -> tuple
 
 def _missed(suite: ResultsIndex, claim: Claim) -> int:
     """Seeds that never got above the target."""
-    made = suite.standing(claim.tasks[0], claim.methods[0]).values()
+    made = suite.valid_records(claim.tasks[0], claim.methods[0]).values()
     targets = [target for one in made if one.result for target in one.result.targets]
     return sum(target.accuracy == claim.target and target.round is None for target in targets)
 

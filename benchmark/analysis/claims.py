@@ -113,5 +113,5 @@ def methods_on(sources: list[Source], task: str) -> set[str]:
 def wanted(index: ResultsIndex, task: str) -> dict[str, list[int]]:
     """Open cells of a task: seeds by method. A paper's task asks for the methods that a claim names on it."""
     if index.tasks[task].tier != "paper":
-        return index.open(task)
-    return index.open(task, methods_on(load(index.results / "claims.yaml"), task))
+        return index.missing(task)
+    return index.missing(task, methods_on(load(index.results / "claims.yaml"), task))

@@ -20,7 +20,7 @@ def frame(suite: ResultsIndex, task: str, methods: Sequence[str]) -> DataFrame:
     """One row per method and round that all its seeds have judged; only records against which nothing speaks."""
     from pandas import DataFrame
 
-    standing = {method: list(suite.standing(task, method).values()) for method in methods}
+    standing = {method: list(suite.valid_records(task, method).values()) for method in methods}
     curves = {method: over_rounds(records) for method, records in standing.items() if records}
     rows = [
         {"method": method, "seeds": len(standing[method]), **{name: curve[name][i] for name in COLUMNS}}

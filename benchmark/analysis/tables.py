@@ -57,14 +57,14 @@ def _states(suite: ResultsIndex, made: dict[int, Record]) -> dict[tuple[str, tup
     """Records of one method by backend and by what speaks against them, which is () where nothing does."""
     groups: dict[tuple[str, tuple[str, ...]], list[Record]] = {}
     for record in made.values():
-        groups.setdefault((record.backend, tuple(suite.marks(record))), []).append(record)
+        groups.setdefault((record.backend, tuple(suite.stale_reasons(record))), []).append(record)
     return groups
 
 
 def _row(suite: ResultsIndex, task: Task, marks: list[str], group: list[Record]) -> Row:
     method, backend = group[0].algorithm, group[0].backend
     done, stale = [record for record in group if record.result], bool(marks)
-    reference = list(suite.standing(task.name, REFERENCE, backend).values())
+    reference = list(suite.valid_records(task.name, REFERENCE, backend).values())
     if not stale and backend != (other := suite.backend(task.name, method)):
         marks = [f"the seeds of the {other} backend count"]
     marks = marks + _shortfall(group, len(done))

@@ -68,12 +68,13 @@ def _quick(cores: int) -> Finding:
     """First seeds of the quick suite, at the speed at which the committed records were made."""
     from benchmark.experiments.cost_model import measured
     from benchmark.experiments.progress import spell
-    from benchmark.records.index import current
+    from benchmark.records.index import index_with_live_methods
 
     known = measured(RESULTS)
-    suite = current(RESULTS)
+    suite = index_with_live_methods(RESULTS)
     quick = [name for name, task in suite.tasks.items() if task.tier == "quick"]
-    cells = [(task, method) for task in quick for method in suite.methods if suite.unfit(task, method) is None]
+    pairs = [(task, method) for task in quick for method in suite.methods]
+    cells = [pair for pair in pairs if suite.why_not_applicable(*pair) is None]
     times = [known[cell] for cell in cells if cell in known]
     if not times:
         return Finding("quick suite", f"{len(cells)} cells per seed, of unknown length", "`fedrepro bench` measures it")

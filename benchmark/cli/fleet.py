@@ -46,11 +46,11 @@ def bench(
     """
     from benchmark.experiments.cost_model import expected, measured
     from benchmark.experiments.planner import plan
-    from benchmark.records.index import current
+    from benchmark.records.index import index_with_live_methods
 
     if fresh:
         shutil.rmtree(BENCH, ignore_errors=True)
-    suite = current(BENCH)
+    suite = index_with_live_methods(BENCH)
     chosen = _filters(suite, methods, tasks, seeds)
     cost = partial(expected, known=measured(RESULTS), work={})
     outcomes = _train(plan(suite, tiers=["quick"], **chosen), suite, cost, workers or cores(), minutes * 60)
@@ -75,9 +75,9 @@ def campaign(
     from benchmark.experiments.cost_model import expected, measured
     from benchmark.experiments.planner import plan
     from benchmark.experiments.workload import work
-    from benchmark.records.index import current
+    from benchmark.records.index import index_with_live_methods
 
-    suite = current(RESULTS)
+    suite = index_with_live_methods(RESULTS)
     chosen = _filters(suite, methods, tasks, seeds)
     tiers = names(",".join(tier or []), ["quick", "lite", "paper"], "tier")
     cost = partial(expected, known=measured(RESULTS), work=work(suite.tasks.values(), suite.methods))
@@ -187,9 +187,9 @@ def _fail_if_any(outcomes: Sequence[Outcome]) -> None:
 def _report(outcomes: Sequence[Outcome], tasks: list[str]) -> None:
     """The board of bench/, what is missing on it, and how its records compare with the committed ones."""
     from benchmark.records.compare import agreement
-    from benchmark.records.index import current
+    from benchmark.records.index import index_with_live_methods
 
-    index = current(BENCH)
+    index = index_with_live_methods(BENCH)
     show_board(index, tasks)
     for method, facts in index.methods.items():
         if facts.fault:

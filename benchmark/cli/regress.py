@@ -32,9 +32,9 @@ def regress(
     from benchmark.experiments.cost_model import expected, measured
     from benchmark.experiments.progress import label, watch
     from benchmark.experiments.regress import cells, run
-    from benchmark.records.index import current
+    from benchmark.records.index import index_with_live_methods
 
-    suite = current(RESULTS)
+    suite = index_with_live_methods(RESULTS)
     chosen = names(methods, suite.methods, "method") or sorted(suite.methods)
     found = [cell for cell in cells(suite) if cell.algorithm in chosen]
     if not found:

@@ -140,9 +140,9 @@ def _rerun(where: str, workers: int) -> None:
     from benchmark.experiments import rerun
     from benchmark.experiments.cost_model import expected, measured
     from benchmark.experiments.progress import label, spell, watch
-    from benchmark.records.index import current
+    from benchmark.records.index import index_with_live_methods
 
-    suite = current(RESULTS)
+    suite = index_with_live_methods(RESULTS)
     made = rerun.choose(suite, where)
     one = rerun.cell(made, RESULTS)
     cost = expected((made.task, made.algorithm), measured(RESULTS), {})
@@ -158,7 +158,7 @@ def commit() -> None:
     from benchmark.records.index import ResultsIndex
 
     suite = ResultsIndex.load(RESULTS)
-    fallen = [entry.path for entry in suite.entries if entry.record is None or suite.marks(entry.record)]
+    fallen = [entry.path for entry in suite.entries if entry.record is None or suite.stale_reasons(entry.record)]
     if fallen:
         message = f"{len(fallen)} records do not stand, {fallen[0].relative_to(ROOT)} for one"
         raise BenchmarkError(message, hint="`fedrepro verify` names them all and what to do", user=False)

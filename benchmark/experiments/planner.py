@@ -71,7 +71,7 @@ def untuned(suite: ResultsIndex, task: Task) -> list[str]:
     """Methods that can run a task and whose tuning there is missing or no longer stands."""
     places = {name: Tuning(task.name, name).place(suite.results) for name in sorted(suite.methods)}
     return [
-        name for name, place in places.items() if suite.unfit(task.name, name) is None
+        name for name, place in places.items() if suite.why_not_applicable(task.name, name) is None
         and not (place.exists() and not stale(read(place), task, suite.methods[name].sha256))
     ]  # fmt: skip
 

@@ -26,7 +26,7 @@ def choose(suite: ResultsIndex, where: str) -> Record:
     named = [part for part in where.split("/") if part]
     found = [
         made for (task, method), seeds in sorted(suite.records.items()) for made in seeds.values()
-        if [task, method, str(made.seed)][: len(named)] == named and not suite.marks(made)
+        if [task, method, str(made.seed)][: len(named)] == named and not suite.stale_reasons(made)
     ]  # fmt: skip
     if not found or len(named) > 3:
         raise BenchmarkError(f"no standing record {where}".rstrip(), hint="name TASK, TASK/METHOD or TASK/METHOD/SEED")

@@ -201,7 +201,7 @@ def remove_stale(cell: Cell, results: Path) -> None:
     target, unfinished = home / f"{cell.seed}.json", home / f".{cell.seed}.run" / "checkpoint.safetensors"
     if target.exists():
         index = ResultsIndex(results, {task.name: task}, {method.name: method}, [])
-        if index.marks(store.read(target)):
+        if index.stale_reasons(store.read(target)):
             with running.owned(unfinished.parent, target):
                 target.unlink()
     if unfinished.exists() and checkpoint.load(unfinished)[1].get("identity") != cell.prepare().identity:

@@ -42,7 +42,7 @@ def _records(root: Path, suite: ResultsIndex) -> Iterator[str]:
         if entry.record is None:
             yield f"{path}: {entry.reason}"
             continue
-        for mark in suite.marks(entry.record):
+        for mark in suite.stale_reasons(entry.record):
             yield f"{path}: {mark}; `fedrepro campaign` runs the cell anew"
         if not entry.path.with_suffix(".run.json").exists():
             yield f"{path}: how it was obtained is lost; restore {entry.path.stem}.run.json from git"

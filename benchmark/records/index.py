@@ -77,36 +77,36 @@ class ResultsIndex:
         return {name: _split(path) for name, path in paths.items() if path.exists()}
 
     @cached_property
-    def _standing(self) -> dict[tuple[str, str, str], dict[int, Record]]:
+    def _valid(self) -> dict[tuple[str, str, str], dict[int, Record]]:
         """(task, method, backend) -> seed -> finished record that stands for today's suite."""
         found: dict[tuple[str, str, str], dict[int, Record]] = {}
         for (task, method), made in self.records.items():
             for seed, one in made.items():
-                if one.status == "ok" and not self.marks(one):
+                if one.status == "ok" and not self.stale_reasons(one):
                     found.setdefault((task, method, one.backend), {})[seed] = one
         return found
 
-    def standing(self, task: str, method: str, backend: Backend | None = None) -> dict[int, Record]:
+    def valid_records(self, task: str, method: str, backend: Backend | None = None) -> dict[int, Record]:
         """Finished records of a method on a task that stand for today's suite, by seed.
 
         backend: whose records, default `backend(task, method)`
         """
-        return self._standing.get((task, method, backend or self.backend(task, method)), {})
+        return self._valid.get((task, method, backend or self.backend(task, method)), {})
 
     def backend(self, task: str, *methods: str) -> Backend:
         """The backend whose records count: that with most seeds that all the methods have there, the loop if even."""
 
         def common(backend: Backend) -> int:
-            return len(set.intersection(*(set(self.standing(task, method, backend)) for method in methods)))
+            return len(set.intersection(*(set(self.valid_records(task, method, backend)) for method in methods)))
 
         return max(get_args(Backend), key=common)
 
-    def unfit(self, task: str, method: str) -> str | None:
+    def why_not_applicable(self, task: str, method: str) -> str | None:
         """Why a method cannot run a task, None if it can."""
         facts = self.methods[method]
         return facts.fault or unfit(facts.track, facts.needs, self.tasks[task])
 
-    def open(self, task: str, among: Iterable[str] | None = None) -> dict[str, list[int]]:
+    def missing(self, task: str, among: Iterable[str] | None = None) -> dict[str, list[int]]:
         """Seeds without a record that stands, by method that can run the task.
 
         among: the methods to consider, default all; unknown ones are left out
@@ -115,14 +115,14 @@ class ResultsIndex:
         chosen = self.methods if among is None else [name for name in among if name in self.methods]
         return {
             method: seeds for method in sorted(chosen)
-            if self.unfit(task, method) is None and (seeds := self._missing(task, method))
+            if self.why_not_applicable(task, method) is None and (seeds := self._missing(task, method))
         }  # fmt: skip
 
     def _missing(self, task: str, method: str) -> list[int]:
         made = self.records.get((task, method), {})
-        return [seed for seed in self.tasks[task].seeds if seed not in made or self.marks(made[seed])]
+        return [seed for seed in self.tasks[task].seeds if seed not in made or self.stale_reasons(made[seed])]
 
-    def marks(self, made: Record) -> list[str]:
+    def stale_reasons(self, made: Record) -> list[str]:
         """Why a record no longer stands for its cell, in words; [] if it does."""
         task, method = self.tasks.get(made.task), self.methods.get(made.algorithm)
         if task is None:
@@ -191,10 +191,10 @@ def _other_data(made: Record) -> bool:
 
 def load_index(results: Path) -> ResultsIndex:
     """The suite over a folder of records, with the method files as they are where it holds no fingerprints."""
-    return ResultsIndex.load(results) if (results / "methods").is_dir() else current(results)
+    return ResultsIndex.load(results) if (results / "methods").is_dir() else index_with_live_methods(results)
 
 
-def current(results: Path) -> ResultsIndex:
+def index_with_live_methods(results: Path) -> ResultsIndex:
     """The suite with the methods as their files are now, not as the pipeline last saw them. Imports torch."""
     methods = {name: Method.model_validate(method_files.describe(name)) for name in method_files.names()}
     return replace(ResultsIndex.load(results), methods=methods)

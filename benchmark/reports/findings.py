@@ -65,7 +65,7 @@ def _of_seed(suite: ResultsIndex, seed: int) -> Rows:
     """What the tables would be if that seed's standing records were all there is."""
 
     def stands(made: Record | None) -> bool:
-        return made is not None and suite.standing(made.task, made.algorithm).get(seed) is made
+        return made is not None and suite.valid_records(made.task, made.algorithm).get(seed) is made
 
     alone = replace(suite, entries=[entry for entry in suite.entries if stands(entry.record)])
     return {task: frame.set_index("method") for task, frame in tables(alone).items()}

@@ -135,13 +135,13 @@ def _overview_cell(suite: ResultsIndex, task: Task, method: str, frame: DataFram
     rows = frame[(frame["method"] == method) & frame["comparable"]]
     if len(rows):
         return spread_text(rows.iloc[0], "accuracy")
-    if method in suite.methods and suite.unfit(task.name, method):
+    if method in suite.methods and suite.why_not_applicable(task.name, method):
         return "not applicable"
     made = suite.records.get((task.name, method), {}).values()
-    broken = sum(one.status != "ok" and not suite.marks(one) for one in made)
-    if broken and not suite.open(task.name, [method]):
+    broken = sum(one.status != "ok" and not suite.stale_reasons(one) for one in made)
+    if broken and not suite.missing(task.name, [method]):
         return f"diverged ({broken} of {len(task.seeds)} seeds)"
-    return f"open ({len(suite.standing(task.name, method))} of {SEEDS} seeds)"
+    return f"open ({len(suite.valid_records(task.name, method))} of {SEEDS} seeds)"
 
 
 def _section(suite: ResultsIndex, task: Task, frame: DataFrame | None, sources: list[claims.Source]) -> str:
@@ -169,12 +169,12 @@ def facts_text(task: Task) -> str:
 def rest(suite: ResultsIndex, task: Task, sources: list[claims.Source]) -> list[str]:
     """Cells that are open, and methods that do not apply with their reasons."""
     wanted = sorted(claims.methods_on(sources, task.name)) if task.tier == "paper" else sorted(suite.methods)
-    cells = suite.open(task.name, wanted)
+    cells = suite.missing(task.name, wanted)
     lines = [f"{method} ({', '.join(map(str, seeds))})" for method, seeds in cells.items()]
     lines += [f"{method} (no such method yet)" for method in wanted if method not in suite.methods]
     reasons: dict[str, list[str]] = {}
     for method in wanted:
-        if method in suite.methods and (reason := suite.unfit(task.name, method)):
+        if method in suite.methods and (reason := suite.why_not_applicable(task.name, method)):
             reasons.setdefault(reason, []).append(method)
     found = [f"Open (seeds): {', '.join(lines)}."] if lines else []
     return found + [f"Not applicable: {', '.join(methods)} ({reason})." for reason, methods in reasons.items()]

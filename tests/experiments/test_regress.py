@@ -163,7 +163,7 @@ def test_the_command_ends_with_one_where_numbers_have_changed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     suite = ResultsIndex.load(records.shelf(tmp_path))
-    monkeypatch.setattr("benchmark.experiments.planner.current", lambda results: suite)
+    monkeypatch.setattr("benchmark.records.index.index_with_live_methods", lambda results: suite)
     for found, code in ((compared(forgetting=0.3), 1), (compared(accuracy_last5=0.1), 0)):
         monkeypatch.setattr(regress, "run", lambda *given, found=found: [found])
         assert invoke(["regress", "--json"]) == code

@@ -14,7 +14,7 @@ from benchmark.experiments import rerun
 from benchmark.experiments.cell import Cell
 from benchmark.experiments.run import run
 from benchmark.records import environment, record, store
-from benchmark.records.index import ResultsIndex, current
+from benchmark.records.index import ResultsIndex, index_with_live_methods
 from helpers.handmade_records import TASK, make, result, shelf, write
 
 
@@ -40,7 +40,7 @@ def of_another_cpu(results: Path, made: record.Record, **measured: Any) -> recor
 
 def test_a_true_record_comes_out_bit_for_bit_and_a_false_one_does_not(results: Path) -> None:
     made = store.read(results / TASK / "fedavg" / "0.json")
-    suite = current(results)
+    suite = index_with_live_methods(results)
     assert rerun.rerun(made, suite) == "the same result bit for bit"
     assert made.result is not None
     near = made.result.accuracy_last5 + 0.03
@@ -77,7 +77,7 @@ def test_another_machine_may_lie_as_far_off_as_another_seed_but_five_points_anyw
     for method, accuracies in {"fedavg": (0.5, 0.6), "fedntd": (0.7, 0.7), "fedprox": (0.1,)}.items():
         for seed, accuracy in enumerate(accuracies):
             write(tmp_path, make(method, seed, accuracy))
-    suite = current(tmp_path)
+    suite = index_with_live_methods(tmp_path)
     # fedavg's variance is 2 * 0.05^2, fedntd's 0: a mean of 0.05^2; fedprox says nothing of seeds
     assert rerun.tolerance(suite, TASK) == pytest.approx(3 * 2**0.5 * 0.05)
     assert rerun.tolerance(suite, "fmnist-shards") == 0.05

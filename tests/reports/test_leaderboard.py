@@ -177,9 +177,9 @@ def test_changed_methods_and_tasks_make_records_stale(tmp_path: Path) -> None:
     stale = make("fedavg", 0)
     write(results, stale.model_copy(update={"hashes": stale.hashes.model_copy(update={"task": "cd" * 32})}))
     found = ResultsIndex.load(results)
-    assert found.marks(found.records[TASK, "fedntd"][0]) == ["its method has changed"]
-    assert found.marks(found.records[TASK, "fedavg"][0]) == ["its task has changed"]
-    assert found.open(TASK) == {"fedavg": [0], "fedntd": [0, 1, 2], "fedprox": [1, 2]}
+    assert found.stale_reasons(found.records[TASK, "fedntd"][0]) == ["its method has changed"]
+    assert found.stale_reasons(found.records[TASK, "fedavg"][0]) == ["its task has changed"]
+    assert found.missing(TASK) == {"fedavg": [0], "fedntd": [0, 1, 2], "fedprox": [1, 2]}
 
 
 def test_other_data_and_a_method_that_is_gone_make_records_stale(tmp_path: Path) -> None:
@@ -189,8 +189,8 @@ def test_other_data_and_a_method_that_is_gone_make_records_stale(tmp_path: Path)
     write(results, made.model_copy(update={"hashes": made.hashes.model_copy(update={"data": data})}))
     (results / "methods" / "fedprox.json").unlink()
     found = ResultsIndex.load(results)
-    assert found.marks(found.records[TASK, "fedavg"][0]) == ["its data have changed"]
-    assert found.marks(found.records[TASK, "fedprox"][0]) == ["its method is gone"]
+    assert found.stale_reasons(found.records[TASK, "fedavg"][0]) == ["its data have changed"]
+    assert found.stale_reasons(found.records[TASK, "fedprox"][0]) == ["its method is gone"]
 
 
 def test_a_diverged_seed_is_a_row_with_its_reason(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_a_diverged_seed_is_a_row_with_its_reason(tmp_path: Path) -> None:
     write(results, make("fedprox", 1, accuracy=None))
     row = rows(results)["fedprox"]
     assert "seed 1 diverged: loss is nan" in row["marks"] and row["seeds"] == 1
-    assert ResultsIndex.load(results).open(TASK) == {"fedprox": [2]}
+    assert ResultsIndex.load(results).missing(TASK) == {"fedprox": [2]}
 
 
 def test_three_finished_seeds_do_not_hide_a_diverged_one(tmp_path: Path) -> None:

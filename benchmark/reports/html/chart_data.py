@@ -22,7 +22,7 @@ KINDS = 6  # of messages with a colour of their own; two colours are for the oth
 
 def task(suite: ResultsIndex, name: str, frame: DataFrame) -> dict[str, Any]:
     """Everything that the charts of a task draw, by method where there is one curve per method."""
-    found = {method: list(suite.standing(name, method).values()) for method in _methods(frame)}
+    found = {method: list(suite.valid_records(name, method).values()) for method in _methods(frame)}
     made = {method: records for method, records in found.items() if records}
     spots = points(suite, frame)
     known = manifest().get(suite.tasks[name].dataset)

@@ -47,7 +47,7 @@ def _record(suite: ResultsIndex, one: Record) -> dict[str, Any]:
     return {
         "task": one.task, "seed": one.seed, "path": one.path.as_posix(), "sha256": one.result_sha256[:12],
         "accuracy": f"{result.accuracy:.2%}" if result else f"{one.status}: {one.reason}",
-        "marks": "; ".join(suite.marks(one)), "command": _command(path.with_suffix(".run.json")),
+        "marks": "; ".join(suite.stale_reasons(one)), "command": _command(path.with_suffix(".run.json")),
     }  # fmt: skip
 
 

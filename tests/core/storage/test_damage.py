@@ -116,7 +116,7 @@ def recorded(home: Path) -> Store:
             raise BenchmarkError("; ".join(reasons), hint="restore the file from git")
         if lost := sorted(made.keys() - known):
             raise BenchmarkError(f"missing: {lost}", hint="`fedrepro campaign` runs it")
-        if marks := [mark for entry in suite.entries if entry.record for mark in suite.marks(entry.record)]:
+        if marks := [mark for entry in suite.entries if entry.record for mark in suite.stale_reasons(entry.record)]:
             raise BenchmarkError("; ".join(marks), hint="`fedrepro campaign` runs it")
         return leaderboard.files(suite)
 
