@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from helpers.figures import MEASURED, Figures, report
+from helpers.reliability_figures import MEASURED, Figures, report
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, and inherited by worker processes
 

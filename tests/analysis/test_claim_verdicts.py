@@ -8,7 +8,7 @@ from benchmark.analysis import claim_verdicts as verdicts_
 from benchmark.analysis.claim_verdicts import Finding
 from benchmark.analysis.claims import Claim, Source
 from benchmark.records.index import ResultsIndex
-from helpers.handmade_records import TASK, make, result, shelf, write
+from helpers.handmade_records import TASK, example_results, make, result, write
 
 
 def verdicts(results: Path, *made: Claim) -> list[Finding]:
@@ -23,9 +23,9 @@ def number(name: str, method: str, value: float, against: str | None = None) -> 
 
 
 def test_numbers(tmp_path: Path) -> None:
-    # shelf: FedAvg 52 +- 4.97, FedNTD 62 +- 6.57
+    # example_results: FedAvg 52 +- 4.97, FedNTD 62 +- 6.57
     found = verdicts(
-        shelf(tmp_path), number("near", "fedavg", 56.5), number("far", "fedavg", 40.0, "ntd"),
+        example_results(tmp_path), number("near", "fedavg", 56.5), number("far", "fedavg", 40.0, "ntd"),
         number("ntd", "fedntd", 52.0, "near"), number("absent", "moon", 50.0),
     )  # fmt: skip
     # `far`: FedAvg claimed 12 points below FedNTD, measured 10 below. `ntd`: claimed below FedAvg, measured above.
@@ -34,7 +34,7 @@ def test_numbers(tmp_path: Path) -> None:
 
 
 def test_differences_orders_and_ratios(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     pair = {"tasks": [TASK], "methods": ["fedntd", "fedavg"]}
     found = verdicts(
         results,
@@ -53,11 +53,11 @@ def test_differences_orders_and_ratios(tmp_path: Path) -> None:
 def test_bits_are_those_of_one_client(tmp_path: Path) -> None:
     # 3 MB up and 5 MB down over 20 clients: 8e6 * 8 / 20 = 3.2e6 bits
     exact = Claim(id="a", tasks=[TASK], methods=["fedavg"], metric="bits", value=3.2e6)
-    assert verdicts(shelf(tmp_path), exact)[0].verdict == "reproduced"
+    assert verdicts(example_results(tmp_path), exact)[0].verdict == "reproduced"
 
 
 def test_a_gain_is_counted_from_the_first_evaluation(tmp_path: Path) -> None:
-    results, made = shelf(tmp_path), result(0.6)
+    results, made = example_results(tmp_path), result(0.6)
     made["evaluations"].insert(0, made["evaluations"][0] | {"round": 1, "accuracy": 0.41})
     write(results, *(make("fedntd", seed, result=made) for seed in range(3)))
     gain = Claim(id="a", metric="gain", value=20.0, tasks=[TASK], methods=["fedntd"])
@@ -68,7 +68,7 @@ def test_a_gain_is_counted_from_the_first_evaluation(tmp_path: Path) -> None:
 
 
 def test_rounds_that_were_never_reached(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     write(results, *(make("fedntd", seed, result=result(0.6, targets={0.5: 10 + seed})) for seed in range(3)))
     goal = {"metric": "rounds", "target": 0.5, "tasks": [TASK]}
     found = verdicts(
@@ -82,7 +82,7 @@ def test_rounds_that_were_never_reached(tmp_path: Path) -> None:
 
 def test_methods_are_compared_within_one_backend(tmp_path: Path) -> None:
     # FedNTD has 62 % over three seeds of the loop, as FedAvg has 52 %, and 90 % over four of the stacked backend
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     write(results, *(make("fedntd", seed, 0.9, backend="stacked") for seed in (3, 4, 5, 6)))
     both = Claim(id="a", kind="difference", value=10.0, tasks=[TASK], methods=["fedntd", "fedavg"])
     alone, together = verdicts(results, number("b", "fedntd", 90.0), both)
@@ -91,7 +91,7 @@ def test_methods_are_compared_within_one_backend(tmp_path: Path) -> None:
 
 def test_neighbours_in_an_order_are_compared_within_their_own_backend(tmp_path: Path) -> None:
     # the loop has FedNTD's three seeds and FedAvg's, the stacked backend two more of FedAvg and two of FedProx
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     write(results, *(make("fedavg", seed, 0.9, backend="stacked") for seed in (3, 4)))
     write(results, *(make("fedprox", seed, 0.8, backend="stacked") for seed in (3, 4)))
     order = Claim(id="a", kind="order", statement="s", tasks=[TASK], methods=["fedntd", "fedavg", "fedprox"])
@@ -101,7 +101,7 @@ def test_neighbours_in_an_order_are_compared_within_their_own_backend(tmp_path: 
 
 def test_a_ratio_is_of_the_first_over_the_second(tmp_path: Path) -> None:
     # FedNTD sends 6 and 10 MB, FedAvg 3 and 5: 2 times, over the seeds of both; 4 % of 2.09 are 0.08
-    results, pair = shelf(tmp_path), {"kind": "ratio", "metric": "bits", "tasks": [TASK]}
+    results, pair = example_results(tmp_path), {"kind": "ratio", "metric": "bits", "tasks": [TASK]}
     traffic = result(0.6)["bytes"] | {"up": 6_000_000, "down": 10_000_000, "by_name": [
         ["train", "down", "model", 10_000_000], ["train", "up", "model", 6_000_000]]}  # fmt: skip
     write(results, *(make("fedntd", seed, result=result(0.6) | {"bytes": traffic}) for seed in range(3)))
@@ -115,7 +115,7 @@ def test_a_ratio_is_of_the_first_over_the_second(tmp_path: Path) -> None:
 
 
 def test_there_is_no_ratio_over_nothing(tmp_path: Path) -> None:
-    results = shelf(tmp_path)  # FedAvg forgets 10 points; FedNTD nothing, with one seed of three
+    results = example_results(tmp_path)  # FedAvg forgets 10 points; FedNTD nothing, with one seed of three
     write(results, make("fedntd", 1, result=result(0.6, forgetting=0.0)))
     pair = {"kind": "ratio", "metric": "forgetting", "tasks": [TASK], "value": 0.5}
     both = Claim(id="a", methods=["fedavg", "fedntd"], **pair)
@@ -126,7 +126,7 @@ def test_there_is_no_ratio_over_nothing(tmp_path: Path) -> None:
 
 
 def test_forgetting_and_shares_of_clients_have_two_points(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     gains = result(0.6, forgetting=0.1) | {"personal": {"gain": 0.2, "share_gaining": 0.5}}
     write(results, *(make("fedntd", seed, result=gains) for seed in range(3)))
     write(results, *(make("fedavg", seed, result=result(0.6, forgetting=0.3)) for seed in range(3)))
@@ -140,14 +140,20 @@ def test_forgetting_and_shares_of_clients_have_two_points(tmp_path: Path) -> Non
 
 
 def test_a_target_may_be_reached_before_the_first_round(tmp_path: Path) -> None:
-    results, goal = shelf(tmp_path), {"metric": "rounds", "target": 0.5, "tasks": [TASK], "methods": ["fedntd"]}
+    results, goal = (
+        example_results(tmp_path),
+        {"metric": "rounds", "target": 0.5, "tasks": [TASK], "methods": ["fedntd"]},
+    )
     write(results, *(make("fedntd", seed, result=result(0.6, targets={0.5: 0})) for seed in range(3)))
     (found,) = verdicts(results, Claim(id="a", value=0.0, **goal))
     assert (found.measured, found.verdict) == ("0 ± 0.00 rounds (n = 3)", "reproduced")
 
 
 def test_a_seed_that_misses_the_target_refutes_a_number_of_rounds(tmp_path: Path) -> None:
-    results, goal = shelf(tmp_path), {"metric": "rounds", "target": 0.5, "tasks": [TASK], "methods": ["fedntd"]}
+    results, goal = (
+        example_results(tmp_path),
+        {"metric": "rounds", "target": 0.5, "tasks": [TASK], "methods": ["fedntd"]},
+    )
     write(results, *(make("fedntd", seed, result=result(0.6, targets={0.5: 11})) for seed in range(3)))
     near, far = (Claim(id="a", value=value, **goal) for value in (13.0, 13.5))  # two rounds are allowed
     assert [f.verdict for f in verdicts(results, near, far)] == ["reproduced", "not reproduced"]
@@ -157,7 +163,7 @@ def test_a_seed_that_misses_the_target_refutes_a_number_of_rounds(tmp_path: Path
 
 
 def test_an_order_holds_between_all_neighbours_and_on_every_task(tmp_path: Path) -> None:
-    paper, results = "paper-fedntd-t1-cifar10-s2", shelf(tmp_path)
+    paper, results = "paper-fedntd-t1-cifar10-s2", example_results(tmp_path)
     order = Claim(id="a", kind="order", statement="s", tasks=[TASK], methods=["fedntd", "fedavg", "fedprox"])
     assert verdicts(results, order)[0].verdict == "not reproduced"  # FedProx, the last, is above FedAvg by seed 0
     pair = order.model_copy(update={"methods": ["fedntd", "fedavg"], "tasks": [TASK, paper]})
@@ -167,7 +173,7 @@ def test_an_order_holds_between_all_neighbours_and_on_every_task(tmp_path: Path)
 
 
 def test_numbers_are_compared_on_one_task(tmp_path: Path) -> None:
-    paper, results = "paper-fedntd-t1-cifar10-s2", shelf(tmp_path)
+    paper, results = "paper-fedntd-t1-cifar10-s2", example_results(tmp_path)
     write(results, make("fedntd", 0, 0.3, task=paper))
     other = number("b", "fedntd", 60.0).model_copy(update={"tasks": [paper, TASK]})
     # claimed 20 points below FedNTD, measured 52 against 62 on this task; on the other one FedNTD has 30
@@ -178,7 +184,7 @@ def test_numbers_are_compared_on_one_task(tmp_path: Path) -> None:
 
 
 def test_a_claim_may_be_recalled_in_a_source_that_was_seen_and_the_other_way_round(tmp_path: Path) -> None:
-    suite = ResultsIndex.load(shelf(tmp_path))
+    suite = ResultsIndex.load(example_results(tmp_path))
     made = [number("a", "fedavg", 52.0).model_copy(update={"seen": seen}) for seen in (None, True, False)]
     for seen, expected in ((True, ["seen", "seen", "recalled"]), (False, ["recalled", "seen", "recalled"])):
         source = Source(paper="P", table="T", source="S", seen=seen, claims=made)
@@ -186,13 +192,13 @@ def test_a_claim_may_be_recalled_in_a_source_that_was_seen_and_the_other_way_rou
 
 
 def test_stale_records_prove_nothing(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     write(results, *(make("fedavg", seed, engine=99) for seed in range(3)))
     assert verdicts(results, number("a", "fedavg", 52.0))[0].verdict == "not measured"
 
 
 def test_another_task_gives_a_remark_and_no_verdict(tmp_path: Path) -> None:
-    paper, results = "paper-fedntd-t1-cifar10-s2", shelf(tmp_path)
+    paper, results = "paper-fedntd-t1-cifar10-s2", example_results(tmp_path)
     names = ["fedntd", "fedavg"]
     order = Claim(id="a", kind="order", statement="s", tasks=[paper], elsewhere=[TASK], methods=names)
     ratio = Claim(id="b", kind="ratio", metric="bits", value=1.0, tasks=[paper], elsewhere=[TASK], methods=names)
@@ -209,7 +215,7 @@ def test_another_task_gives_a_remark_and_no_verdict(tmp_path: Path) -> None:
 def test_numbers_on_another_task_are_compared_there(tmp_path: Path) -> None:
     # claimed 40 % below 60 %; here 52 +- 4.97 below 62: neither is near, but they keep their order; on the paper's task
     # FedNTD alone is measured, with 30 %: far from 60 %, on which side of FedAvg is to be seen, but near 31 % anyhow
-    paper, results = "paper-fedntd-t1-cifar10-s2", shelf(tmp_path)
+    paper, results = "paper-fedntd-t1-cifar10-s2", example_results(tmp_path)
     write(results, make("fedntd", 0, 0.3, task=paper))
     lower, upper = number("a", "fedavg", 40.0, "b"), number("b", "fedntd", 60.0, "a")
     made = (lower, upper, number("c", "fedntd", 31.0, "a"))
@@ -221,7 +227,7 @@ def test_numbers_on_another_task_are_compared_there(tmp_path: Path) -> None:
 
 
 def test_a_claim_carries_its_source_s_note(tmp_path: Path) -> None:
-    suite, one = ResultsIndex.load(shelf(tmp_path)), number("a", "fedavg", 52.0)
+    suite, one = ResultsIndex.load(example_results(tmp_path)), number("a", "fedavg", 52.0)
     made = [one, one.model_copy(update={"note": "of the last round"})]
     notes = {"": ["", "of the last round"], "by eye": ["by eye", "by eye; of the last round"]}
     for note, expected in notes.items():
@@ -230,7 +236,7 @@ def test_a_claim_carries_its_source_s_note(tmp_path: Path) -> None:
 
 
 def test_a_number_comes_from_the_first_of_its_tasks_that_has_records(tmp_path: Path) -> None:
-    paper, results = "paper-fedntd-t1-cifar10-s2", shelf(tmp_path)
+    paper, results = "paper-fedntd-t1-cifar10-s2", example_results(tmp_path)
     claim = number("a", "fedavg", 52.0).model_copy(update={"tasks": [paper, TASK]})
     found = verdicts(results, claim)[0]
     assert found.verdict == "reproduced" and found.measured == f"52.00 ± 4.97 % (n = 3) in {TASK}"
@@ -239,7 +245,7 @@ def test_a_number_comes_from_the_first_of_its_tasks_that_has_records(tmp_path: P
 
 
 def test_open_claims_say_what_they_wait_for(tmp_path: Path) -> None:
-    results, paper = shelf(tmp_path), "paper-fedntd-t1-cifar10-s2"
+    results, paper = example_results(tmp_path), "paper-fedntd-t1-cifar10-s2"
     write(results, make("fedavg", 0, task=paper))
     missing = Claim(id="a", kind="order", statement="s", tasks=[paper, "paper-x"], methods=["fedntd", "fedavg", "new"])
     svhn = Claim(id="b", kind="order", statement="s", tasks=["svhn-shards"], methods=["fedntd", "fedavg"])
@@ -253,6 +259,6 @@ def test_open_claims_say_what_they_wait_for(tmp_path: Path) -> None:
 def test_a_pair_counts_by_its_share_of_what_a_claim_lacks(tmp_path: Path) -> None:
     both = Claim(id="a", kind="order", statement="s", tasks=["t"], elsewhere=[TASK], methods=["fedntd", "moon"])
     source = Source(paper="P", table="T", source="S", seen=True, claims=[both, number("b", "moon", 50.0)])
-    found = verdicts_.answers(ResultsIndex.load(shelf(tmp_path)), [source])
+    found = verdicts_.answers(ResultsIndex.load(example_results(tmp_path)), [source])
     # on t both lack; elsewhere, where an answer counts a tenth, MOON alone, which has a number there as well
     assert found == {("t", "fedntd"): 0.5, ("t", "moon"): 0.5, (TASK, "fedntd"): 0.1, (TASK, "moon"): 1.1}

@@ -22,7 +22,7 @@ from benchmark.core.client.local_training import visit
 from benchmark.core.data.augment import Augment
 from benchmark.core.data.batches import Stream
 from benchmark.core.storage import checkpoint, serialization
-from helpers.small_federation import crowded
+from helpers.small_federation import many_clients
 
 IMAGES = 500
 METHODS = ("fedavg", "fedprox", "fedntd", "scaffold", "feddyn", "moon")
@@ -93,10 +93,10 @@ def test_checkpoint(benchmark: Any, tmp_path: Path, model: tree.Tree) -> None:
 @pytest.mark.parametrize("clients", [1_000, 1_000_000])
 def test_a_round_of_100_clients_among(benchmark: Any, clients: int, tmp_path: Path) -> None:
     folders = (tmp_path / str(number) for number in count())
-    ended = benchmark(lambda: crowded(clients, 1, next(folders)))
+    ended = benchmark(lambda: many_clients(clients, 1, next(folders)))
     assert len(ended.memories.versions) == 100
     if benchmark.enabled:
         tracemalloc.start()
-        crowded(clients, 1, next(folders))
+        many_clients(clients, 1, next(folders))
         benchmark.extra_info["peak_megabytes"] = round(tracemalloc.get_traced_memory()[1] / 1e6, 1)
         tracemalloc.stop()

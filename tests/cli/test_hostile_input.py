@@ -26,10 +26,10 @@ from benchmark.core.storage.checksummed_json import canonical
 from benchmark.core.tasks import task as tasks
 from benchmark.records import store
 from benchmark.replay import trajectory
-from helpers.figures import Figures
 from helpers.handmade_dataset import make_dataset as toy
-from helpers.handmade_records import make, resealed
+from helpers.handmade_records import make, with_checksum
 from helpers.malformed import Attempt, bytes_of, command_line, junk, name, refuse, tree_of
+from helpers.reliability_figures import Figures
 
 Source = Callable[[Path, random.Random], Iterator[Attempt]]
 GOLDEN = {"algorithm": "fedavg", "params": {}, "num_classes": 3, "rounds": 2, "local_epochs": 1, "batch_size": 4,
@@ -67,7 +67,7 @@ def records(home: Path, draw: random.Random) -> Iterator[Attempt]:
         data = bytes_of(whole.encode(), draw)
         if draw.random() < 0.5:
             with contextlib.suppress(ValueError):  # of JSON that cannot be canonical
-                data = resealed(tree_of(content, draw)).encode()
+                data = with_checksum(tree_of(content, draw)).encode()
         yield data, lambda data=data: (path.write_bytes(data), store.read(path))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.cli import invoke
-from helpers.handmade_records import TASK, make, shelf, write
+from helpers.handmade_records import TASK, example_results, make, write
 
 
 def test_findings_of_verify_end_with_one(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,7 +25,7 @@ def test_findings_of_verify_end_with_one(capsys: pytest.CaptureFixture[str], mon
 def test_stale_records_are_not_committed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    results, done = shelf(tmp_path), list[Path]()
+    results, done = example_results(tmp_path), list[Path]()
     monkeypatch.setattr("benchmark.cli.tables.ROOT", tmp_path)
     monkeypatch.setattr("benchmark.cli.tables.RESULTS", results)
     monkeypatch.setattr("benchmark.pipeline.stages.commit", done.append)
@@ -36,7 +36,7 @@ def test_stale_records_are_not_committed(
 
 
 def test_a_board_for_people_has_the_columns_of_its_heads(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     assert invoke(["board", "--results", str(results), "--tasks", TASK]) == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("fedntd "))
     # 60, 61, 65 %: 62 +- 4.302653 * 2.6458 / sqrt(3); forgetting 10; 3 MB up, 5 MB down; 10, 9, 11 above FedAvg
@@ -46,7 +46,7 @@ def test_a_board_for_people_has_the_columns_of_its_heads(capsys: pytest.CaptureF
 
 
 def test_open_claims_are_those_without_a_verdict(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     made = [f"{{id: {method}, tasks: [{TASK}], methods: [{method}], value: 52.0}}" for method in ("fedavg", "moon")]
     source = "sources: [{paper: P, table: T, source: S, seen: true, claims: [%s]}]"
     (results / "claims.yaml").write_text(source % ", ".join(made))

@@ -30,7 +30,7 @@ from benchmark.experiments.progress import Lines, Outcome, label
 from benchmark.experiments.tuning import Point, Tuned, Tuning, read
 from benchmark.records import compare
 from benchmark.records.index import Method, ResultsIndex
-from helpers.handmade_records import make, resealed, write
+from helpers.handmade_records import make, with_checksum, write
 
 TASK = "digits-shards"
 
@@ -194,10 +194,10 @@ def test_an_outdated_record_or_checkpoint_makes_way_and_a_standing_one_stays(tmp
     standing = home / "0.json"
     content = json.loads(standing.read_text())
     content |= {"departures": []}
-    standing.write_text(resealed(content))
+    standing.write_text(with_checksum(content))
     run.remove_stale(one, tmp_path)
     assert standing.exists()
-    standing.write_text(resealed(content | {"engine": 0}))
+    standing.write_text(with_checksum(content | {"engine": 0}))
     run.remove_stale(one, tmp_path)
     assert not standing.exists()
 

@@ -23,8 +23,8 @@ from benchmark.experiments.progress import Lines, label
 from benchmark.records import store, tolerance
 from benchmark.records.index import Method, ResultsIndex
 from helpers import handmade_records as records
-from helpers.figures import Figures
 from helpers.handmade_records import make, result
+from helpers.reliability_figures import Figures
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"

@@ -15,7 +15,7 @@ from benchmark.experiments.cell import Cell
 from benchmark.experiments.run import run
 from benchmark.records import environment, record, store
 from benchmark.records.index import ResultsIndex, index_with_live_methods
-from helpers.handmade_records import TASK, make, result, shelf, write
+from helpers.handmade_records import TASK, example_results, make, result, write
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_another_machine_may_lie_as_far_off_as_another_seed_but_five_points_anyw
 
 
 def test_a_record_is_named_or_drawn(tmp_path: Path) -> None:
-    suite = ResultsIndex.load(shelf(tmp_path))
+    suite = ResultsIndex.load(example_results(tmp_path))
     assert rerun.choose(suite, f"{TASK}/fedntd/1").path == Path(TASK, "fedntd", "1.json")
     assert rerun.choose(suite, f"{TASK}/fedprox").seed == 0
     assert rerun.choose(suite, "").task == TASK
@@ -94,7 +94,7 @@ def test_a_record_is_named_or_drawn(tmp_path: Path) -> None:
 
 
 def test_a_stale_record_is_not_drawn(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     write(results, make("fedprox", 0, engine=ENGINE + 1))
     with pytest.raises(BenchmarkError, match="no standing record"):
         rerun.choose(ResultsIndex.load(results), f"{TASK}/fedprox")

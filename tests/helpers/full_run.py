@@ -21,7 +21,7 @@ from helpers.small_federation import small_federation
 
 
 @dataclass(frozen=True)
-class Busy(FedDF):
+class FullMethod(FedDF):
     """An opening phase, memories on both sides, keyed noise, and a server that trains a network with dropout."""
 
     steps: int = hyper(3)
@@ -46,7 +46,7 @@ class Busy(FedDF):
 
 
 @dataclass(frozen=True)
-class Halving(FedAvg):
+class HalvingMethod(FedAvg):
     """Clients and server halve a denormal number."""
 
     def finish(
@@ -65,17 +65,19 @@ OPTIONS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def reopened(options: dict[str, Any], algorithm: Algorithm) -> Federation:
+def open_federation(options: dict[str, Any], algorithm: Algorithm) -> Federation:
     """The federation of these options, wherever it is asked for."""
     return small_federation(**options, algorithm=algorithm)
 
 
-def setting(algorithm: Callable[[], Algorithm] = Busy, options: dict[str, Any] | None = None) -> WorkerConfig:
+def worker_config(
+    algorithm: Callable[[], Algorithm] = FullMethod, options: dict[str, Any] | None = None
+) -> WorkerConfig:
     """What a worker needs; algorithm: a class, or a function that other processes can import."""
-    return WorkerConfig(partial(reopened, OPTIONS if options is None else options), algorithm)
+    return WorkerConfig(partial(open_federation, OPTIONS if options is None else options), algorithm)
 
 
-class Remains(NamedTuple):
+class FinalState(NamedTuple):
     """Everything that a run leaves: its result as a record has it, the server's memory and the clients' files."""
 
     result: str
@@ -85,16 +87,16 @@ class Remains(NamedTuple):
 
 def start(
     backend: Backend, folder: Path, observer: Callable[[dict[str, Any]], None] = lambda event: None,
-    algorithm: Callable[[], Algorithm] = Busy, options: dict[str, Any] | None = None,
+    algorithm: Callable[[], Algorithm] = FullMethod, options: dict[str, Any] | None = None,
 ) -> Run:  # fmt: skip
     """A run that has not begun, or that goes on from the folder's checkpoint."""
     made = algorithm()
-    return Run(reopened(OPTIONS if options is None else options, made), made, backend, folder, "busy", observer)
+    return Run(open_federation(OPTIONS if options is None else options, made), made, backend, folder, "busy", observer)
 
 
-def remains(run: Run) -> Remains:
+def final_state(run: Run) -> FinalState:
     """Run it to the end."""
     result = canonical(run.execute())
     files = (run.memories.current(client) for client in range(run.federation.clients))
     memories = {path.name: path.read_bytes() for path in files if path}
-    return Remains(result, serialization.encode(run.server, "server").data, memories)
+    return FinalState(result, serialization.encode(run.server, "server").data, memories)

@@ -53,7 +53,7 @@ def write(results: Path, *made: record.Record) -> None:
         store.write(one, environment.environment(command="fedrepro run", workers=1, seconds=1.0), results / one.path)
 
 
-def resealed(content: dict[str, Any]) -> str:
+def with_checksum(content: dict[str, Any]) -> str:
     """A record's file with the checksum of what it holds."""
     bare = {name: value for name, value in content.items() if name != "record_sha256"}
     return canonical(bare | {"record_sha256": sha256(bare)})
@@ -68,7 +68,7 @@ def fingerprint(results: Path, name: str, **changes: Any) -> None:
     path.write_text(json.dumps(facts | changes))
 
 
-def shelf(folder: Path) -> Path:
+def example_results(folder: Path) -> Path:
     """A folder of results with FedAvg 50, 52, 54 %, FedNTD 60, 61, 65 %, and one seed of FedProx."""
     results = folder / "results"
     for name in ("fedavg", "fedntd", "fedprox"):

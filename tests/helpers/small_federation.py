@@ -83,12 +83,12 @@ def run(algorithm: Algorithm, federation: Federation, *, reverse: bool = False) 
     return Outcome(result, course.server, course.ledger, memories)
 
 
-def crowded(clients: int, rounds: int, folder: Path) -> Run:
+def many_clients(clients: int, rounds: int, folder: Path) -> Run:
     """A run of SCAFFOLD, which keeps a memory at every client, with 100 of many clients per round; 5 images each."""
     federation = small_federation(sizes=(40,), cohort=1, rounds=rounds)
     given = replace(federation.given, parts=Drawn(np.arange(40), clients, 5, Key(0)))
     task = federation.task.model_copy(update={"clients": clients, "cohort": 100, "evaluate_every": rounds})
     many, method = Federation(task, 0, given), Scaffold()
-    run = Run(many, method, SerialBackend(WorkerConfig(lambda _: many, lambda: method)), folder, "crowded")
+    run = Run(many, method, SerialBackend(WorkerConfig(lambda _: many, lambda: method)), folder, "many_clients")
     run.execute()
     return run

@@ -9,7 +9,7 @@ import torch
 
 from benchmark.core import method_files
 from benchmark.core.api import Local, Who
-from helpers.by_hand import PHASE, hub, loss_of, number, uploads, vectors
+from helpers.constant_network import PHASE, hub, loss_of, number, uploads, vectors
 from helpers.small_federation import small_federation
 
 

@@ -10,7 +10,7 @@ import torch
 from benchmark.core import method_files, ops
 from benchmark.core.api import Local, Tree
 from benchmark.core.tasks.task import Optimiser, Train
-from helpers.by_hand import PHASE, batch, hub, number, uploads
+from helpers.constant_network import PHASE, batch, hub, number, uploads
 from helpers.small_federation import small_federation
 
 

@@ -14,7 +14,7 @@ from benchmark.cli import invoke
 from benchmark.core import registry
 from benchmark.core.errors import BenchmarkError
 from benchmark.paths import CHECKOUT, RESULTS, ROOT
-from helpers.handmade_records import TASK, shelf
+from helpers.handmade_records import TASK, example_results
 
 PARTS = '''
 """Stripes whose direction is the class, cut in turns, for a linear model."""
@@ -94,7 +94,7 @@ def test_mistakes_are_sentences(tmp_path: Path) -> None:
 
 
 def test_a_board_is_a_table_of_records(tmp_path: Path) -> None:
-    frame = fb.board(TASK, shelf(tmp_path))
+    frame = fb.board(TASK, example_results(tmp_path))
     assert list(frame["method"]) == ["fedntd", "fedavg", "fedprox"] and list(frame["accuracy"]) == [62.0, 52.0, 55.0]
 
 

@@ -10,7 +10,7 @@ import pytest
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.storage.checksummed_json import canonical
 from benchmark.records import environment, store
-from helpers.handmade_records import make, resealed, result, shelf, write
+from helpers.handmade_records import example_results, make, result, with_checksum, write
 
 
 def test_a_record_survives_its_file_byte_for_byte(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_the_hash_covers_the_result_alone() -> None:
 )
 def test_a_wrong_field_is_named(tmp_path: Path, field: str, value: object, words: str) -> None:
     path = tmp_path / "0.json"
-    path.write_text(resealed(json.loads(canonical(make("fedavg", 0))) | {field: value}))
+    path.write_text(with_checksum(json.loads(canonical(make("fedavg", 0))) | {field: value}))
     with pytest.raises(BenchmarkError, match=words) as caught:
         store.read(path)
     assert not caught.value.user and "restore" in caught.value.hint
@@ -71,7 +71,7 @@ def test_every_byte_of_a_record_is_covered_and_damage_is_told_apart(tmp_path: Pa
         whole.replace(b'"rounds": 30', b'"rounds": 31'): "its bytes have changed",
         whole.replace(b"record_sha256", b"record_sha257"): "its bytes have changed",
         whole[:-1]: "it is truncated", whole[:100]: "it is truncated", b"": "it is truncated",
-        resealed(json.loads(whole) | {"schema": 2}).encode(): "it is of schema version 2, this fedrepro reads",
+        with_checksum(json.loads(whole) | {"schema": 2}).encode(): "it is of schema version 2, this fedrepro reads",
     }  # fmt: skip
     for content, words in damages.items():
         path.write_bytes(content)
@@ -120,9 +120,9 @@ def test_a_record_without_a_result_says_why() -> None:
 
 
 def test_damaged_and_misplaced_files_are_entries_with_a_reason(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     home = results / "digits-shards" / "fedavg"
-    (home / "1.json").write_text(resealed({"zone": 1}))
+    (home / "1.json").write_text(with_checksum({"zone": 1}))
     (home / "7.json").write_bytes((home / "0.json").read_bytes())
     (home / "notes.json").write_text("{}")  # no seed, no record
     reasons = {entry.path.name: entry.reason for entry in store.read_all(results) if entry.reason}

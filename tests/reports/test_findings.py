@@ -9,7 +9,7 @@ import pytest
 from benchmark.core.errors import BenchmarkError
 from benchmark.records.index import ResultsIndex
 from benchmark.reports import findings
-from helpers.handmade_records import TASK, make, result, shelf, write
+from helpers.handmade_records import TASK, example_results, make, result, write
 
 
 def filled(results: Path, words: str, place: str = TASK) -> str:
@@ -20,7 +20,7 @@ def filled(results: Path, words: str, place: str = TASK) -> str:
 
 
 def test_numbers_come_from_comparable_rows(tmp_path: Path) -> None:
-    results = shelf(tmp_path)  # FedAvg 50, 52, 54 %, FedNTD 60, 61, 65 %; 3 MB up, 5 MB down
+    results = example_results(tmp_path)  # FedAvg 50, 52, 54 %, FedNTD 60, 61, 65 %; 3 MB up, 5 MB down
     assert filled(results, "fedavg accuracy") == "52.0 %"
     assert filled(results, "fedntd minus fedavg accuracy") == "10.0 points"
     assert filled(results, "fedntd mb_up") == "3.0 MB"
@@ -29,7 +29,7 @@ def test_numbers_come_from_comparable_rows(tmp_path: Path) -> None:
 
 
 def test_a_quotient_is_of_the_first_over_the_second_and_forgetting_is_in_points(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     traffic = result(0.6)["bytes"] | {"up": 6_000_000, "by_name": [
         ["train", "down", "model", 5_000_000], ["train", "up", "model", 6_000_000]]}  # fmt: skip
     write(results, *(make("fedntd", seed, result=result(0.6) | {"bytes": traffic}) for seed in range(3)))
@@ -39,14 +39,14 @@ def test_a_quotient_is_of_the_first_over_the_second_and_forgetting_is_in_points(
 
 
 def test_nothing_is_a_multiple_of_nothing(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     write(results, make("fedntd", 0, result=result(0.6, forgetting=0.0)))
     with pytest.raises(BenchmarkError, match="fedntd has 0 there"):
         filled(results, "fedavg over fedntd forgetting of seed 0")
 
 
 def test_a_number_may_be_of_one_seed(tmp_path: Path) -> None:
-    results = shelf(tmp_path)  # seed 2: FedAvg 54 %, FedNTD 65 %; FedProx has seed 0 alone
+    results = example_results(tmp_path)  # seed 2: FedAvg 54 %, FedNTD 65 %; FedProx has seed 0 alone
     write(results, make("fedprox", 0, 0.57), make("moon", 0, 0.9, protocol=0))
     assert filled(results, "fedavg accuracy of seed 2") == "54.0 %"
     assert filled(results, "fedntd minus fedavg accuracy of seed 2") == "11.0 points"
@@ -57,7 +57,7 @@ def test_a_number_may_be_of_one_seed(tmp_path: Path) -> None:
 
 
 def test_claims_are_counted(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     claim = f"{{id: a, tasks: [{TASK}], methods: [fedavg], value: 52.0}}"
     text = f"sources: [{{paper: P, table: T, source: S, seen: true, claims: [{claim}]}}]"
     (results / "claims.yaml").write_text(text)
@@ -76,11 +76,11 @@ def test_claims_are_counted(tmp_path: Path) -> None:
 )
 def test_a_number_without_a_row_is_a_fault(tmp_path: Path, words: str, fault: str) -> None:
     with pytest.raises(BenchmarkError, match=fault):
-        filled(shelf(tmp_path), words)
+        filled(example_results(tmp_path), words)
     with pytest.raises(BenchmarkError, match="no verdict"):
-        filled(shelf(tmp_path), "guessed", "claims")
+        filled(example_results(tmp_path), "guessed", "claims")
 
 
 def test_prose_and_other_links_stay(tmp_path: Path) -> None:
     text = "# Findings\n\n5 methods, [52.0 %](protocol.md), `fedavg`.\n"
-    assert findings.fill(text, ResultsIndex.load(shelf(tmp_path))) == text
+    assert findings.fill(text, ResultsIndex.load(example_results(tmp_path))) == text

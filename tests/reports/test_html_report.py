@@ -20,7 +20,7 @@ from benchmark.records.index import Method, ResultsIndex
 from benchmark.reports import leaderboard
 from benchmark.reports.html import chart_data
 from benchmark.reports.html import page as report
-from helpers.handmade_records import TASK, fingerprint, make, resealed, result, shelf, write
+from helpers.handmade_records import TASK, example_results, fingerprint, make, result, with_checksum, write
 
 
 class Page(HTMLParser):
@@ -55,7 +55,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """FedAvg 50, 52, 54 %, FedNTD 60, 61, 65 %, one seed of FedProx, all with 3 MB up and 5 MB down."""
-    return shelf(tmp_path_factory.mktemp("report"))
+    return example_results(tmp_path_factory.mktemp("report"))
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_equal_records_are_equal_bytes(results: Path, page: str) -> None:
 
 
 def test_nothing_in_a_record_or_a_method_can_leave_its_place(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     fingerprint(results, "fedprox", paper="</td><script>alert(1)</script>")
     write(results, make("fedprox", 1, result=result(0.5) | {"bytes": _traffic("</script><b>")}))
     text = report.page(ResultsIndex.load(results))
@@ -106,7 +106,7 @@ def test_curves_are_means_between_the_lowest_and_the_highest_seed(results: Path)
 def test_dvc_plots_the_curves_of_records_against_which_nothing_speaks(results: Path) -> None:
     write(results, make("fedprox", 0, 0.55, engine=ENGINE + 1))
     text = leaderboard.files(ResultsIndex.load(results))[results / "curves" / f"{TASK}.csv"]
-    # shelf: FedNTD 60, 61, 65 %, FedAvg 50, 52, 54 %, judged once; the board's order
+    # example_results: FedNTD 60, 61, 65 %, FedAvg 50, 52, 54 %, judged once; the board's order
     assert text.splitlines()[1:] == [
         "fedntd,3,40,8.0,62.0,60.0,65.0,10.0,10.0,10.0", "fedavg,3,40,8.0,52.0,50.0,54.0,10.0,10.0,10.0",
     ]  # fmt: skip
@@ -126,7 +126,7 @@ def test_mb_of_a_round_are_the_mean_over_seeds() -> None:
 
 
 def test_the_front_has_what_nothing_beats_in_both_and_no_pooled_method(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     for name, accuracy, pooled in (("cheap", 0.3, False), ("worse", 0.2, False), ("pool", 0.9, True)):
         fingerprint(results, name, pooled=pooled)
         cheap = result(accuracy) | {"bytes": {"up": 6, "down": 0, "up_wire": 9, "down_wire": 0,
@@ -244,7 +244,7 @@ def test_folders_without_readable_records_are_refused_in_a_line(
     assert capsys.readouterr().err == f"fedrepro: {tmp_path}: no records; `fedrepro bench` makes some, in bench/\n"
     path = tmp_path / TASK / "fedavg" / "0.json"
     write(tmp_path, make("fedavg", 0))
-    path.write_text(resealed(json.loads(path.read_text()) | {"schema": 2}))
+    path.write_text(with_checksum(json.loads(path.read_text()) | {"schema": 2}))
     assert invoke(words) == 2
     error = capsys.readouterr().err
     assert f"none of 1 records can be used; {TASK}/fedavg/0.json: not a record: it is of schema version 2" in error
@@ -252,7 +252,7 @@ def test_folders_without_readable_records_are_refused_in_a_line(
 
 
 def test_damaged_records_are_named_and_the_others_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     (results / TASK / "fedprox" / "0.json").write_text("{")
     assert invoke(["report", "--results", str(results), "--out", str(tmp_path / "page.html")]) == 0
     out, err = capsys.readouterr()

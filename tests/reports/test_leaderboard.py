@@ -19,7 +19,7 @@ from benchmark.core.tasks import task as tasks
 from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.records.index import ResultsIndex
 from benchmark.reports import leaderboard
-from helpers.handmade_records import TASK, fingerprint, make, result, shelf, write
+from helpers.handmade_records import TASK, example_results, fingerprint, make, result, write
 
 
 def rows(results: Path) -> dict[str, dict[str, Any]]:
@@ -29,8 +29,8 @@ def rows(results: Path) -> dict[str, dict[str, Any]]:
 
 
 def test_the_numbers_of_a_row(tmp_path: Path) -> None:
-    # shelf: FedAvg 50, 52, 54 %; FedNTD 60, 61, 65 %; differences 10, 9, 11, so 10 +- 4.302653 / sqrt(3)
-    found = rows(shelf(tmp_path))
+    # example_results: FedAvg 50, 52, 54 %; FedNTD 60, 61, 65 %; differences 10, 9, 11, so 10 +- 4.302653 / sqrt(3)
+    found = rows(example_results(tmp_path))
     assert found["fedavg"]["accuracy"] == 52.0 and found["fedavg"]["last5"] == 51.0
     assert found["fedavg"]["accuracy_interval"] == round(4.302653 * 2 / sqrt(3), 3)
     assert found["fedntd"]["difference"] == 10.0
@@ -49,7 +49,7 @@ def unlike(accuracy: float) -> dict[str, Any]:
 
 
 def test_every_column_holds_what_its_name_says(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     write(results, *(make("fedntd", seed, result=unlike(value)) for seed, value in enumerate((0.60, 0.61, 0.65))))
     write(results, *(make("fedprox", seed, result=unlike(0.3)) for seed in range(3)))
     found = rows(results)
@@ -61,13 +61,13 @@ def test_every_column_holds_what_its_name_says(tmp_path: Path) -> None:
 
 
 def test_a_column_that_some_seeds_lack_is_empty(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     write(results, *(make("fedntd", seed, result=unlike(0.6)) for seed in range(2)))
     assert isna(rows(results)["fedntd"]["in_local"]) and rows(results)["fedntd"]["seeds"] == 3
 
 
 def test_numbers_of_a_row_stand_on_the_board(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     for seed, accuracy in enumerate((0.6, 0.62, 0.64)):  # ten points above FedAvg every time
         write(results, make("fedprox", seed, result=result(accuracy, targets={0.5: 4 + 2 * seed})))
     text = leaderboard.files(ResultsIndex.load(results))[tmp_path / "LEADERBOARD.md"]
@@ -82,13 +82,13 @@ def test_rows_of_equal_accuracy_stand_in_the_order_of_their_names(tmp_path: Path
 
 
 def test_rows_that_count_stand_above_better_ones_that_do_not(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     write(results, make("fedprox", 0, 0.99))
     assert list(rows(results)) == ["fedntd", "fedavg", "fedprox"]  # 62 and 52 % over three seeds, 99 % of one
 
 
 def test_effort_to_a_target_needs_every_seed(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     for seed, reached in enumerate(({0.5: 4, 0.7: 20}, {0.5: 6, 0.7: 22}, {0.5: 8})):
         write(results, make("fedntd", seed, result=result(0.6, targets=reached)))
     row = rows(results)["fedntd"]
@@ -98,7 +98,7 @@ def test_effort_to_a_target_needs_every_seed(tmp_path: Path) -> None:
 
 
 def test_few_seeds_stand_apart(tmp_path: Path) -> None:
-    row = rows(shelf(tmp_path))["fedprox"]
+    row = rows(example_results(tmp_path))["fedprox"]
     assert not row["comparable"] and row["marks"] == "1 of 3 seeds"
 
 
@@ -112,7 +112,7 @@ def test_few_seeds_stand_apart(tmp_path: Path) -> None:
     ],
 )
 def test_other_versions_are_not_mixed_in(tmp_path: Path, changes: dict[str, Any], mark: str) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     write(results, make("fedntd", 0, accuracy=0.9, **changes))
     suite = ResultsIndex.load(results)
     frame = table(suite, suite.tasks[TASK])
@@ -123,7 +123,7 @@ def test_other_versions_are_not_mixed_in(tmp_path: Path, changes: dict[str, Any]
 
 
 def test_stale_records_are_not_compared_from_either_side(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     write(results, make("fedntd", 0, accuracy=0.9, engine=ENGINE + 1))
     suite = ResultsIndex.load(results)
     mine = [row for row in table(suite, suite.tasks[TASK]).to_dict(orient="records") if row["method"] == "fedntd"]
@@ -133,7 +133,7 @@ def test_stale_records_are_not_compared_from_either_side(tmp_path: Path) -> None
 
 
 def test_enough_stale_seeds_are_no_row_of_the_ranking(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     write(results, *(make("fedntd", seed, 0.9, engine=ENGINE + 1) for seed in range(3)))
     assert overview(results, "fedntd") == "open (0 of 3 seeds)"
     section = leaderboard.files(ResultsIndex.load(results))[tmp_path / "LEADERBOARD.md"].split(f"### {TASK}\n")[1]
@@ -142,14 +142,14 @@ def test_enough_stale_seeds_are_no_row_of_the_ranking(tmp_path: Path) -> None:
 
 
 def test_metrics_are_those_of_the_row_that_counts(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     write(results, make("fedntd", 3, 0.99, engine=ENGINE + 1))
     found = leaderboard.files(ResultsIndex.load(results))[results / "metrics" / TASK / "fedntd.json"]
     assert json.loads(found)["accuracy"] == 62.0
 
 
 def test_records_of_two_backends_are_two_rows_and_not_compared(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     write(results, make("fedntd", 2, 0.65, backend="stacked"))
     suite = ResultsIndex.load(results)
     found = table(suite, suite.tasks[TASK]).to_dict(orient="records")
@@ -162,7 +162,7 @@ def test_records_of_two_backends_are_two_rows_and_not_compared(tmp_path: Path) -
 
 
 def test_of_two_backends_the_one_with_more_seeds_counts(tmp_path: Path) -> None:
-    results = shelf(tmp_path)  # FedNTD: 60, 61, 65 % by the loop
+    results = example_results(tmp_path)  # FedNTD: 60, 61, 65 % by the loop
     write(results, *(make("fedntd", seed, 0.9, backend="stacked") for seed in (3, 4, 5)))
     assert overview(results, "fedntd") == "62.00 ± 6.57"
     write(results, make("fedntd", 6, 0.9, backend="stacked"))
@@ -172,7 +172,7 @@ def test_of_two_backends_the_one_with_more_seeds_counts(tmp_path: Path) -> None:
 
 
 def test_changed_methods_and_tasks_make_records_stale(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     fingerprint(results, "fedntd", sha256="cd" * 32)
     stale = make("fedavg", 0)
     write(results, stale.model_copy(update={"hashes": stale.hashes.model_copy(update={"task": "cd" * 32})}))
@@ -183,7 +183,7 @@ def test_changed_methods_and_tasks_make_records_stale(tmp_path: Path) -> None:
 
 
 def test_other_data_and_a_method_that_is_gone_make_records_stale(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     made = make("fedavg", 0)
     data = {name: dict.fromkeys(parts, "cd" * 32) for name, parts in made.hashes.data.items()}
     write(results, made.model_copy(update={"hashes": made.hashes.model_copy(update={"data": data})}))
@@ -194,7 +194,7 @@ def test_other_data_and_a_method_that_is_gone_make_records_stale(tmp_path: Path)
 
 
 def test_a_diverged_seed_is_a_row_with_its_reason(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     write(results, make("fedprox", 1, accuracy=None))
     row = rows(results)["fedprox"]
     assert "seed 1 diverged: loss is nan" in row["marks"] and row["seeds"] == 1
@@ -202,14 +202,14 @@ def test_a_diverged_seed_is_a_row_with_its_reason(tmp_path: Path) -> None:
 
 
 def test_three_finished_seeds_do_not_hide_a_diverged_one(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     write(results, make("fedntd", 3, accuracy=None))
     row = rows(results)["fedntd"]
     assert not row["comparable"] and row["marks"] == "seed 3 diverged: loss is nan" and row["seeds"] == 3
 
 
 def test_what_a_tuning_chose_is_not_called_set_by_the_task(tmp_path: Path) -> None:
-    results, task = shelf(tmp_path), tasks.load(TASK)
+    results, task = example_results(tmp_path), tasks.load(TASK)
     given = task.model_copy(update={"methods": {"fedavg": {}, "fedntd": {}}, "tuned": {"fedntd": {}}})
     found = table(replace(ResultsIndex.load(results), tasks={TASK: given}), given)
     expected = {"fedavg": "set by the task", "fedntd": "tuned", "fedprox": "defaults"}
@@ -217,14 +217,14 @@ def test_what_a_tuning_chose_is_not_called_set_by_the_task(tmp_path: Path) -> No
 
 
 def test_records_of_a_task_that_is_gone_are_named(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     write(results, make("fedavg", 0).model_copy(update={"task": "digits-gone"}))
     text = leaderboard.files(ResultsIndex.load(results))[tmp_path / "LEADERBOARD.md"]
     assert "- `digits-gone/fedavg/0.json`: its task is gone" in text
 
 
 def test_a_claim_that_fails_is_shown_and_its_task_asks_for_its_methods_alone(tmp_path: Path) -> None:
-    results, paper = shelf(tmp_path), "paper-fedntd-t1-cifar10-s2"
+    results, paper = example_results(tmp_path), "paper-fedntd-t1-cifar10-s2"
     claims = [f"{{id: far, tasks: [{TASK}], methods: [fedavg], value: 10.0}}"]
     claims += [f"{{id: open, tasks: [{paper}], methods: [fedntd], value: 10.0}}"]
     source = "sources: [{paper: P, table: T, source: S, seen: true, claims: [%s]}]"
@@ -238,7 +238,7 @@ def test_a_claim_that_fails_is_shown_and_its_task_asks_for_its_methods_alone(tmp
 
 
 def test_the_board_says_what_to_know_about_the_claims_on_it(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     known = f"{{id: known, tasks: [{TASK}], methods: [fedavg], value: 52.0, note: of the last round}}"
     open_ = "{id: open, tasks: [paper-fedntd-t1-cifar10-s2], methods: [fedntd], value: 10.0, note: unread}"
     source = "{{paper: P, table: {}, source: S, seen: true, note: by eye, claims: [{}]}}"
@@ -249,7 +249,7 @@ def test_the_board_says_what_to_know_about_the_claims_on_it(tmp_path: Path) -> N
 
 
 def test_the_overview_tells_open_cells_from_diverged_ones(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     write(results, make("fedprox", 1, accuracy=None))
     assert overview(results, "fedprox") == "open (1 of 3 seeds)"
     write(results, make("fedprox", 2, accuracy=None))
@@ -264,14 +264,14 @@ def overview(results: Path, method: str) -> str:
 
 
 def test_models_that_are_judged_differently_are_not_compared(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     write(results, *(make("fedntd", seed, judged="clients") for seed in range(3)))
     row = rows(results)["fedntd"]
     assert isna(row["difference"])
 
 
 def test_the_board_says_what_is_open_not_applicable_and_broken(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     fingerprint(results, "fedmd", track=["heterogeneous"])
     fingerprint(results, "scarce", needs=["unlabelled"], track=["global"])
     fingerprint(results, "broken", fault="cannot be imported (SyntaxError)")
@@ -285,7 +285,7 @@ def test_the_board_says_what_is_open_not_applicable_and_broken(tmp_path: Path) -
 
 
 def test_the_same_records_give_the_same_bytes_and_stale_tables_go(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     leaderboard.write(results)
     paths = [tmp_path / "LEADERBOARD.md", results / "tables" / f"{TASK}.csv"]
     before = [path.read_bytes() for path in paths]

@@ -25,7 +25,7 @@ from benchmark.core.backends.process_pool import cores
 from benchmark.core.errors import BenchmarkError, Diverged
 from benchmark.core.keys import Key
 from benchmark.core.storage import checkpoint, serialization
-from helpers.full_run import OPTIONS, setting
+from helpers.full_run import OPTIONS, worker_config
 from helpers.small_federation import small_federation
 
 ROOT = Path(__file__).parents[3]
@@ -49,13 +49,15 @@ def judged(rows: int) -> EvaluateJob:
 
 def test_results_come_in_the_order_of_the_jobs(tmp_path: Path) -> None:
     jobs = visits(tmp_path)
-    forwards, backwards = (SerialBackend(setting(FedAvg, {}), reverse).map("visit", jobs) for reverse in (False, True))
+    forwards, backwards = (
+        SerialBackend(worker_config(FedAvg, {}), reverse).map("visit", jobs) for reverse in (False, True)
+    )
     assert [one.upload for one in forwards] == [one.upload for one in backwards]
     assert len({one.upload.data for one in forwards}) == 4
 
 
 def test_a_visit_s_randomness_is_keyed_by_phase_round_and_client(tmp_path: Path) -> None:
-    worker = SerialBackend(setting(FedAvg, {})).worker
+    worker = SerialBackend(worker_config(FedAvg, {})).worker
     keys = {
         worker.arrive(replace(job, phase=Phase(name, 2), round=round_, number=1)).key.seed
         for name in ("meet", "train") for round_ in (0, 1) for job in visits(tmp_path)
@@ -72,11 +74,11 @@ def test_judging_has_the_precision_of_the_run() -> None:
     model["classifier.bias"] = torch.tensor([1.0, 1 + 2**-10, 0.0])
     job = EvaluateJob("mlp", serialization.encode(model, "test").data, 0, 30)
     for precision, expected in (("fp32", [0, 10, 0]), ("bf16", [10, 0, 0])):
-        assert SerialBackend(replace(setting(FedAvg, {}), precision=precision)).map("judge", [job]) == [expected]
+        assert SerialBackend(replace(worker_config(FedAvg, {}), precision=precision)).map("judge", [job]) == [expected]
 
 
 def test_visits_of_clients_without_memory_leave_no_file(tmp_path: Path) -> None:
-    assert not any(one.remembers for one in SerialBackend(setting(FedAvg, {})).map("visit", visits(tmp_path)))
+    assert not any(one.remembers for one in SerialBackend(worker_config(FedAvg, {})).map("visit", visits(tmp_path)))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -84,14 +86,14 @@ def test_a_memory_that_is_not_the_client_s_is_refused(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "client-0-1.safetensors", {"x": torch.zeros(1)}, {"client": 3, "round": 1})
     job = visits(tmp_path, (0,))[0]
     with pytest.raises(BenchmarkError, match="memory of client 3"):
-        SerialBackend(setting(FedAvg, {})).map("visit", [ClientJob(**{**vars(job), "memory": job.leave})])
+        SerialBackend(worker_config(FedAvg, {})).map("visit", [ClientJob(**{**vars(job), "memory": job.leave})])
 
 
 def test_a_pool_answers_in_order_survives_errors_and_names_a_dead_worker(tmp_path: Path) -> None:
     sizes = {0: 1, 1: 5, 2: 3, 3: 4}
-    pool = ProcessPoolBackend(setting(FedAvg, {}), 1, sizes.__getitem__)
+    pool = ProcessPoolBackend(worker_config(FedAvg, {}), 1, sizes.__getitem__)
     try:
-        serial = SerialBackend(setting(FedAvg, {}))
+        serial = SerialBackend(worker_config(FedAvg, {}))
         jobs = visits(tmp_path)
         assert [one.upload for one in pool.map("visit", jobs)] == [one.upload for one in serial.map("visit", jobs)]
         counts = [judged(rows) for rows in (30, 0, 7)]
@@ -130,12 +132,12 @@ def left_alone(when: str, what: signal.Signals) -> tuple[int, str]:
     script = textwrap.dedent(f"""
         import sys
         sys.path += [{str(ROOT / "tests")!r}, {str(Path(__file__).parent)!r}]
-        from helpers.full_run import setting
+        from helpers.full_run import worker_config
         from test_backends import judged
         from algorithms.fedavg import FedAvg
         from benchmark.core.backends import ProcessPoolBackend
         jobs = [judged(30)] * 2  # imports numpy.random, which swallows a KeyboardInterrupt on its way in
-        pool = ProcessPoolBackend(setting(FedAvg, {{}}), 2, lambda client: 1)
+        pool = ProcessPoolBackend(worker_config(FedAvg, {{}}), 2, lambda client: 1)
         try:
             if {when!r} == "starting":
                 print("ready", flush=True)
@@ -178,5 +180,5 @@ def test_workers_do_not_outlive_a_killed_parent() -> None:
 
 
 def test_a_setting_travels() -> None:
-    one: Any = pickle.loads(pickle.dumps(setting(partial(FedAvg), {"sizes": (4, 4), "cohort": 1})))
+    one: Any = pickle.loads(pickle.dumps(worker_config(partial(FedAvg), {"sizes": (4, 4), "cohort": 1})))
     assert one.federation(one.algorithm()).clients == 2 and OPTIONS["rounds"] == 3

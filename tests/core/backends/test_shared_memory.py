@@ -20,7 +20,7 @@ from benchmark.core.backends.shared_memory import LEAST, MOST, Block, ClientResu
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.keys import Key
 from benchmark.core.storage import serialization
-from helpers.full_run import reopened, setting
+from helpers.full_run import open_federation, worker_config
 
 LARGE: dict[str, Any] = {"sizes": (4, 4, 4, 4), "networks": ("cnn_fedntd",), "shape": (3, 32, 32), "classes": 10}
 PHASE = Phase("train", 1)
@@ -92,11 +92,11 @@ def test_without_shared_memory_everything_takes_the_pipe(tmp_path: Path, monkeyp
 
 @pytest.mark.usefixtures("_nothing_stays_open")
 def test_a_pool_has_the_bits_of_one_process_and_outlives_a_failed_job(tmp_path: Path) -> None:
-    model = reopened(LARGE, FedAvg()).model("cnn_fedntd").init(Key(0))
+    model = open_federation(LARGE, FedAvg()).model("cnn_fedntd").init(Key(0))
     jobs = visits(serialization.encode({"model": model}, "test").data, tmp_path)
     assert len(jobs[0].message) > 8_000_000
-    alone = [one.upload for one in SerialBackend(setting(FedAvg, LARGE)).map("visit", jobs)]
-    with closing(ProcessPoolBackend(setting(FedAvg, LARGE), 2, lambda client: 1)) as pool:
+    alone = [one.upload for one in SerialBackend(worker_config(FedAvg, LARGE)).map("visit", jobs)]
+    with closing(ProcessPoolBackend(worker_config(FedAvg, LARGE), 2, lambda client: 1)) as pool:
         results = pool.submit("visit", jobs)
         assert blocks() > 0  # what four clients get and send is not in the pipes
         assert [one.upload for one in results()] == alone

@@ -11,7 +11,7 @@ import torch
 from benchmark.core.backends import ProcessPoolBackend, SerialBackend
 from benchmark.core.client.determinism import fixed
 from benchmark.core.server.rounds import Run
-from helpers.full_run import OPTIONS, Halving, reopened, setting
+from helpers.full_run import OPTIONS, HalvingMethod, open_federation, worker_config
 
 TINY = torch.tensor([2e-39])  # below 1.2e-38, the smallest float32 with full precision
 
@@ -26,12 +26,14 @@ def test_denormal_numbers_are_zero_for_a_while() -> None:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_denormal_numbers_are_zero_for_clients_and_server(workers: int, tmp_path: Path) -> None:
-    federation = reopened(OPTIONS, Halving())
+    federation = open_federation(OPTIONS, HalvingMethod())
     backend = (
-        ProcessPoolBackend(setting(Halving), workers, lambda client: 1) if workers else SerialBackend(setting(Halving))
+        ProcessPoolBackend(worker_config(HalvingMethod), workers, lambda client: 1)
+        if workers
+        else SerialBackend(worker_config(HalvingMethod))
     )
     with closing(backend):
-        run = Run(federation, Halving(), backend, tmp_path, "halving")
+        run = Run(federation, HalvingMethod(), backend, tmp_path, "halving")
         run.execute()
     assert run.server["halves"].tolist() == [0.0] * (federation.task.cohort + 1)
     assert (TINY / 2).item() > 0

@@ -14,10 +14,10 @@ import pytest
 
 from benchmark.records import store
 from benchmark.reports import leaderboard
-from helpers.figures import Figures
-from helpers.handmade_records import make, shelf
+from helpers.handmade_records import example_results, make
 from helpers.handmade_records import write as put
-from helpers.killing import Nursery
+from helpers.killable_jobs import JobServer
+from helpers.reliability_figures import Figures
 
 TASK = """
 track: global
@@ -35,9 +35,9 @@ KILLED = -signal.SIGKILL
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
+def jobs() -> Iterator[JobServer]:
     """One for all: it has imported everything."""
-    with Nursery() as made:
+    with JobServer() as made:
         yield made
 
 
@@ -62,11 +62,11 @@ def _sha256(path: Path) -> str:
 
 @pytest.mark.parametrize("kills", [4, pytest.param(50, marks=pytest.mark.reliability)])
 def test_a_killed_cell_goes_on_to_the_same_bits(
-    kills: int, task: str, tmp_path: Path, nursery: Nursery, figures: Figures
+    kills: int, task: str, tmp_path: Path, jobs: JobServer, figures: Figures
 ) -> None:
     """Every second kill comes from outside after a random time, the others at a random operation on a file."""
     begun = time.monotonic()
-    assert nursery.end(nursery.start("cell", task, "scaffold", str(tmp_path / "whole"), folder=tmp_path))[0] == 0
+    assert jobs.end(jobs.start("cell", task, "scaffold", str(tmp_path / "whole"), folder=tmp_path))[0] == 0
     seconds, whole = time.monotonic() - begun, hashes(tmp_path / "whole")
     assert sorted(whole) == ["tiny/scaffold/0.json", "tiny/scaffold/0.run.json"]
     draw, died, cells = random.Random("kill a cell"), 0, 0
@@ -75,17 +75,17 @@ def test_a_killed_cell_goes_on_to_the_same_bits(
         results = tmp_path / f"cut {cells}"
         for _ in range(100):
             step = draw.randrange(1, 80) if draw.random() < 0.5 else 0
-            pid = nursery.start("cell", task, "scaffold", str(results), folder=results, step=step)
+            pid = jobs.start("cell", task, "scaffold", str(results), folder=results, step=step)
             if not step:
                 time.sleep(draw.uniform(0, seconds))
                 os.kill(pid, signal.SIGKILL)
-            status, said = nursery.end(pid)
+            status, said = jobs.end(pid)
             assert status in (0, KILLED), said
             assert not [entry.reason for entry in store.read_all(results) if entry.reason]  # none is half there
             died += status == KILLED
             if status == 0 or died >= kills:
                 break
-        nursery.end(nursery.start("cell", task, "scaffold", str(results), folder=results))
+        jobs.end(jobs.start("cell", task, "scaffold", str(results), folder=results))
         assert hashes(results) == whole
     figures("1", "SIGKILL while training, saving checkpoints and writing records", f"{died} kills in {cells} cells, "
             f"all resumed to the same SHA-256")  # fmt: skip
@@ -93,12 +93,12 @@ def test_a_killed_cell_goes_on_to_the_same_bits(
 
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.reliability)])
 def test_a_killed_board_is_the_old_or_the_new_one(
-    kills: int, tmp_path: Path, nursery: Nursery, figures: Figures
+    kills: int, tmp_path: Path, jobs: JobServer, figures: Figures
 ) -> None:
-    results = shelf(tmp_path / "suite")
+    results = example_results(tmp_path / "suite")
     leaderboard.write(results)
     put(results, make("fedntd", 3, 0.62))
-    fresh = shelf(tmp_path / "fresh" / "suite")
+    fresh = example_results(tmp_path / "fresh" / "suite")
     put(fresh, make("fedntd", 3, 0.62))
     old, draw, died = hashes(tmp_path / "suite"), random.Random("kill the board"), 0
     leaderboard.write(fresh)
@@ -109,31 +109,31 @@ def test_a_killed_board_is_the_old_or_the_new_one(
         for name, content in before.items():
             (results.parent / name).write_bytes(content)
         step = draw.randrange(1, 60)
-        status, said = nursery.end(nursery.start("board", str(results), folder=tmp_path / "suite", step=step))
+        status, said = jobs.end(jobs.start("board", str(results), folder=tmp_path / "suite", step=step))
         assert status in (0, KILLED), said
         died += status == KILLED
         found = hashes(results.parent)
         assert all(found[name] in (old[name], new[name]) for name in tables)
-        assert nursery.end(nursery.start("board", str(results), folder=tmp_path / "suite"))[0] == 0
+        assert jobs.end(jobs.start("board", str(results), folder=tmp_path / "suite"))[0] == 0
         assert hashes(results.parent) == new  # and no temporary file is left
     figures("1", "SIGKILL while writing the board", f"{died} kills, every file the old or the new one")
 
 
 def test_two_processes_do_not_run_the_same_cell_and_a_dead_one_holds_nothing(
-    task: str, tmp_path: Path, nursery: Nursery
+    task: str, tmp_path: Path, jobs: JobServer
 ) -> None:
     Path(task).write_text(TASK.replace("rounds: 5", "rounds: 2000"))
     results = tmp_path / "results"
     lock = results / "tiny" / "scaffold" / ".0.run" / "lock"
-    first = nursery.start("cell", task, "scaffold", str(results), folder=results)
+    first = jobs.start("cell", task, "scaffold", str(results), folder=results)
     while not (lock.exists() and lock.read_text()):
         time.sleep(0.01)
-    status, said = nursery.end(nursery.start("cell", task, "scaffold", str(results), folder=results))
+    status, said = jobs.end(jobs.start("cell", task, "scaffold", str(results), folder=results))
     assert status == 1 and f"process {first} on " in said and "runs this cell; wait for it" in said
     os.kill(first, signal.SIGKILL)
-    assert nursery.end(first)[0] == KILLED
-    third = nursery.start("cell", task, "scaffold", str(results), folder=results)
+    assert jobs.end(first)[0] == KILLED
+    third = jobs.start("cell", task, "scaffold", str(results), folder=results)
     while not lock.read_text().startswith(f"process {third} on "):
         time.sleep(0.01)
     os.kill(third, signal.SIGKILL)
-    assert nursery.end(third)[0] == KILLED
+    assert jobs.end(third)[0] == KILLED

@@ -15,8 +15,8 @@ import pytest
 from benchmark.core.storage.checksummed_json import canonical
 from benchmark.records.index import ResultsIndex
 from benchmark.reports import leaderboard
-from helpers.figures import Figures
 from helpers.handmade_records import fingerprint, make, result
+from helpers.reliability_figures import Figures
 
 TASK = """
 track: global

@@ -17,7 +17,7 @@ from benchmark.core.api import Algorithm, Hub, Key, Local, Pass, Phase, Site, Tr
 from benchmark.core.backends import SerialBackend, WorkerConfig
 from benchmark.core.server.rounds import Run
 from benchmark.core.storage import serialization
-from helpers.full_run import setting, start
+from helpers.full_run import start, worker_config
 from helpers.small_federation import run, small_federation
 
 
@@ -131,7 +131,7 @@ def test_models_are_judged_every_so_often_and_at_the_end(every: int, rounds: lis
 
 def test_the_observer_hears_of_every_round(tmp_path: Path) -> None:
     events: list[dict[str, Any]] = []
-    start(SerialBackend(setting()), tmp_path, events.append).execute()
+    start(SerialBackend(worker_config()), tmp_path, events.append).execute()
     assert [event["round"] for event in events] == [1, 2, 3, 4]
     assert [event["phase"] for event in events] == ["meet", "train", "train", "train"]
     assert ["accuracy" in event for event in events] == [False, True, False, True]

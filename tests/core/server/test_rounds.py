@@ -20,7 +20,7 @@ from benchmark.core.backends import ProcessPoolBackend, SerialBackend
 from benchmark.core.backends.base import Results
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.server import rounds as engine
-from helpers.full_run import OPTIONS, Remains, remains, reopened, setting, start
+from helpers.full_run import OPTIONS, FinalState, final_state, open_federation, start, worker_config
 from helpers.small_federation import run, small_federation
 
 ROOT = Path(__file__).parents[3]
@@ -48,22 +48,22 @@ def _checkpoint_every_round(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def pool() -> Iterator[ProcessPoolBackend]:
     federation = small_federation()
-    backend = ProcessPoolBackend(setting(), 2, lambda client: federation.who(client % 4).size)
+    backend = ProcessPoolBackend(worker_config(), 2, lambda client: federation.who(client % 4).size)
     yield backend
     backend.close()
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Remains:
-    return remains(start(SerialBackend(setting()), tmp_path_factory.mktemp("undisturbed")))
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> FinalState:
+    return final_state(start(SerialBackend(worker_config()), tmp_path_factory.mktemp("undisturbed")))
 
 
-def test_two_workers_leave_the_same_bits(pool: ProcessPoolBackend, undisturbed: Remains, tmp_path: Path) -> None:
-    assert remains(start(pool, tmp_path)) == undisturbed
+def test_two_workers_leave_the_same_bits(pool: ProcessPoolBackend, undisturbed: FinalState, tmp_path: Path) -> None:
+    assert final_state(start(pool, tmp_path)) == undisturbed
 
 
-def test_the_reverse_order_leaves_the_same_bits(undisturbed: Remains, tmp_path: Path) -> None:
-    assert remains(start(SerialBackend(setting(), reverse=True), tmp_path)) == undisturbed
+def test_the_reverse_order_leaves_the_same_bits(undisturbed: FinalState, tmp_path: Path) -> None:
+    assert final_state(start(SerialBackend(worker_config(), reverse=True), tmp_path)) == undisturbed
 
 
 class Late(SerialBackend):
@@ -75,34 +75,34 @@ class Late(SerialBackend):
 
 
 def test_when_a_judgement_is_made_does_not_matter(
-    undisturbed: Remains, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    undisturbed: FinalState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", 60.0)
     rounds: list[tuple[int, bool]] = []
-    late = start(Late(setting()), tmp_path, lambda event: rounds.append((event["round"], "accuracy" in event)))
-    assert remains(late) == undisturbed
+    late = start(Late(worker_config()), tmp_path, lambda event: rounds.append((event["round"], "accuracy" in event)))
+    assert final_state(late) == undisturbed
     assert rounds == [(1, False), (2, True), (3, False), (4, True)]
 
 
 @pytest.mark.parametrize("after", [1, 2, 3])
-def test_an_interrupted_run_goes_on_to_the_same_bits(after: int, undisturbed: Remains, tmp_path: Path) -> None:
+def test_an_interrupted_run_goes_on_to_the_same_bits(after: int, undisturbed: FinalState, tmp_path: Path) -> None:
     with pytest.raises(Stop):
-        start(SerialBackend(setting()), tmp_path, stopping(after)).execute()
+        start(SerialBackend(worker_config()), tmp_path, stopping(after)).execute()
     numbers: list[int] = []
-    resumed = start(SerialBackend(setting()), tmp_path, lambda event: numbers.append(event["round"]))
-    assert remains(resumed) == undisturbed
+    resumed = start(SerialBackend(worker_config()), tmp_path, lambda event: numbers.append(event["round"]))
+    assert final_state(resumed) == undisturbed
     # the observer stopped round `after` before it was saved; round 2 was saved while it was being judged
     assert numbers == list(range(2 if after == 3 else after, 5))
 
 
-def test_workers_may_take_over_and_hand_back(pool: ProcessPoolBackend, undisturbed: Remains, tmp_path: Path) -> None:
-    for backend, after in ((SerialBackend(setting()), 2), (pool, 3)):
+def test_workers_may_take_over_and_hand_back(pool: ProcessPoolBackend, undisturbed: FinalState, tmp_path: Path) -> None:
+    for backend, after in ((SerialBackend(worker_config()), 2), (pool, 3)):
         with pytest.raises(Stop):
             start(backend, tmp_path, stopping(after)).execute()
-    assert remains(start(SerialBackend(setting(), reverse=True), tmp_path)) == undisturbed
+    assert final_state(start(SerialBackend(worker_config(), reverse=True), tmp_path)) == undisturbed
 
 
-def test_a_killed_process_leaves_what_another_needs(undisturbed: Remains, tmp_path: Path) -> None:
+def test_a_killed_process_leaves_what_another_needs(undisturbed: FinalState, tmp_path: Path) -> None:
     script = f"""
 import sys, time
 sys.path.insert(0, {str(ROOT / "tests")!r})
@@ -110,12 +110,12 @@ from pathlib import Path
 from benchmark.core.server import rounds
 rounds.CHECKPOINT_SECONDS = -1.0
 from benchmark.core.backends import SerialBackend
-from helpers.full_run import setting, start
+from helpers.full_run import start, worker_config
 def observe(event):
     print(event["round"], flush=True)
     if event["round"] == 3:
         time.sleep(600)
-start(SerialBackend(setting()), Path({str(tmp_path)!r}), observe).execute()
+start(SerialBackend(worker_config()), Path({str(tmp_path)!r}), observe).execute()
 """
     process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -124,13 +124,13 @@ start(SerialBackend(setting()), Path({str(tmp_path)!r}), observe).execute()
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    assert remains(start(SerialBackend(setting()), tmp_path)) == undisturbed
+    assert final_state(start(SerialBackend(worker_config()), tmp_path)) == undisturbed
 
 
 def test_a_checkpoint_of_another_cell_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Stop):
-        start(SerialBackend(setting()), tmp_path, stopping(3)).execute()
-    other = start(SerialBackend(setting()), tmp_path)
+        start(SerialBackend(worker_config()), tmp_path, stopping(3)).execute()
+    other = start(SerialBackend(worker_config()), tmp_path)
     other.identity = "other"
     with pytest.raises(BenchmarkError, match="belongs to another cell"):
         other.execute()
@@ -139,19 +139,19 @@ def test_a_checkpoint_of_another_cell_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("file", ["checkpoint.safetensors", "client-*.safetensors"])
 def test_damage_is_named_and_nothing_goes_on(file: str, tmp_path: Path) -> None:
     with pytest.raises(Stop):
-        start(SerialBackend(setting()), tmp_path, stopping(3)).execute()
+        start(SerialBackend(worker_config()), tmp_path, stopping(3)).execute()
     for path in tmp_path.glob(file):
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1
         path.write_bytes(data)
     with pytest.raises(BenchmarkError, match="is damaged") as caught:
-        start(SerialBackend(setting()), tmp_path).execute()
+        start(SerialBackend(worker_config()), tmp_path).execute()
     assert str(tmp_path) in caught.value.where and f"delete the folder {tmp_path}" in caught.value.hint
 
 
-def test_a_memory_is_that_of_the_client_s_last_round(undisturbed: Remains) -> None:
+def test_a_memory_is_that_of_the_client_s_last_round(undisturbed: FinalState) -> None:
     # Four clients meet in round 1; rounds 2 to 4 sample two.
-    federation = reopened(OPTIONS, FedAvg())
+    federation = open_federation(OPTIONS, FedAvg())
     last = {client: [1, *(r + 2 for r in range(3) if client in federation.cohort(r))][-1] for client in range(4)}
     assert set(undisturbed.memories) == {f"client-{client}-{number}.safetensors" for client, number in last.items()}
     assert federation.model("fedmd_0").random  # what is compared here includes dropout on both sides

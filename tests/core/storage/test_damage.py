@@ -24,10 +24,10 @@ from benchmark.core.version import ENGINE
 from benchmark.pipeline import stages, verify
 from benchmark.records.index import ResultsIndex
 from benchmark.reports import leaderboard
-from helpers.figures import Figures
-from helpers.full_run import setting, start
-from helpers.handmade_records import TASK, make, resealed, shelf
+from helpers.full_run import start, worker_config
+from helpers.handmade_records import TASK, example_results, make, with_checksum
 from helpers.handmade_records import write as put
+from helpers.reliability_figures import Figures
 
 WORDS = {  # what a message says of each kind of damage; a flipped bit may hit a length, a version or an end
     "flipped": "changed|damaged|not a record|version|truncated|another|not what",
@@ -79,16 +79,16 @@ def checkpointed(home: Path) -> Store:
     folder = home / "run"
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(rounds, "CHECKPOINT_SECONDS", -1.0)
-        start(SerialBackend(setting()), folder, interrupted).execute()
+        start(SerialBackend(worker_config()), folder, interrupted).execute()
 
     def use() -> Any:
-        run = start(SerialBackend(setting()), folder)
+        run = start(SerialBackend(worker_config()), folder)
         run._restore()
         paths = [run.memories.current(client) for client in range(4)]
         memories = [str(checkpoint.load_memory(path)) for path in paths if path]
         return serialization.encode(run.server, "server").data, memories
 
-    whole = start(SerialBackend(setting()), folder)
+    whole = start(SerialBackend(worker_config()), folder)
     whole._restore()
     files = [path for client in range(4) if (path := whole.memories.current(client))]
     return Store([folder / "checkpoint.safetensors", *files], use, _newer)
@@ -106,7 +106,7 @@ def interrupted(event: dict[str, Any]) -> None:
 
 def recorded(home: Path) -> Store:
     """Records, used by the board."""
-    results = shelf(home)
+    results = example_results(home)
 
     def use() -> Any:
         suite = ResultsIndex.load(results)
@@ -127,7 +127,7 @@ def recorded(home: Path) -> Store:
 
 def tabled(home: Path) -> Store:
     """A split, a task's protocol, and the tables made from the records."""
-    results = shelf(home)
+    results = example_results(home)
     split = {str(seed): {"sha256": "ab" * 32, "rows": 1, "clients": []} for seed in range(3)}
     (results / TASK / "split.json").write_text(stages._split_text(TASK, split))
     other = {str(seed): {"sha256": "cd" * 32, "rows": 2, "clients": []} for seed in range(3)}
@@ -160,7 +160,7 @@ def _edited(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[byt
 
 def _resealed(changes: dict[str, Any]) -> Callable[[bytes], bytes]:
     def other(data: bytes) -> bytes:
-        return resealed(json.loads(data) | changes).encode()
+        return with_checksum(json.loads(data) | changes).encode()
 
     return other
 

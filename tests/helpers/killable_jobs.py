@@ -14,7 +14,7 @@ from typing import Any, Self
 WRITING = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir")
 
 
-class Nursery:
+class JobServer:
     """Start jobs, kill them, and hear how they ended."""
 
     def __init__(self) -> None:

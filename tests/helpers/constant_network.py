@@ -19,7 +19,7 @@ class Answer(NamedTuple):
     features: Tensor
 
 
-class Table:
+class ConstantNetwork:
     """A network that reads its answers off its parameters: one row of logits and features for every sample."""
 
     buffers: frozenset[str] = frozenset()
@@ -41,7 +41,7 @@ def batch(*labels: int) -> Batch:
 
 def loss_of(name: str, local: Local, labels: tuple[int, ...], **settings: Any) -> float:
     method = method_files.make(name, settings)
-    return float(method.loss(local.params, local, batch(*labels), Table())[0])  # type: ignore[arg-type]
+    return float(method.loss(local.params, local, batch(*labels), ConstantNetwork())[0])  # type: ignore[arg-type]
 
 
 def vectors(**values: list[Any]) -> Tree:
@@ -60,7 +60,7 @@ def number(value: float) -> Tree:
 def hub(sizes: tuple[int, ...], buffers: frozenset[str] = frozenset(), **settings: Any) -> Any:
     """The server's view of a federation with one network whose only weight is w."""
     federation = small_federation(sizes=sizes, cohort=1, **settings)
-    view, table = federation.hub, Table()
+    view, table = federation.hub, ConstantNetwork()
     table.buffers = buffers
     models: Any = {"mlp": table}
     return type(view)(**{**vars(view), "models": models})
