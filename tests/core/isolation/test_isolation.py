@@ -231,7 +231,7 @@ def test_an_audit_is_of_the_loop(bench: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_the_board_marks_audited_seeds_and_is_the_same_file_without_any(tmp_path: Path) -> None:
-    results, diverged = records.shelf(tmp_path), records.make("fedprox", 1, accuracy=None)
+    results, diverged = records.example_results(tmp_path), records.make("fedprox", 1, accuracy=None)
     records.write(results, diverged)
     task = ResultsIndex.load(results).tasks[records.TASK]
 
