@@ -162,13 +162,8 @@ def test_cells_that_depart_or_are_not_quick_are_no_baseline(tmp_path: Path) -> N
 def test_the_command_ends_with_one_where_numbers_have_changed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-<<<<<<< HEAD
     suite = ResultsIndex.load(records.example_results(tmp_path))
     monkeypatch.setattr("benchmark.records.index.index_with_live_methods", lambda results: suite)
-=======
-    suite = ResultsIndex.load(records.example_results(tmp_path))
-    monkeypatch.setattr("benchmark.experiments.planner.current", lambda results: suite)
->>>>>>> 4f7dc74 (Test of regress: the helper's new name)
     for found, code in ((compared(forgetting=0.3), 1), (compared(accuracy_last5=0.1), 0)):
         monkeypatch.setattr(regress, "run", lambda *given, found=found: [found])
         assert invoke(["regress", "--json"]) == code
