@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.processes import cores
 from benchmark.paths import RESULTS, ROOT
 
 __all__ = ["RESULTS", "ROOT", "Json", "Results", "Workers", "cores", "names", "numbers", "show"]
@@ -22,11 +22,6 @@ Results = Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of records
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Worker processes, one thread each.", show_default="all cores")
 ]
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def show(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:

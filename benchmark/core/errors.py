@@ -52,11 +52,18 @@ def _diverged(message: str, where: str) -> Diverged:
 
 
 @contextmanager
-def blamed(where: str) -> Iterator[None]:
-    """Whatever a method raises becomes a sentence with its file and line; what already is a sentence passes."""
+def error_context(where: str, *, override: bool = False) -> Iterator[None]:
+    """Turn whatever a method raises within into a BenchmarkError with the place and the method's file and line.
+
+    Args:
+        where: The place: stage, round, client.
+        override: A BenchmarkError that is raised within gets the place as well; without it, it passes as it is.
+    """
     try:
         yield
-    except BenchmarkError:
+    except BenchmarkError as error:
+        if override:
+            error.where = where
         raise
     except Exception as error:
         message = f"{type(error).__name__}: {error}{_place(error)}"

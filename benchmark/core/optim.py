@@ -1,4 +1,4 @@
-"""SGD and Adam on flat trees, as PyTorch defines them. Parameters and state are updated in place."""
+"""SGD and Adam on flat trees, as PyTorch defines them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.optim.adam import adam
+from torch.optim.sgd import sgd
 
 from benchmark.core.tree import Tree
 
@@ -21,7 +23,17 @@ class Moments(NamedTuple):
 
 @dataclass(frozen=True)
 class Optim:
-    """An optimiser's settings; `decay` multiplies the rate once per round of a phase."""
+    """An optimiser's settings.
+
+    Attributes:
+        name: "sgd" or "adam".
+        lr: Learning rate of a phase's first round.
+        momentum: Momentum of SGD.
+        weight_decay: L2 penalty, added to the gradient.
+        decay: Factor of the learning rate from one round of a phase to the next.
+        betas: Decay rates of Adam's first and second moment.
+        eps: Added to the root of Adam's second moment.
+    """
 
     name: Literal["sgd", "adam"] = "sgd"
     lr: float = 0.01
@@ -41,35 +53,70 @@ class Optim:
 
     @torch.no_grad()
     def apply(self, params: Tree, gradients: Tree, moments: Moments, lr: float) -> Moments:
-        """One step on `params`, in place.
+        """One step on parameters, in place.
 
-        params, gradients: flat trees with the same names; parameters lie dense in memory
-        lr: the learning rate of this step
+        Args:
+            params: A flat tree whose tensors lie dense in memory; parameters and moments are updated in place.
+            gradients: A flat tree with the same names.
+            moments: What the step before returned, or `start()`.
+            lr: The learning rate of this step.
+
+        Returns:
+            The moments for the next step.
         """
         values = list(params.values())
-        grads = [_alike(gradients[name], value) for name, value in params.items()]
+        grads = [_in_layout_of(value, gradients[name]) for name, value in params.items()]
+        first, second, steps = moments
         if self.name == "adam":
-            return self._adam(values, grads, moments, lr)
-        first = moments.first or ([torch.empty_like(v) for v in values] if self.momentum else [])
-        torch._fused_sgd_(
-            values, grads, first, weight_decay=self.weight_decay, momentum=self.momentum, lr=lr, dampening=0,
-            nesterov=False, maximize=False, is_first_step=moments.steps == 0,
-        )  # fmt: skip
-        return Moments(first, [], moments.steps + 1)
+            first = first or [torch.zeros_like(value) for value in values]
+            second = second or [torch.zeros_like(value) for value in values]
+            counts = list(torch.full((len(values),), float(steps)).unbind())  # `adam` adds 1 to each
+            adam(
+                values, grads, first, second, [], counts, fused=True, amsgrad=False, beta1=self.betas[0],
+                beta2=self.betas[1], lr=lr, weight_decay=self.weight_decay, eps=self.eps, maximize=False,
+            )  # fmt: skip
+        else:
+            buffers: list[Tensor | None] = [*first] or [None] * len(values)
+            sgd(
+                values, grads, buffers, fused=True, weight_decay=self.weight_decay, momentum=self.momentum, lr=lr,
+                dampening=0, nesterov=False, maximize=False,
+            )  # fmt: skip
+            first = [buffer for buffer in buffers if buffer is not None]
+        return Moments(first, second, steps + 1)
 
-    def _adam(self, values: list[Tensor], grads: list[Tensor], moments: Moments, lr: float) -> Moments:
-        first = moments.first or [torch.zeros_like(v) for v in values]
-        second = moments.second or [torch.zeros_like(v) for v in values]
-        one, two = self.betas
-        steps = moments.steps + 1
-        torch._fused_adam_(
-            values, grads, first, second, [], [torch.tensor(float(steps))] * len(values), lr=lr, beta1=one, beta2=two,
-            weight_decay=self.weight_decay, eps=self.eps, amsgrad=False, maximize=False,
-        )  # fmt: skip
-        return Moments(first, second, steps)
+    def pure_step(
+        self, value: Tensor, gradient: Tensor, moments: tuple[Tensor | None, Tensor | None], step: Tensor, lr: Tensor
+    ) -> tuple[Tensor, tuple[Tensor | None, Tensor | None]]:
+        """`apply` for one parameter as a pure function of tensors, for `vmap` over clients.
+
+        PyTorch's own functions read a learning rate's and a step's value, which `vmap` and CUDA graphs do not allow.
+
+        Args:
+            value: The parameter.
+            gradient: Its gradient.
+            moments: First and second moment, zeros before the first step; None for those that the optimiser has not.
+            step: Number of this step, counted from 1.
+            lr: The learning rate of this step.
+
+        Returns:
+            The new parameter and moments.
+        """
+        first, second = moments
+        if self.weight_decay:
+            gradient = gradient + self.weight_decay * value
+        if first is not None and second is not None:
+            beta1, beta2 = self.betas
+            count = step.double()
+            first = torch.lerp(first, gradient, 1 - beta1)
+            second = beta2 * second + (1 - beta2) * gradient * gradient
+            scale = second.sqrt() / (1 - beta2**count).sqrt().to(value.dtype) + self.eps
+            return torch.sub(value, (lr / (1 - beta1**count)).to(value.dtype) * (first / scale)), (first, second)
+        if first is not None:
+            gradient = first = self.momentum * first + gradient
+        return value - lr * gradient, (first, second)
 
 
-def _alike(gradient: Tensor, value: Tensor) -> Tensor:
+def _in_layout_of(value: Tensor, gradient: Tensor) -> Tensor:
     """The gradient in the memory order of its parameter: the fused step reads both from end to end."""
     same = gradient.stride() == value.stride()
     return gradient if same else torch.empty_like(value).copy_(gradient)

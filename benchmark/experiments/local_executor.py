@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -14,8 +13,8 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from benchmark.core.backends.huge_pages import huge_pages
 from benchmark.core.errors import explain
+from benchmark.core.processes import exit_with_parent, huge_pages
 from benchmark.experiments import run as running
 from benchmark.experiments.progress import Lines, Outcome
 from benchmark.experiments.tuning import Job, Tuned, Tuning
@@ -116,9 +115,7 @@ class _Hand:
 
 def _work(pipe: Connection, results: Path) -> None:
     """A worker's life: jobs come through the pipe, rounds and outcomes go back; it ends with its parent."""
-    from benchmark.core.backends.process_pool import follow  # imports torch
-
-    threading.Thread(target=follow, daemon=True).start()
+    exit_with_parent()
     try:
         while True:
             pipe.send(_one(pipe.recv(), results, lambda event: pipe.send(("round", event))))

@@ -153,10 +153,14 @@ def _execute(
     try:
         run_ = Run(federation, ready.algorithm, backend, folder, ready.identity, observer)
         result = run_.execute()
-        return {"status": "ok", "reason": "", "result": result, "judged": run_.judged}, run_.before, backend.facts
+        return (
+            {"status": "ok", "reason": "", "result": result, "judged": run_.evaluated_models},
+            run_.seconds_before,
+            backend.facts,
+        )
     except Diverged as error:
-        made = {"status": "diverged", "reason": str(error), "result": None, "judged": run_.judged}
-        return made, run_.before, backend.facts
+        made = {"status": "diverged", "reason": str(error), "result": None, "judged": run_.evaluated_models}
+        return made, run_.seconds_before, backend.facts
     finally:
         backend.close()
 

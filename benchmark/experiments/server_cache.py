@@ -12,7 +12,7 @@ from benchmark.core.api import Algorithm, Data, Hub, Training
 from benchmark.core.client import determinism
 from benchmark.core.client.federation import Federation
 from benchmark.core.data import cache
-from benchmark.core.errors import BenchmarkError, blamed
+from benchmark.core.errors import BenchmarkError, error_context
 from benchmark.core.keys import Key
 from benchmark.core.storage import checkpoint
 from benchmark.core.tree import Tree
@@ -38,7 +38,7 @@ def prepare(federation: Federation, algorithm: Algorithm, code: str) -> None:
     mark = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
     path = folder() / f"{facts['method']}-{mark[:16]}.safetensors"
     if not path.exists():
-        with determinism.fixed(), blamed("beforehand"):
+        with determinism.fixed(), error_context("beforehand"):
             made = algorithm.beforehand(_bare(federation.hub), server_key(federation))
         checkpoint.save(path, made, {"mark": mark})
     federation.hub = replace(federation.hub, beforehand=_found(path, mark))

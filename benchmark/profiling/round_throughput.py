@@ -15,8 +15,7 @@ import psutil
 import torch
 
 from benchmark.core import method_files
-from benchmark.core.backends import ProcessPoolBackend, WorkerConfig
-from benchmark.core.backends.base import Results
+from benchmark.core.backends import Job, ProcessPoolBackend, Results, WorkerConfig, client_jobs
 from benchmark.core.client.federation import Federation
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.server.rounds import Run
@@ -69,12 +68,12 @@ class Clocked(ProcessPoolBackend):
     readings: list[Reading]
     memory = 0
 
-    def submit(self, what: str, jobs: Sequence[Any]) -> Results:
-        if what == "visit":
+    def submit(self, jobs: Sequence[Job]) -> Results:
+        if client_jobs(jobs):
             processes = [psutil.Process(), *map(psutil.Process, self.executor._processes or ())]
             self.readings.append(Reading(time.monotonic(), sum(sum(p.cpu_times()[:2]) for p in processes)))
             self.memory = max(self.memory, sum(map(_memory, processes)))
-        return super().submit(what, jobs)
+        return super().submit(jobs)
 
 
 def _watched(ready: Prepared, workers: int) -> tuple[list[Reading], int]:

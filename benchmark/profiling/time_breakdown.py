@@ -15,8 +15,15 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from benchmark.core.backends import SerialBackend, Worker, WorkerConfig
-from benchmark.core.backends.base import Results
+from benchmark.core.backends import (
+    Job,
+    ProbeJob,
+    RepresentationJob,
+    Results,
+    SerialBackend,
+    WorkerConfig,
+    client_jobs,
+)
 from benchmark.core.client import evaluate, local_training
 from benchmark.core.client.federation import Federation
 from benchmark.core.data.batches import Stream
@@ -35,8 +42,8 @@ WATCHED: tuple[tuple[Any, str, str], ...] = (
     (serialization, "encode", "messages"),
     (serialization, "decode", "messages"),
     (evaluate, "correct", "evaluation"),
-    (Worker, "probe", "evaluation"),
-    (Worker, "represent", "evaluation"),
+    (ProbeJob, "run", "evaluation"),
+    (RepresentationJob, "run", "evaluation"),
 )
 """Functions whose own time, without that of watched functions inside them, counts as a part."""
 
@@ -101,11 +108,11 @@ class Counting(SerialBackend):
         self.watch, self.loop, self.images = watch, loop, list[tuple[int, ...]]()
         self.rates, self.paused, self.last = list[float](), 0.0, -BETWEEN
 
-    def submit(self, what: str, jobs: Sequence[Any]) -> Results:
-        if what == "visit":
+    def submit(self, jobs: Sequence[Job]) -> Results:
+        if client_jobs(jobs):
             self.images.append(tuple(self.watch.images))
             self.compare()
-        return super().submit(what, jobs)
+        return super().submit(jobs)
 
     def compare(self) -> None:
         """Time the bare loop, unless it has just been timed."""

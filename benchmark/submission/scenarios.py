@@ -19,8 +19,7 @@ import torch
 
 from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm, Phase
-from benchmark.core.backends import Backend, SerialBackend, WorkerConfig
-from benchmark.core.backends.base import Results
+from benchmark.core.backends import Backend, Job, Results, SerialBackend, WorkerConfig, client_jobs
 from benchmark.core.backends.stacked import StackedBackend
 from benchmark.core.client.federation import Federation
 from benchmark.core.errors import BenchmarkError, Diverged
@@ -101,15 +100,15 @@ class RecordingBackend(Backend):
         self.backend, self.workers = backend, backend.workers
         self.messages: dict[str, dict[str, Tree]] = {}
 
-    def submit(self, what: str, jobs: Sequence[Any]) -> Results:
+    def submit(self, jobs: Sequence[Job]) -> Results:
         """As the backend does."""
-        results = self.backend.submit(what, jobs)
-        if what != "visit":
+        results = self.backend.submit(jobs)
+        if not (clients := client_jobs(jobs)):
             return results
 
         def noted() -> list[Any]:
             done = results()
-            for job, visited in zip(jobs, done, strict=True):
+            for job, visited in zip(clients, done, strict=True):
                 both = {
                     "download": serialization.decode(job.message),
                     "upload": serialization.decode(visited.upload.data),

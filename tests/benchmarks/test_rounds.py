@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmark.core.backends.huge_pages import huge_pages
+from benchmark.core.processes import huge_pages
 from benchmark.experiments.cell import Cell
 from benchmark.profiling.round_throughput import pace
 from benchmark.profiling.time_breakdown import profile

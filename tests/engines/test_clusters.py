@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from deployment import free
-from ray.cluster_utils import RayBackend as Machines
+from ray.cluster_utils import Cluster as Machines
 from rich.console import Console
 
 from benchmark.core.backends.ray_backend import RayBackend

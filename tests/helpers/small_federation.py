@@ -32,7 +32,7 @@ class Outcome(NamedTuple):
 
     result: dict[str, Any]
     server: Tree
-    ledger: CommunicationCounter
+    communication: CommunicationCounter
     memories: dict[int, Tree]
 
 
@@ -80,7 +80,7 @@ def run(algorithm: Algorithm, federation: Federation, *, reverse: bool = False) 
         result = course.execute()
         files = {client: course.memories.current(client) for client in range(federation.clients)}
         memories = {client: checkpoint.load(file)[0] or {} for client, file in files.items() if file}
-    return Outcome(result, course.server, course.ledger, memories)
+    return Outcome(result, course.server, course.communication, memories)
 
 
 def many_clients(clients: int, rounds: int, folder: Path) -> Run:

@@ -1,4 +1,4 @@
-"""Clients with 1-bit weights: scales and gradients by hand, bytes from the ledger, packing there and back."""
+"""Clients with 1-bit weights: scales and gradients by hand, bytes as they were counted, packing there and back."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_signs_cost_a_bit_and_the_server_answers_in_full(method: Algorithm) -> N
     # mlp on 16 pixels, 3 classes: linear_1 64 x 16 + 64, classifier 3 x 64 + 3. Two clients in each of three rounds.
     # Up: 1024 / 8 = 128 bytes of signs, 64 scales of 4, and (64 + 192 + 3) * 4 = 1036 of the rest
     outcome = run(method, small_federation(public=12, validation=12))
-    assert outcome.ledger.payload == {
+    assert outcome.communication.payload == {
         ("train", "up", "signs"): 6 * 128, ("train", "up", "scales"): 6 * 256, ("train", "up", "rest"): 6 * 1036,
         ("train", "down", "model"): 6 * 4 * (1024 + 64 + 192 + 3),
     }  # fmt: skip

@@ -41,7 +41,7 @@ def test_the_generator_is_made_once_and_stays_on_the_server() -> None:
     outcome, plain = run(method, federation), run(FedAvg(), federation)
     for name, leaf in start["generator"].items():
         assert torch.equal(outcome.server["generator"][name], leaf)
-    assert outcome.ledger.payload == plain.ledger.payload
+    assert outcome.communication.payload == plain.communication.payload
     before, after = (o.server["models"]["mlp"]["classifier.weight"] for o in (plain, outcome))
     assert not torch.equal(before, after)
 

@@ -1,4 +1,4 @@
-"""Methods that exchange knowledge: numbers by hand, identities, and bytes from the ledger."""
+"""Methods that exchange knowledge: numbers by hand, identities, and bytes as they were counted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TRAIN = Phase("train", 1)
 
 
 def payload(outcome: Outcome) -> dict[tuple[str, str, str], int]:
-    return dict(outcome.ledger.payload)
+    return dict(outcome.communication.payload)
 
 
 def floats(tree: Tree) -> int:
@@ -235,5 +235,5 @@ def test_payload_beside_the_weights() -> None:
     p = floats(gen.server["models"]["mlp"])
     # 32 numbers of noise and 3 labels -> 256 -> 64 features
     g = (32 + 3 + 1) * 256 + (256 + 1) * 64
-    assert (plus.ledger.total("up"), plus.ledger.total("down")) == (24 * (p + 9), 24 * (p + 9))
-    assert (gen.ledger.total("up"), gen.ledger.total("down")) == (24 * (p + 3), 24 * (p + g + 2))
+    assert (plus.communication.total("up"), plus.communication.total("down")) == (24 * (p + 9), 24 * (p + 9))
+    assert (gen.communication.total("up"), gen.communication.total("down")) == (24 * (p + 3), 24 * (p + g + 2))

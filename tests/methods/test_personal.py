@@ -278,7 +278,7 @@ def test_a_stiff_penalty_holds_the_model() -> None:
 
 
 def sent(outcome: Outcome) -> dict[tuple[str, str, str], int]:
-    return dict(outcome.ledger.payload)
+    return dict(outcome.communication.payload)
 
 
 @pytest.mark.parametrize("method", ADAPTING, ids=lambda method: type(method).__name__)

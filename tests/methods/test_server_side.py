@@ -1,4 +1,4 @@
-"""Methods whose server trains, an ensemble's student or a generator: numbers by hand and bytes from the ledger."""
+"""Methods whose server trains, an ensemble's student or a generator: numbers by hand and bytes as they were counted."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_feddf_drops_teachers_near_chance() -> None:
 def test_feddf_distils_every_architecture_at_no_extra_bytes() -> None:
     federation = small_federation(public=12, validation=12, networks=("mlp", "mlp_wide"), track="heterogeneous")
     plain, distilled = run(FedAvg(), federation), run(FedDF(steps=3), federation)
-    assert plain.ledger.payload == distilled.ledger.payload
+    assert plain.communication.payload == distilled.communication.payload
     for arch, average in plain.server["models"].items():
         assert not torch.equal(average["classifier.weight"], distilled.server["models"][arch]["classifier.weight"])
 
@@ -123,8 +123,8 @@ def test_faug_costs_what_the_paper_says_and_fills_the_gaps() -> None:
     outcome = run(FDFAug(gan_steps=1), federation)
     paper = {("seeds", "up", "pixels"), ("generator", "down", "generator"), ("train", "up", "means"),
              ("train", "down", "teacher")}  # fmt: skip
-    assert 8 * sum(size for row, size in outcome.ledger.payload.items() if row in paper) == 47_989_120
-    extras = {row: size for row, size in outcome.ledger.payload.items() if row not in paper}
+    assert 8 * sum(size for row, size in outcome.communication.payload.items() if row in paper) == 47_989_120
+    extras = {row: size for row, size in outcome.communication.payload.items() if row not in paper}
     assert extras == {
         ("seeds", "down", "draw"): 8, ("seeds", "up", "labels"): 30, ("seeds", "up", "targets"): 1,
         ("generator", "down", "draw"): 8, ("generator", "down", "known"): 10, ("generator", "down", "label"): 4000,

@@ -179,7 +179,7 @@ def test_a_client_sends_and_gets_encoder_and_heads(name: str) -> None:
     predicts = name.endswith("_x") or name in ("fedbyol", "fedu")
     size = BODY + PROJECTION + (PREDICTION if predicts else 0)
     visits = ROUNDS * 2  # rounds, clients per round
-    assert outcome.ledger.payload == {("train", way, "model"): 4 * size * visits for way in ("up", "down")}
+    assert outcome.communication.payload == {("train", way, "model"): 4 * size * visits for way in ("up", "down")}
 
 
 def test_on_resnet18_fedx_sends_what_the_paper_counts() -> None:

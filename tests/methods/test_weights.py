@@ -121,16 +121,16 @@ def test_one_client_is_a_loop_of_sgd(name: str, settings: dict[str, Any]) -> Non
     ],
 )  # fmt: skip
 def test_messages_cost_what_the_papers_count(name: str, settings: dict[str, Any], down: int, up: int) -> None:
-    ledger = run(method_files.make(name, settings), small_federation()).ledger
+    sent = run(method_files.make(name, settings), small_federation()).communication
     visits, bytes_per_number = 3 * 2, 4
-    assert ledger.total("down") == visits * down * MLP * bytes_per_number
-    assert ledger.total("up") == visits * up * MLP * bytes_per_number
+    assert sent.total("down") == visits * down * MLP * bytes_per_number
+    assert sent.total("up") == visits * up * MLP * bytes_per_number
 
 
 def test_moon_s_head_travels_with_the_model() -> None:
-    ledger = run(method_files.make("moon", {"head": True}), small_federation()).ledger
+    sent = run(method_files.make("moon", {"head": True}), small_federation()).communication
     head = (64 * 64 + 64) + (64 * 256 + 256)
-    assert ledger.total("down") == ledger.total("up") == 6 * 4 * (MLP + head)
+    assert sent.total("down") == sent.total("up") == 6 * 4 * (MLP + head)
 
 
 @pytest.mark.parametrize("name", METHODS)

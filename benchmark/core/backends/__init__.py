@@ -1,18 +1,31 @@
-"""Who does the work: in this process one after another, or in worker processes. The results are the same bits."""
+"""Backends: where clients and evaluations run, in this process, in worker processes or on other machines."""
 
-from benchmark.core.backends.base import Backend, ClientJob, ClientResult, EvaluateJob, ProbeJob, WorkerConfig
+from benchmark.core.backends.base import Backend, Results
+from benchmark.core.backends.jobs import (
+    ClientJob,
+    ClientResult,
+    EvaluateJob,
+    Job,
+    ProbeJob,
+    RepresentationJob,
+    client_jobs,
+)
 from benchmark.core.backends.process_pool import ProcessPoolBackend
 from benchmark.core.backends.serial import SerialBackend
-from benchmark.core.backends.worker import Worker
+from benchmark.core.backends.worker import Worker, WorkerConfig
 
 __all__ = [
     "Backend",
     "ClientJob",
     "ClientResult",
     "EvaluateJob",
+    "Job",
     "ProbeJob",
     "ProcessPoolBackend",
+    "RepresentationJob",
+    "Results",
     "SerialBackend",
     "Worker",
     "WorkerConfig",
+    "client_jobs",
 ]

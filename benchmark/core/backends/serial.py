@@ -1,26 +1,23 @@
-"""All work in this process, one job after another."""
+"""Runs all jobs in this process, one after another."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from benchmark.core.backends.base import Backend, Results, WorkerConfig
-from benchmark.core.backends.worker import Worker
+from benchmark.core.backends.base import Backend, Results
+from benchmark.core.backends.jobs import Job
+from benchmark.core.backends.worker import Worker, WorkerConfig
 
 
 class SerialBackend(Backend):
-    """reverse: work through jobs from the last to the first; results must not change, and the tests say so."""
+    """reverse: run jobs from the last to the first; results must not change, and the tests say so."""
 
-    workers = 1
+    def __init__(self, config: WorkerConfig, reverse: bool = False) -> None:
+        self.worker, self.reverse = Worker(config), reverse
 
-    def __init__(self, setting: WorkerConfig, reverse: bool = False) -> None:
-        self.worker, self.reverse = Worker(setting), reverse
-
-    def submit(self, what: str, jobs: Sequence[Any]) -> Results:
-        """Do the jobs at once."""
-        method = getattr(self.worker, what)
-        results = [method(job) for job in (reversed(jobs) if self.reverse else jobs)]
+    def submit(self, jobs: Sequence[Job]) -> Results:
+        """Run the jobs at once."""
+        results = [job.run(self.worker) for job in (reversed(jobs) if self.reverse else jobs)]
         return lambda: results[::-1] if self.reverse else results
 
     def close(self) -> None:

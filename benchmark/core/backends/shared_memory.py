@@ -1,4 +1,4 @@
-"""Messages between the processes of one machine: through shared memory where Linux has it, else through pipes."""
+"""Large messages between processes of one machine: in shared memory where Linux has it, else through pipes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from benchmark.core.backends.base import ClientJob, ClientResult, EvaluateJob, ProbeJob
+from benchmark.core.backends.jobs import ClientJob, ClientResult, Job
 
-LEAST = 1 << 16  # bytes; smaller messages go through a pipe at once
-MOST = 256  # uploads under way that get memory: each is an open file
-CARGO = {ClientJob: "message", EvaluateJob: "model", ProbeJob: "model"}
+MIN_BYTES = 1 << 16  # smaller messages are faster through a pipe
+MAX_OPEN = 256  # replies that get a buffer at the same time: each is an open file
 
 
-class Block:
+class SharedBuffer:
     """Memory that other processes reach by its path; freed by `close`, with this object, or with this process."""
 
     def __init__(self, data: bytes = b"") -> None:
@@ -27,59 +26,59 @@ class Block:
         Path(self.path).write_bytes(data)
 
 
-class Lying:
-    """Stands for bytes that lie in a block: to whoever unpickles it, it is the bytes."""
+class BufferRef:
+    """Takes the place of a buffer's bytes: pickled as a path, unpickled as the bytes."""
 
     def __init__(self, path: str) -> None:
         self.path = path
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _fetched, (self.path,)
+        return _read, (self.path,)
 
 
-def _fetched(path: str) -> bytes:
+def _read(path: str) -> bytes:
     return Path(path).read_bytes()
 
 
 @cache
-def shared() -> bool:
-    """True if this system has such memory, and lets another process at it."""
+def available() -> bool:
+    """Whether this system has such memory and lets another process read it."""
     try:
-        block = Block(b"fedrepro")
-        return subprocess.run(["cat", block.path], capture_output=True).stdout == b"fedrepro"
+        buffer = SharedBuffer(b"fedrepro")
+        return subprocess.run(["cat", buffer.path], capture_output=True).stdout == b"fedrepro"
     except (AttributeError, OSError):
         return False
 
 
-class Mail:
-    """What one set of jobs carries; downloads lie in memory as long as this object lives."""
+class SharedMemoryTransport:
+    """Carries the messages of jobs that are submitted together; their buffers live as long as this object."""
 
     def __init__(self) -> None:
-        self.blocks = dict[int, Block]()  # by the identity of the bytes, which the jobs keep alive
-        self.uploads = 0
+        self.buffers = dict[int, SharedBuffer]()  # by identity of the bytes, which the jobs keep alive
+        self.replies = 0
 
-    def sent(self, job: Any) -> Any:
-        """The job with its message laid down, once for all jobs that carry the same."""
-        field = CARGO[type(job)]
-        data = getattr(job, field)
-        if len(data) < LEAST or not shared():
+    def share(self, job: Job) -> Job:
+        """The job with its payload in a buffer, one for all jobs with the same payload."""
+        data = getattr(job, job.PAYLOAD)
+        if len(data) < MIN_BYTES or not available():
             return job
-        if id(data) not in self.blocks:
-            self.blocks[id(data)] = Block(data)
-        return replace(job, **{field: Lying(self.blocks[id(data)].path)})
+        if id(data) not in self.buffers:
+            self.buffers[id(data)] = SharedBuffer(data)
+        fields: dict[str, Any] = {job.PAYLOAD: BufferRef(self.buffers[id(data)].path)}
+        return replace(job, **fields)  # type: ignore[type-var]
 
-    def awaited(self, job: Any) -> Block | None:
-        """Where the job's upload will lie."""
-        if not isinstance(job, ClientJob) or not shared() or self.uploads == MOST:
+    def reserve_reply(self, job: Job) -> SharedBuffer | None:
+        """An empty buffer for a client's upload."""
+        if not isinstance(job, ClientJob) or not available() or self.replies == MAX_OPEN:
             return None
-        self.uploads += 1
-        return Block()
+        self.replies += 1
+        return SharedBuffer()
 
 
-def answered(result: Any, path: str | None) -> Any:
-    """The result with its upload laid down, if there is a place and it is worth it."""
-    if path is None or not isinstance(result, ClientResult) or len(result.upload.data) < LEAST:
+def store_reply(result: Any, path: str | None) -> Any:
+    """The result with its upload in the reserved buffer, if there is one and the upload is large."""
+    if path is None or not isinstance(result, ClientResult) or len(result.upload.data) < MIN_BYTES:
         return result
     Path(path).write_bytes(result.upload.data)
-    lying: Any = Lying(path)
-    return replace(result, upload=result.upload._replace(data=lying))
+    reference: Any = BufferRef(path)
+    return replace(result, upload=result.upload._replace(data=reference))

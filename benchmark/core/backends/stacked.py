@@ -1,7 +1,7 @@
-"""Whole cohorts at once: clients of one architecture take their steps together, on one device.
+"""Trains whole cohorts at once: clients of one architecture take their steps together, on one device.
 
-Clients are grouped by architecture and passes, largest first, and work in chunks of one fixed size; missing clients are
-made up and never move. What cannot be stacked runs in the loop, on the CPU, with equal results: see `obstacle`.
+Clients are grouped by architecture and passes, largest first, and work in chunks of one fixed size, filled up with
+clients that are never active. What cannot be stacked runs in the loop, on the CPU, with equal results.
 """
 
 from __future__ import annotations
@@ -17,96 +17,96 @@ from torch import Tensor
 
 from benchmark.core import tree as trees
 from benchmark.core.api import Local, Pass
-from benchmark.core.backends.base import Backend, ClientJob, ClientResult, Results, WorkerConfig
-from benchmark.core.backends.stacked_batches import Feed, Shelf, placed
-from benchmark.core.backends.stacked_step import Captured, Step, Stride, autocast, distance, with_padding
-from benchmark.core.backends.worker import ClientSession, Worker, at
+from benchmark.core.backends.base import Backend, Results
+from benchmark.core.backends.jobs import ClientJob, ClientResult, ClientSession, Job, client_jobs
+from benchmark.core.backends.stacked_batches import DeviceImageCache, StackedBatches, on_device
+from benchmark.core.backends.stacked_step import (
+    CudaGraphStep,
+    StackedStep,
+    Step,
+    autocast,
+    distance,
+    with_padding,
+)
+from benchmark.core.backends.worker import Worker, WorkerConfig
 from benchmark.core.client import evaluate, linear_probe
 from benchmark.core.client.local_training import LocalTrainer, closed, opened
 from benchmark.core.data.batches import Stream
-from benchmark.core.errors import BenchmarkError, Diverged, blamed
+from benchmark.core.errors import BenchmarkError, Diverged, error_context
 from benchmark.core.models.functional import Model
 from benchmark.core.storage import serialization
 from benchmark.core.tree import Tree
 
 CHUNK = 32  # clients that work together at most
-LARGE = 2000  # images per batch of an evaluation
-Kind = tuple[str, tuple[Pass, ...]]  # architecture and passes, their lengths left out
+EVAL_BATCH = 2000  # images
+Kind = tuple[str, tuple[Pass, ...]]  # architecture and passes without their lengths
 
 
 @dataclass
-class Seat:
-    """A client in its chunk."""
+class Slot:
+    """A client's place in its chunk."""
 
     job: ClientJob
-    guest: ClientSession
+    session: ClientSession
     message: Tree | None
-    sweeps: list[LocalTrainer]
+    trainers: list[LocalTrainer]
     local: Local
 
 
-class Verdict(NamedTuple):
-    """What a trial has shown.
+class StackingSupport(NamedTuple):
+    """What a trial step has shown.
 
-    reason: why the passes cannot be stacked, "" if they can
-    padded: for each pass, whether samples that are masked leave no trace, so that batches may be filled up
+    Attributes:
+        reason: Why the passes cannot be stacked, "" if they can.
+        padded: For each pass, whether masked samples have no effect, so that batches may be filled up.
     """
 
     reason: str
     padded: tuple[bool, ...] = ()
 
 
-def obstacle(model: Model, passes: Sequence[Pass]) -> str:
-    """Why a client's work cannot be stacked as far as one can tell without trying, "" if nothing is in the way."""
-    if model.random and any(run.update for run in passes):
-        return f"network {model.arch} draws dropout from the generator of the process"
-    return ""
-
-
 class StackedBackend(Worker, Backend):
     """device: a torch device; graphs: replay each step as a CUDA graph."""
 
-    workers = 1
-
-    def __init__(self, setting: WorkerConfig, device: str = "cpu", graphs: bool = False) -> None:
-        super().__init__(setting)
-        self.device, self.graphs = _device(device, setting.precision), graphs
+    def __init__(self, config: WorkerConfig, device: str = "cpu", graphs: bool = False) -> None:
+        super().__init__(config)
+        self.device, self.graphs = _device(device, config.precision), graphs
         if graphs and self.device.type != "cuda":
             raise BenchmarkError(f"device {device} knows no CUDA graphs", hint="choose --device cuda")
         networks = len(self.federation.task.networks)
         self.chunk = min(CHUNK, -(-self.federation.cohort_size // networks))
-        self.shelf = Shelf(self.device)
-        self.verdicts: dict[Kind, Verdict] = {}
-        self.strides: dict[tuple[str, Pass], tuple[Stride, Step]] = {}
+        self.images = DeviceImageCache(self.device)
+        self.support: dict[Kind, StackingSupport] = {}
+        self.steps: dict[tuple[str, Pass], tuple[StackedStep, Step]] = {}
 
     @property
     def facts(self) -> dict[str, Any]:
         """Size of a chunk, and what ran in the loop and why."""
         looped = {
-            f"{arch}: {', '.join(f'{run.stream} {run.loss}' for run in passes)}": verdict.reason
-            for (arch, passes), verdict in self.verdicts.items() if verdict.reason
-        }  # fmt: skip
+            f"{arch}: {', '.join(f'{run.stream} {run.loss}' for run in passes)}": support.reason
+            for (arch, passes), support in self.support.items()
+            if support.reason
+        }
         return {"stacked": {"chunk": self.chunk, "graphs": self.graphs, "looped": looped}}
 
-    def submit(self, what: str, jobs: Sequence[Any]) -> Results:
-        """Do the jobs at once."""
+    def submit(self, jobs: Sequence[Job]) -> Results:
+        """Run the jobs at once."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="There is a performance drop")  # where vmap falls back to a loop
-            results = self._mapped(what, jobs)
+            clients = client_jobs(jobs)
+            results = self._run_clients(clients) if clients else [job.run(self) for job in jobs]
         return lambda: results
 
-    def _mapped(self, what: str, jobs: Sequence[Any]) -> list[Any]:
-        if what != "visit":
-            return [getattr(self, what)(job) for job in jobs]
+    def close(self) -> None:
+        """Nothing to end."""
+
+    def _run_clients(self, jobs: Sequence[ClientJob]) -> list[ClientResult]:
         results: dict[int, ClientResult] = {}
         for kind, numbers in self._grouped(jobs).items():
             for start in range(0, len(numbers), self.chunk):
                 chunk = numbers[start : start + self.chunk]
-                results |= zip(chunk, self._visits(kind, [jobs[number] for number in chunk]), strict=True)
+                results |= zip(chunk, self._run_chunk(kind, [jobs[number] for number in chunk]), strict=True)
         return [results[number] for number in range(len(jobs))]
-
-    def close(self) -> None:
-        """Nothing to end."""
 
     def _grouped(self, jobs: Sequence[ClientJob]) -> dict[Kind, list[int]]:
         """Numbers of the jobs of each kind, large clients first, so that chunks finish together."""
@@ -118,142 +118,149 @@ class StackedBackend(Worker, Backend):
             groups.setdefault((site.who.arch, passes), []).append(number)
         return groups
 
-    def _visits(self, kind: Kind, jobs: list[ClientJob]) -> list[ClientResult]:
+    def _run_chunk(self, kind: Kind, jobs: list[ClientJob]) -> list[ClientResult]:
         model = self.federation.model(kind[0])
-        if kind not in self.verdicts and (reason := obstacle(model, kind[1])):
-            self.verdicts[kind] = Verdict(reason)
-        if kind in self.verdicts and self.verdicts[kind].reason:
-            return [self.visit(job) for job in jobs]
-        seats = [self._seat(job) for job in jobs]
-        shapes: dict[Any, list[Seat]] = {}
-        for seat in seats:
-            parts = (seat.local.params, seat.local.carry, seat.local.context)
-            shapes.setdefault(tuple(_shapes(part) for part in parts), []).append(seat)
-        for alike in shapes.values():
-            if kind not in self.verdicts:
-                self.verdicts[kind] = self._tried(kind, alike)
-            if self.verdicts[kind].reason:
-                return [self.visit(job) for job in jobs]
-            with blamed(f"{alike[0].guest.where} and the clients beside it"):
-                self._work(kind, alike)
-        return [self._left(seat) for seat in seats]
+        if model.random and any(run.update for run in kind[1]):
+            reason = f"network {model.arch} draws dropout from the generator of the process"
+            self.support[kind] = StackingSupport(reason)
+        if kind in self.support and self.support[kind].reason:
+            return [job.run(self) for job in jobs]
+        slots = [self._slot(job) for job in jobs]
+        groups: dict[Any, list[Slot]] = {}
+        for slot in slots:
+            parts = (slot.local.params, slot.local.carry, slot.local.context)
+            groups.setdefault(tuple(_shapes(part) for part in parts), []).append(slot)
+        for group in groups.values():
+            if kind not in self.support:
+                self.support[kind] = self._probe_support(kind, group)
+            if self.support[kind].reason:
+                return [job.run(self) for job in jobs]
+            with error_context(f"{group[0].session.where} and the clients stacked with it"):
+                self._train(kind, group)
+        return [self._closed(slot) for slot in slots]
 
-    def _seat(self, job: ClientJob) -> Seat:
-        guest, message = self.arrive(job), serialization.decode(job.message)
-        with at(guest.where):
-            torch.manual_seed(guest.key("dropout").seed)
-            local = opened(self.algorithm.begin(guest.memory, message, job.phase, guest.site), guest.site)
-            sweeps = [
-                LocalTrainer(self.algorithm, guest.site, run, guest.key("pass", number), self.precision, guest.where)
-                for number, run in enumerate(self.algorithm.passes(job.phase, guest.site))
+    def _slot(self, job: ClientJob) -> Slot:
+        session, message = job.open(self), serialization.decode(job.message)
+        with error_context(session.where, override=True):
+            torch.manual_seed(session.key("dropout").seed)
+            local = opened(self.algorithm.begin(session.memory, message, job.phase, session.site), session.site)
+            trainers = [
+                LocalTrainer(
+                    self.algorithm, session.site, run, session.key("pass", number), self.precision, session.where
+                )
+                for number, run in enumerate(self.algorithm.passes(job.phase, session.site))
             ]
-        return Seat(job, guest, message, sweeps, local)
+        return Slot(job, session, message, trainers, local)
 
-    def _left(self, seat: Seat) -> ClientResult:
-        with at(seat.guest.where):
-            torch.manual_seed(seat.guest.key("dropout").seed)
-            done = closed(self.algorithm, seat.guest.site, seat.job.phase, seat.message, seat.guest.memory, seat.local)
-        return self.leave(seat.job, seat.guest, done)
+    def _closed(self, slot: Slot) -> ClientResult:
+        session = slot.session
+        with error_context(session.where, override=True):
+            torch.manual_seed(session.key("dropout").seed)
+            update = closed(self.algorithm, session.site, slot.job.phase, slot.message, session.memory, slot.local)
+        return slot.job.close(self, session, update)
 
-    def _work(self, kind: Kind, seats: list[Seat]) -> None:
-        """All passes; the seats' locals are afterwards where the loop would have left them."""
-        size = 1 if len(seats) == 1 else self.chunk
+    def _train(self, kind: Kind, slots: list[Slot]) -> None:
+        """Run all passes; the slots' locals are afterwards what the loop would have made of them."""
+        size = self._size(slots)
         steps = torch.zeros(size, dtype=torch.int64, device=self.device)
-        params, carry, context = (self._stack(seats, part, size) for part in ("params", "carry", "context"))
-        for number, padded in enumerate(self.verdicts[kind].padded):
-            stride, step = self._stride(kind, number, seats[0])
-            state, rates = stride.start(params, carry, steps), self._rates(seats[0], number)
-            sweeps = [seat.sweeps[number] for seat in seats]
-            for batch, active in Feed(sweeps, [seat.local for seat in seats], self.shelf, size, padded):
+        params, carry, context = (self._stack(slots, part) for part in ("params", "carry", "context"))
+        for number, padded in enumerate(self.support[kind].padded):
+            stacked, step = self._step(kind, number, slots[0])
+            state, rates = stacked.start(params, carry, steps), self._rates(slots[0], number)
+            trainers, locals_ = [slot.trainers[number] for slot in slots], [slot.local for slot in slots]
+            for batch, active in StackedBatches(trainers, locals_, self.images, size, padded):
                 state = step(state, context, batch, rates, active)
             params, carry, steps = state["params"], state["carry"], state["steps"]
-            self._check(state, seats)
-        ends = (trees.unstack(trees.map(Tensor.cpu, part), len(seats)) for part in (params, carry))
-        for seat, own, moved, count in zip(seats, *ends, steps.tolist(), strict=False):
-            seat.local = seat.local.having(params=own, carry=moved, steps=count)
+            self._check_losses(state, slots)
+        ends = (trees.unstack(trees.map(Tensor.cpu, part), len(slots)) for part in (params, carry))
+        for slot, own_params, own_carry, count in zip(slots, *ends, steps.tolist(), strict=False):
+            slot.local = slot.local.having(params=own_params, carry=own_carry, steps=count)
 
-    def _check(self, state: Tree, seats: list[Seat]) -> None:
+    def _check_losses(self, state: Tree, slots: list[Slot]) -> None:
         """The one time per pass that the device is asked whether all losses were finite."""
-        for seat, step, value in zip(seats, state["broken"].tolist(), state["value"].tolist(), strict=False):
+        steps, losses = state["nonfinite_step"].tolist(), state["nonfinite_loss"].tolist()
+        for slot, step, loss in zip(slots, steps, losses, strict=False):
             if step:
-                raise Diverged(f"the loss is {value} at step {step}", where=seat.guest.where)
+                raise Diverged(f"the loss is {loss} at step {step}", where=slot.session.where)
 
-    def _stack(self, seats: list[Seat], part: str, size: int) -> Tree:
-        """One tree on the device from a part of all locals; the first client stands in for missing ones."""
-        parts = [getattr(seat.local, part) for seat in seats]
-        stacked = trees.stack(parts + parts[:1] * (size - len(parts)))
-        return self._moved(stacked)
+    def _size(self, slots: list[Slot]) -> int:
+        return 1 if len(slots) == 1 else self.chunk
 
-    def _stride(self, kind: Kind, number: int, seat: Seat) -> tuple[Stride, Step]:
+    def _stack(self, slots: list[Slot], part: str) -> Tree:
+        """One tree on the device from a part of all locals; missing clients are copies of the first."""
+        parts = [getattr(slot.local, part) for slot in slots]
+        return self._on_device(trees.stack(parts + parts[:1] * (self._size(slots) - len(parts))))
+
+    def _step(self, kind: Kind, number: int, slot: Slot) -> tuple[StackedStep, Step]:
         """A pass's step, kept for later rounds together with its graphs."""
         arch, run = kind[0], kind[1][number]
-        if (arch, run) not in self.strides:
-            optim = seat.sweeps[number].optim
-            stride = Stride(self.algorithm, self.federation.model(arch), run, optim, self.precision, self.device)
-            self.strides[arch, run] = stride, Captured(stride) if self.graphs else stride
-        return self.strides[arch, run]
+        if (arch, run) not in self.steps:
+            optim = slot.trainers[number].optim
+            stacked = StackedStep(self.algorithm, self.federation.model(arch), run, optim, self.precision, self.device)
+            self.steps[arch, run] = stacked, CudaGraphStep(stacked) if self.graphs else stacked
+        return self.steps[arch, run]
 
-    def _rates(self, seat: Seat, number: int) -> Tree:
-        rates = {"optim": seat.sweeps[number].lr, "local": seat.local.lr}
+    def _rates(self, slot: Slot, number: int) -> Tree:
+        rates = {"optim": slot.trainers[number].lr, "local": slot.local.lr}
         return {name: torch.tensor(rate, device=self.device) for name, rate in rates.items()}
 
-    def _tried(self, kind: Kind, seats: list[Seat]) -> Verdict:
+    def _probe_support(self, kind: Kind, slots: list[Slot]) -> StackingSupport:
         """Take one step of every pass, and leave everything as it was."""
         padded = []
         for number, run in enumerate(kind[1]):
             try:
-                padded.append(self._masks(kind, number, seats))
+                padded.append(self._masks_work(kind, number, slots))
             except BenchmarkError:
                 raise
-            except Exception as error:  # whatever vmap does not take; should it be a fault, the loop will say so
-                return Verdict(f"{run.loss}: {type(error).__name__}: {str(error).splitlines()[0]}")
-        return Verdict("", tuple(padded))
+            except Exception as error:  # whatever vmap refuses; if the method is at fault, the loop will say so
+                return StackingSupport(f"{run.loss}: {type(error).__name__}: {str(error).splitlines()[0]}")
+        return StackingSupport("", tuple(padded))
 
-    def _masks(self, kind: Kind, number: int, seats: list[Seat]) -> bool:
-        """Whether a batch with a masked sample moves clients as the batch without it does; raises if none can."""
-        size = 1 if len(seats) == 1 else self.chunk
-        params, carry, context = (self._stack(seats, part, size) for part in ("params", "carry", "context"))
-        (stride, _), rates = self._stride(kind, number, seats[0]), self._rates(seats[0], number)
-        state = stride.start(params, carry, torch.zeros(size, dtype=torch.int64, device=self.device))
-        feed = Feed([s.sweeps[number] for s in seats], [s.local for s in seats], self.shelf, size, padded=False)
+    def _masks_work(self, kind: Kind, number: int, slots: list[Slot]) -> bool:
+        """Whether a masked sample more in the batch has no effect; raises if the pass cannot be stacked."""
+        size = self._size(slots)
+        params, carry, context = (self._stack(slots, part) for part in ("params", "carry", "context"))
+        (stacked, _), rates = self._step(kind, number, slots[0]), self._rates(slots[0], number)
+        state = stacked.start(params, carry, torch.zeros(size, dtype=torch.int64, device=self.device))
+        trainers, locals_ = [slot.trainers[number] for slot in slots], [slot.local for slot in slots]
         before = trees.copy(state)
-        for batch, active in feed:
-            plain = stride(state, context, batch, rates, active)
-            if _shapes(plain) != _shapes(state):
+        for batch, active in StackedBatches(trainers, locals_, self.images, size, padded=False):
+            after = stacked(state, context, batch, rates, active)
+            if _shapes(after) != _shapes(state):
                 raise TypeError("carry changes its shape from step to step")
             if distance(state, before, before) > 0:
                 raise TypeError("parameters change in place")
-            if stride.model.buffers:  # BatchNorm's statistics take in whatever is in the batch
+            if stacked.model.buffers:  # BatchNorm's statistics take in whatever is in the batch
                 return False
-            masked = stride(state, context, with_padding(batch), rates, active)
-            return distance(plain, masked, state) < 1e-3
+            masked = stacked(state, context, with_padding(batch), rates, active)
+            return distance(after, masked, state) < 1e-3
         return False
 
     def correct(self, model: Model, params: Tree, start: int, stop: int) -> list[int]:
-        """Correct samples per class among rows of the test set, judged on the device."""
+        """As of a worker, computed on the device."""
         test = self._test
         labels = test.labels.to(self.device)
-        params = self._moved(params)
+        params = self._on_device(params)
         hits = torch.zeros(test.classes, dtype=torch.int64, device=self.device)
-        sound = torch.tensor(True, device=self.device)
-        for rows in torch.split(torch.arange(start, stop, device=self.device), LARGE):
+        finite = torch.tensor(True, device=self.device)
+        for rows in torch.split(torch.arange(start, stop, device=self.device), EVAL_BATCH):
             with autocast(self.device, self.precision):
                 logits = model.frozen(params, test.inputs(rows)).logits
             assert logits is not None
             hits += torch.bincount(labels[rows][logits.argmax(1) == labels[rows]], minlength=test.classes)
-            sound &= logits.isfinite().all()
-        return evaluate.counted(hits, sound)
+            finite &= logits.isfinite().all()
+        return evaluate.counted(hits, finite)
 
     def features(self, model: Model, params: Tree, stream: Stream) -> Tensor:
-        """What a probe reads, computed on the device."""
-        images = placed(stream, stream.pixels.to(self.device))
-        return linear_probe.features(model, self._moved(params), images, self.precision).cpu()
+        """As of a worker, computed on the device."""
+        images = on_device(stream, stream.pixels.to(self.device))
+        return linear_probe.features(model, self._on_device(params), images, self.precision).cpu()
 
     @cached_property
     def _test(self) -> Stream:
-        return placed(self.federation.test, self.federation.test.pixels.to(self.device))
+        return on_device(self.federation.test, self.federation.test.pixels.to(self.device))
 
-    def _moved(self, tree: Tree) -> Tree:
+    def _on_device(self, tree: Tree) -> Tree:
         return trees.map(lambda leaf: leaf.to(self.device), tree)
 
 

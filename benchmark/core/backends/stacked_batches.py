@@ -21,12 +21,12 @@ from benchmark.core.data.augment import sent
 from benchmark.core.data.batches import Stream
 from benchmark.core.tree import Tree
 
-ROOM = 4e9  # bytes of images that stay on the device
-PASSING = "rows for client"  # begins the name of images that will not come again
+CACHE_BYTES = 4e9  # of images that stay on the device between rounds
+EPHEMERAL = "rows for client"  # begins the name of images that will not be used again
 
 
-class Draws:
-    """The generators of several clients as one: each draws the part of its own samples."""
+class GroupedGenerator:
+    """The random generators of several clients as one: each draws the part of its own samples."""
 
     def __init__(self, parts: Sequence[tuple[np.random.Generator, int]]) -> None:
         self.parts = parts
@@ -45,145 +45,151 @@ class Draws:
         return np.concatenate([draw.uniform(low, high, size=(count, *size[1:])) for draw, count in self.parts])
 
 
-class Picture(NamedTuple):
-    """Images to be: rows of a stream, and what draws their augmentation."""
+class LazyImages(NamedTuple):
+    """Rows of a stream, and the generator that draws their augmentation, None for the stored images."""
 
     rows: Tensor
-    draw: np.random.Generator | None
+    generator: np.random.Generator | None
 
-    def split(self, lengths: list[int]) -> list[Picture]:
+    def split(self, lengths: list[int]) -> list[LazyImages]:
         """The same images in parts."""
-        return [Picture(rows, self.draw) for rows in self.rows.split(lengths)]
+        return [LazyImages(rows, self.generator) for rows in self.rows.split(lengths)]
 
 
-class Script(Stream):
-    """A stream whose batches have a Picture where images would be."""
+class LazyStream(Stream):
+    """A stream whose batches have LazyImages in place of images."""
 
     def __init__(self, stream: Stream) -> None:
         self.__dict__.update(stream.__dict__)
 
     def inputs(self, rows: Tensor | None = None) -> Any:
-        return Picture(torch.arange(self.size) if rows is None else rows, None)
+        return LazyImages(torch.arange(self.size) if rows is None else rows, None)
 
     def _views(self, rows: Tensor, draw: np.random.Generator | None, augment: bool) -> Any:
-        return Picture(rows, draw if augment and not self.augment.none else None)
+        return LazyImages(rows, draw if augment and not self.augment.none else None)
 
 
-def placed(stream: Stream, pixels: Tensor) -> Stream:
-    """The stream with other pixels, and its arithmetic where they are."""
+def on_device(stream: Stream, pixels: Tensor) -> Stream:
+    """The stream with other pixels; its arithmetic happens on their device."""
     moved = copy.copy(stream)
     moved.pixels = pixels
     moved.mean, moved.std = stream.mean.to(pixels.device), stream.std.to(pixels.device)
     return moved
 
 
-class Shelf:
-    """Images on the device, as they are stored; a client's own and the public ones stay there between rounds."""
+class DeviceImageCache:
+    """Stored images on the device; clients' own and public ones stay there between rounds."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.kept: dict[str, Tensor] = {}
+        self.images: dict[str, Tensor] = {}
 
     def place(self, names: Sequence[str], streams: Sequence[Stream]) -> tuple[Tensor, list[Tensor]]:
         """Pixels on the device, those of one name once, and the positions of each stream's rows among them."""
         parts = dict(zip(names, streams, strict=True))
         starts = dict(zip(parts, accumulate((part.size for part in parts.values()), initial=0), strict=False))
-        pixels = [self._kept(name, part.pixels) for name, part in parts.items()]
-        places = [starts[name] + torch.arange(parts[name].size) for name in names]
-        return pixels[0] if len(pixels) == 1 else torch.cat(pixels), places
+        pixels = [self._cached(name, part.pixels) for name, part in parts.items()]
+        positions = [starts[name] + torch.arange(parts[name].size) for name in names]
+        return pixels[0] if len(pixels) == 1 else torch.cat(pixels), positions
 
-    def _kept(self, name: str, pixels: Tensor) -> Tensor:
-        if self.device.type == "cpu" or name.startswith(PASSING):
+    def _cached(self, name: str, pixels: Tensor) -> Tensor:
+        if self.device.type == "cpu" or name.startswith(EPHEMERAL):
             return pixels.to(self.device)
-        if name not in self.kept:
-            self.kept[name] = pixels.to(self.device)
-            while len(self.kept) > 1 and sum(part.nbytes for part in self.kept.values()) > ROOM:
-                del self.kept[next(iter(self.kept))]
-        return self.kept[name]
+        if name not in self.images:
+            self.images[name] = pixels.to(self.device)
+            while len(self.images) > 1 and sum(part.nbytes for part in self.images.values()) > CACHE_BYTES:
+                del self.images[next(iter(self.images))]
+        return self.images[name]
 
 
-class Mouthful(NamedTuple):
-    """What a chunk takes in one step.
+class StackedBatch(NamedTuple):
+    """What a chunk of clients takes in one step.
 
-    batch: fields of a Batch, each with a first axis over the chunk; a mask only where samples are padding
-    active: which clients take this step (chunk,), bool; the others get zeros
+    Attributes:
+        batch: Fields of a `Batch`, each with a first axis over the chunk; a mask only where samples are padding.
+        active: Which clients take this step (chunk,), bool; the others get zeros.
     """
 
     batch: Tree
     active: Tensor
 
 
-class Feed:
-    """One pass of a chunk, step by step.
+class StackedBatches:
+    """The batches of one pass of a chunk, step by step.
 
-    size: clients of the chunk; places beyond the given clients never become active
-    padded: batches of different lengths are filled up and masked; otherwise they go in a step for each length
+    Args:
+        trainers: The clients' passes.
+        locals_: The clients' states, where rows or images of the pass may come from.
+        cache: Images on the device.
+        size: Clients of the chunk; places beyond the given clients never become active.
+        padded: Batches of different lengths are filled up and masked; otherwise there is a step for each length.
     """
 
     def __init__(
-        self, sweeps: Sequence[LocalTrainer], locals_: Sequence[Local], shelf: Shelf, size: int, padded: bool
+        self,
+        trainers: Sequence[LocalTrainer],
+        locals_: Sequence[Local],
+        cache: DeviceImageCache,
+        size: int,
+        padded: bool,
     ) -> None:
-        streams = [sweep.stream(local) for sweep, local in zip(sweeps, locals_, strict=True)]
-        pixels, self.places = shelf.place([_name(sweep) for sweep in sweeps], streams)
-        self.images, self.device = placed(streams[0], pixels), shelf.device
-        self.scripts = [sweep.batches(Script(stream)) for sweep, stream in zip(sweeps, streams, strict=True)]
+        streams = [trainer.stream(local) for trainer, local in zip(trainers, locals_, strict=True)]
+        pixels, self.positions = cache.place([_image_name(trainer) for trainer in trainers], streams)
+        self.images, self.device = on_device(streams[0], pixels), cache.device
+        self.lazy = [trainer.batches(LazyStream(stream)) for trainer, stream in zip(trainers, streams, strict=True)]
         self.size, self.padded = size, padded
 
-    def __iter__(self) -> Iterator[Mouthful]:
+    def __iter__(self) -> Iterator[StackedBatch]:
         while True:
-            batches = [next(script, None) for script in self.scripts]
+            batches = [next(lazy, None) for lazy in self.lazy]
             present = {client: batch for client, batch in enumerate(batches) if batch is not None}
             if not present:
                 return
             lengths = sorted({len(batch.rows) for batch in present.values()}, reverse=True)
             if self.padded:
-                yield self._mouthful(present, lengths[0])
+                yield self._stacked(present, lengths[0])
                 continue
             for length in lengths:
-                yield self._mouthful({c: b for c, b in present.items() if len(b.rows) == length}, length)
+                yield self._stacked({c: b for c, b in present.items() if len(b.rows) == length}, length)
 
-    def _mouthful(self, batches: dict[int, Batch], length: int) -> Mouthful:
+    def _stacked(self, batches: dict[int, Batch], length: int) -> StackedBatch:
         active = torch.zeros(self.size, dtype=torch.bool)
         active[list(batches)] = True
         batch = {
-            "y": self._laid({c: b.y for c, b in batches.items()}, length),
-            "rows": self._laid({c: b.rows for c, b in batches.items()}, length),
+            "y": self._padded({c: b.y for c, b in batches.items()}, length),
+            "rows": self._padded({c: b.rows for c, b in batches.items()}, length),
         }
         if any(len(b.rows) < length for b in batches.values()):
-            batch["mask"] = self._laid({c: torch.ones(len(b.rows)) for c, b in batches.items()}, length)
+            batch["mask"] = self._padded({c: torch.ones(len(b.rows)) for c, b in batches.items()}, length)
         for field in ("x", "other", "random"):
-            pictures = {c: getattr(b, field) for c, b in batches.items()}
-            if next(iter(pictures.values())) is not None:
-                batch[field] = self._developed(pictures)
-        return Mouthful(batch, self.move(active))
+            images = {c: getattr(b, field) for c, b in batches.items()}
+            if next(iter(images.values())) is not None:
+                batch[field] = self._gathered(images)
+        return StackedBatch(batch, sent(active, self.device))
 
-    def _laid(self, parts: dict[int, Tensor], length: int) -> Tensor:
+    def _padded(self, parts: dict[int, Tensor], length: int) -> Tensor:
         table = torch.zeros(self.size, length, dtype=next(iter(parts.values())).dtype)
         for client, part in parts.items():
             table[client, : len(part)] = part
-        return self.move(table)
+        return sent(table, self.device)
 
-    def _developed(self, pictures: dict[int, Picture]) -> Tensor:
-        """Images (chunk, length, channels, height, width); zeros where there is no sample."""
-        length = max(len(picture.rows) for picture in pictures.values())
-        index = self.move(torch.cat([self.places[client][picture.rows] for client, picture in pictures.items()]))
-        parts = [(picture.draw, len(picture.rows)) for picture in pictures.values()]
-        drawn: Any = Draws([(draw, count) for draw, count in parts if draw is not None])
-        views = self.images._views(index, drawn, augment=bool(drawn.parts))
+    def _gathered(self, images: dict[int, LazyImages]) -> Tensor:
+        """Augmented images (chunk, length, channels, height, width); zeros where there is no sample."""
+        length = max(len(lazy.rows) for lazy in images.values())
+        index = sent(torch.cat([self.positions[client][lazy.rows] for client, lazy in images.items()]), self.device)
+        parts = [(lazy.generator, len(lazy.rows)) for lazy in images.values()]
+        generator: Any = GroupedGenerator([(draw, count) for draw, count in parts if draw is not None])
+        views = self.images._views(index, generator, augment=bool(generator.parts))
         if len(views) < self.size * length:
-            spots = [client * length + torch.arange(len(picture.rows)) for client, picture in pictures.items()]
+            places = [client * length + torch.arange(len(lazy.rows)) for client, lazy in images.items()]
             empty = views.new_zeros(self.size * length, *views.shape[1:])
-            views = empty.index_copy_(0, self.move(torch.cat(spots)), views)
+            views = empty.index_copy_(0, sent(torch.cat(places), self.device), views)
         return views.reshape(self.size, length, *views.shape[1:])
 
-    def move(self, tensor: Tensor) -> Tensor:
-        """To the device."""
-        return sent(tensor, self.device)
 
-
-def _name(sweep: LocalTrainer) -> str:
+def _image_name(trainer: LocalTrainer) -> str:
     """Which images a pass reads."""
-    kind, client = sweep.run_.stream, sweep.site.who.id
-    if sweep.run_.rows is not None or kind not in ("private", "views", "public"):
-        return f"{PASSING} {client}"
+    kind, client = trainer.run_.stream, trainer.site.who.id
+    if trainer.run_.rows is not None or kind not in ("private", "views", "public"):
+        return f"{EPHEMERAL} {client}"
     return "public" if kind == "public" else f"client {client}"

@@ -21,12 +21,12 @@ from benchmark.core.tree import Tree
 Step = Callable[[Tree, Tree, Tree, Tree, Tensor], Tree]
 
 
-class Stride:
-    """A pass's step for a whole chunk.
+class StackedStep:
+    """A pass's step for a whole chunk of clients.
 
-    The state of a chunk is a tree whose leaves have a first axis over its clients: params, carry, the optimiser's first
-    and second moments and moves so far, steps as `Local` counts them, and the step and value of the first loss that was
-    not finite (`broken`, 0 for none, and `value`).
+    The state of a chunk is a tree whose leaves have a first axis over its clients: `params`, `carry`, `steps` as
+    `Local` counts them, the optimiser's `first` and `second` moments and `updates` so far, and the step and value of
+    the first loss that was not finite (`nonfinite_step`, 0 for none, and `nonfinite_loss`).
     """
 
     def __init__(
@@ -38,13 +38,17 @@ class Stride:
 
     def start(self, params: Tree, carry: Tree, steps: Tensor) -> Tree:
         """The state before the first step of the pass."""
-        still = trees.zeros({name: params[name] for name in self.trained(params)})
+        zeros = trees.zeros({name: params[name] for name in self.trained(params)})
         moments = {"first": self.optim.name == "adam" or self.optim.momentum > 0, "second": self.optim.name == "adam"}
         return {
-            "params": params, "carry": carry, "steps": steps, "moves": torch.zeros_like(steps),
-            "broken": torch.zeros_like(steps), "value": torch.zeros(len(steps), device=steps.device),
-            **{name: dict(still) if kept and self.run.update else {} for name, kept in moments.items()},
-        }  # fmt: skip
+            "params": params,
+            "carry": carry,
+            "steps": steps,
+            "updates": torch.zeros_like(steps),
+            "nonfinite_step": torch.zeros_like(steps),
+            "nonfinite_loss": torch.zeros(len(steps), device=steps.device),
+            **{name: dict(zeros) if needed and self.run.update else {} for name, needed in moments.items()},
+        }
 
     def trained(self, params: Tree) -> list[str]:
         """Names of the parameters that the pass trains."""
@@ -53,17 +57,22 @@ class Stride:
     def __call__(self, state: Tree, context: Tree, batch: Tree, rates: Tree, active: Tensor) -> Tree:
         """The state after a step; that of a client that is not active stays.
 
-        batch: fields of a Batch; rates: learning rates, "optim" for the optimiser and "local" for `Local.lr`
+        Args:
+            state: The state before.
+            context: The clients' contexts, stacked.
+            batch: Fields of a `Batch`.
+            rates: Learning rates, "optim" for the optimiser and "local" for `Local.lr`.
+            active: Which clients take the step (chunk,), bool.
         """
-        with OneByOne():
-            moved = vmap(self._one, in_dims=(0, 0, 0, None))(state, context, batch, rates)
+        with ForeachAsLoop():
+            after = vmap(self._client_step, in_dims=(0, 0, 0, None))(state, context, batch, rates)
 
         def chosen(old: Tensor, new: Tensor) -> Tensor:
             return torch.where(active.view(-1, *[1] * (old.dim() - 1)), new, old)
 
-        return trees.map(chosen, state, moved)
+        return trees.map(chosen, state, after)
 
-    def _one(self, state: Tree, context: Tree, batch: Tree, rates: Tree) -> Tree:
+    def _client_step(self, state: Tree, context: Tree, batch: Tree, rates: Tree) -> Tree:
         client = _Client(self, state, rates["optim"])
         # PyTorch code changes tensors in place now and then; what it gets here is its own
         params, carry = dict(state["params"]), trees.copy(state["carry"])
@@ -75,7 +84,7 @@ class Stride:
             with torch.no_grad(), self.autocast():
                 _, extras = self.loss(params, local, sample, EvalModeModel(self.model))
         local = self.after_step(local, extras, sample)
-        return {"params": local.params, "carry": local.carry, "steps": local.steps, **client.memory}
+        return {"params": local.params, "carry": local.carry, "steps": local.steps, **client.state}
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The pass's arithmetic."""
@@ -85,57 +94,51 @@ class Stride:
 class _Client:
     """One client within a step, as `vmap` shows it: the `gradient` and the `update` that a method's step is given."""
 
-    def __init__(self, stride: Stride, state: Tree, lr: Tensor) -> None:
-        self.stride, self.lr = stride, lr
-        self.memory = {name: state[name] for name in ("first", "second", "moves", "broken", "value")}
-        self.memory |= {name: dict(state[name]) for name in ("first", "second")}
+    def __init__(self, step: StackedStep, state: Tree, lr: Tensor) -> None:
+        self.step, self.lr = step, lr
+        self.state = {name: state[name] for name in ("updates", "nonfinite_step", "nonfinite_loss")}
+        self.state |= {name: dict(state[name]) for name in ("first", "second")}
 
     def gradient(self, local: Local, batch: Batch) -> tuple[Tree, Tree]:
         """Gradients by name and extras; moved buffers go into local.params."""
-        stride, tape = self.stride, TrainModeModel(self.stride.model)
+        step, model = self.step, TrainModeModel(self.step.model)
 
         def risk(weights: Tree) -> tuple[Tensor, tuple[Tree, Tree]]:
-            with stride.autocast():
-                value, extras = stride.loss({**local.params, **weights}, local, batch, tape)
-            return value, (extras, tape.moved)
+            with step.autocast():
+                value, extras = step.loss({**local.params, **weights}, local, batch, model)
+            return value, (extras, model.moved)
 
-        weights = {name: local.params[name] for name in stride.trained(local.params)}
+        weights = {name: local.params[name] for name in step.trained(local.params)}
         gradients, (value, (extras, moved)) = grad_and_value(risk, has_aux=True)(weights)
         local.params.update(moved)
-        self._watch(value, local.steps)
+        self._record_nonfinite(value, local.steps)
         return gradients, extras
 
     def update(self, local: Local, gradients: Tree) -> Local:
         """One step of the optimiser."""
-        self.memory["moves"] = self.memory["moves"] + 1
-        moved = {name: self._moved(name, local.params[name], gradient) for name, gradient in gradients.items()}
-        return local.having(params={**local.params, **moved}, steps=local.steps + 1)
+        self.state["updates"] = self.state["updates"] + 1
+        params = {name: self._updated(name, local.params[name], gradient) for name, gradient in gradients.items()}
+        return local.having(params={**local.params, **params}, steps=local.steps + 1)
 
-    def _moved(self, name: str, value: Tensor, gradient: Tensor) -> Tensor:
-        """`Optim.apply` for one parameter, without changing anything in place."""
-        optim, first, second = self.stride.optim, self.memory["first"], self.memory["second"]
-        if optim.weight_decay:
-            gradient = gradient + optim.weight_decay * value
-        if optim.name == "adam":
-            one, two = optim.betas
-            moves = self.memory["moves"].double()
-            first[name] = torch.lerp(first[name], gradient, 1 - one)
-            second[name] = two * second[name] + (1 - two) * gradient * gradient
-            scale = second[name].sqrt() / (1 - two**moves).sqrt().to(value.dtype) + optim.eps
-            return torch.sub(value, (self.lr / (1 - one**moves)).to(value.dtype) * (first[name] / scale))
-        if optim.momentum:
-            gradient = first[name] = optim.momentum * first[name] + gradient
-        return value - self.lr * gradient
+    def _updated(self, name: str, value: Tensor, gradient: Tensor) -> Tensor:
+        first, second = self.state["first"], self.state["second"]
+        value, moments = self.step.optim.pure_step(
+            value, gradient, (first.get(name), second.get(name)), self.state["updates"], self.lr
+        )
+        for moment, new in zip((first, second), moments, strict=True):
+            if new is not None:
+                moment[name] = new
+        return value
 
-    def _watch(self, value: Tensor, steps: Any) -> None:
+    def _record_nonfinite(self, value: Tensor, steps: Any) -> None:
         """Remember the first loss that is not finite, without asking the device for it."""
-        news = ~torch.isfinite(value) & (self.memory["broken"] == 0)
-        self.memory["broken"] = torch.where(news, steps + 1, self.memory["broken"])
-        self.memory["value"] = torch.where(news, value.float(), self.memory["value"])
+        is_first = ~torch.isfinite(value) & (self.state["nonfinite_step"] == 0)
+        self.state["nonfinite_step"] = torch.where(is_first, steps + 1, self.state["nonfinite_step"])
+        self.state["nonfinite_loss"] = torch.where(is_first, value.float(), self.state["nonfinite_loss"])
 
 
-class OneByOne(TorchFunctionMode):
-    """torch._foreach_* as an operation per tensor, because `vmap` has no rule for lists."""
+class ForeachAsLoop(TorchFunctionMode):
+    """Replaces torch._foreach_* by an operation per tensor, because `vmap` has no rule for lists."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", "")
@@ -146,7 +149,7 @@ class OneByOne(TorchFunctionMode):
         return [single(*row, **(kwargs or {})) for row in zip(*columns, strict=True)]
 
 
-class Captured:
+class CudaGraphStep:
     """A step as a CUDA graph for every set of shapes: recorded once, then replayed on memory of its own."""
 
     def __init__(self, step: Step) -> None:
@@ -156,18 +159,18 @@ class Captured:
     def __call__(self, *arguments: Any) -> Tree:
         """The state after the step, in memory that the next call uses again."""
         leaves, spec = pytree.tree_flatten(arguments)
-        mark = (spec, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
-        if mark not in self.graphs:
-            places = [leaf.clone() for leaf in leaves]
-            self.graphs[mark] = self._record(pytree.tree_unflatten(places, spec)), places, list(leaves)
-        graph, places, last = self.graphs[mark]
-        changing = len(pytree.tree_leaves(arguments[0]))  # the state moves on under its names; what follows it does not
+        signature = (spec, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
+        if signature not in self.graphs:
+            inputs = [leaf.clone() for leaf in leaves]
+            self.graphs[signature] = self._record(pytree.tree_unflatten(inputs, spec)), inputs, list(leaves)
+        graph, inputs, last = self.graphs[signature]
+        changing = len(pytree.tree_leaves(arguments[0]))  # the state changes in place; the other arguments do not
         for number, leaf in enumerate(leaves):
-            if leaf is not places[number] and (number < changing or leaf is not last[number]):
-                places[number].copy_(leaf, non_blocking=True)
+            if leaf is not inputs[number] and (number < changing or leaf is not last[number]):
+                inputs[number].copy_(leaf, non_blocking=True)
                 last[number] = leaf
         graph.replay()
-        return pytree.tree_unflatten(places, spec)[0]
+        return pytree.tree_unflatten(inputs, spec)[0]
 
     def _record(self, arguments: Any) -> torch.cuda.CUDAGraph:
         side = torch.cuda.Stream()
@@ -188,23 +191,25 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any
 
 
 def with_padding(batch: Tree) -> Tree:
-    """One more sample, as unlike the others as it can be, and masked."""
+    """The batch with one more sample, as unlike the others as it can be, and masked."""
     y = batch["y"]
-    longer = {name: torch.cat([part, torch.full_like(part[:, :1], 7 if part.is_floating_point() else 0)], 1)
-              for name, part in batch.items()}  # fmt: skip
+    longer = {
+        name: torch.cat([part, torch.full_like(part[:, :1], 7 if part.is_floating_point() else 0)], 1)
+        for name, part in batch.items()
+    }
     mask = torch.ones(y.shape[0], y.shape[1] + 1, device=y.device)
     mask[:, -1] = 0
     return {**longer, "mask": mask}
 
 
 def distance(a: Tree, b: Tree, origin: Tree) -> float:
-    """How far a and b have come apart since the origin, as a share of b's way; the largest over all leaves."""
+    """Distance of a and b as a share of b's distance from the origin; the largest over all leaves."""
 
     def share(x: Tensor, y: Tensor, start: Tensor) -> Tensor:
         x, y, start = x.double(), y.double(), start.double()
         length = torch.linalg.vector_norm
-        apart: Tensor = length(x - y) / (length(y - start) + 1e-6 * length(y) + 1e-12)
-        return apart
+        ratio: Tensor = length(x - y) / (length(y - start) + 1e-6 * length(y) + 1e-12)
+        return ratio
 
     shares = [leaf for _, leaf in trees.walk(trees.map(share, a, b, origin))]
     return float(torch.stack(shares).max())

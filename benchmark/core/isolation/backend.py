@@ -1,14 +1,16 @@
-"""Clients in processes of their own, one for each visit; models are judged in this process, which runs no method."""
+"""Clients in processes of their own, one for each job; models are evaluated in this process, which runs no method."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from benchmark.core import tree as trees
-from benchmark.core.backends.base import Backend, ClientJob, ClientResult, Results, WorkerConfig
-from benchmark.core.backends.worker import ClientSession, Worker
+from benchmark.core.backends.base import Backend, Results
+from benchmark.core.backends.jobs import ClientJob, ClientResult, ClientSession, Job, client_jobs
+from benchmark.core.backends.worker import Worker, WorkerConfig
 from benchmark.core.client.federation import Federation
 from benchmark.core.client.local_training import ClientUpdate
 from benchmark.core.errors import Diverged
@@ -35,50 +37,41 @@ class IsolatedBackend(Backend):
         """What the system could not enforce."""
         return {"audit": {"not_enforced": self.method.gaps}}
 
-    def submit(self, what: str, jobs: Sequence[Any]) -> Results:
-        """Begin visits; judge at once."""
-        if what != "visit":
-            results = [getattr(self.worker, what)(job) for job in jobs]
+    def submit(self, jobs: Sequence[Job]) -> Results:
+        """Start clients' jobs; run others at once."""
+        if not (clients := client_jobs(jobs)):
+            results = [job.run(self.worker) for job in jobs]
             return lambda: results
-        visits = [self.threads.submit(self._visit, job) for job in jobs]
-
-        def gathered() -> list[ClientResult]:
-            try:
-                done = [visit.result() for visit in visits]
-            finally:
-                for visit in visits:
-                    visit.cancel()
-            return [self.worker.leave(job, guest, left) for job, (guest, left) in zip(jobs, done, strict=True)]
-
-        return gathered
+        return partial(self._results, clients, [self.threads.submit(self._run, job) for job in clients])
 
     def close(self) -> None:
-        """Wait for visits under way, end the server's process."""
+        """Wait for jobs under way, end the server's process."""
         self.threads.shutdown(cancel_futures=True)
         self.method.close()
 
-    def _visit(self, job: ClientJob) -> tuple[ClientSession, ClientUpdate]:
-        """As `Worker.visit`, elsewhere; this process looks at what comes back before it believes it."""
-        site = self.federation.site(job.client, job.phase, job.round)
-        key = self.federation.key("phase", job.phase.name, "round", job.round, "client", job.client)
-        guest = ClientSession(site, {}, key, f"phase {job.phase.name}, round {job.number}, client {job.client}")
-        with self.method.room(Client) as room:
-            memory = self._memory(job, guest, room)
-            arguments = (
-                *self.method.luggage(site),
-                job.phase,
-                job.message,
-                serialization.encode(memory, guest.where).data,
-            )
-            answer = room.ask("visit", *arguments, key.names, self.worker.precision, where=guest.where, key=key)
-        upload = answer.tree(1, guest.where) if answer.facts.get("uploads") is True else None
-        if upload is not None and (path := trees.finite(upload)):
-            raise Diverged(f"upload {path} is not finite", where=guest.where)
-        return guest._replace(memory=memory), ClientUpdate(
-            answer.tree(0, guest.where), upload, answer.tree(2, guest.where)
-        )
+    def _results(
+        self, jobs: Sequence[ClientJob], futures: Sequence[Future[tuple[ClientSession, ClientUpdate]]]
+    ) -> list[ClientResult]:
+        try:
+            updates = [future.result() for future in futures]
+        finally:
+            for future in futures:
+                future.cancel()
+        return [job.close(self.worker, *update) for job, update in zip(jobs, updates, strict=True)]
 
-    def _memory(self, job: ClientJob, guest: ClientSession, room: Any) -> Tree:
-        if job.memory:
-            return checkpoint.load_memory(job.memory)
-        return self.method.born(room, guest.site, self.federation.birth(job.client))
+    def _run(self, job: ClientJob) -> tuple[ClientSession, ClientUpdate]:
+        """As `ClientJob.run`, but in a sandboxed process; what comes back is checked before it is used."""
+        site, key, where = self.federation.site(job.client, job.phase, job.round), job.key(self.federation), job.where
+        with self.method.room(Client) as room:
+            if job.memory_in:
+                memory: Tree = checkpoint.load_memory(job.memory_in)
+            else:
+                memory = self.method.born(room, site, self.federation.birth(job.client))
+            encoded = serialization.encode(memory, where).data
+            arguments = *self.method.luggage(site), job.phase, job.message, encoded, key.names, self.worker.precision
+            answer = room.ask("visit", *arguments, where=where, key=key)
+        upload = answer.tree(1, where) if answer.facts.get("uploads") is True else None
+        if upload is not None and (path := trees.finite(upload)):
+            raise Diverged(f"upload {path} is not finite", where=where)
+        update = ClientUpdate(answer.tree(0, where), upload, answer.tree(2, where))
+        return ClientSession(site, memory, key, where), update

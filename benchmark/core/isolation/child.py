@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 from benchmark.core.client import determinism
-from benchmark.core.errors import BenchmarkError, Diverged, blamed
+from benchmark.core.errors import BenchmarkError, Diverged, error_context
 from benchmark.core.isolation import limits
 from benchmark.core.isolation.audit_hook import OUTSIDE, guarded
 from benchmark.core.isolation.limits import Bounds
@@ -108,7 +108,7 @@ def enter(pipe: Connection) -> None:
         while True:
             what, arguments = pickle.loads(pipe.recv_bytes())
             try:
-                with nullcontext() if order.writable else guarded(what, attempts.append), blamed(what):
+                with nullcontext() if order.writable else guarded(what, attempts.append), error_context(what):
                     desk = desk or pickle.loads(order.desk)(line)
                     reply: Reply = getattr(desk, what)(*arguments)
                 if attempts:

@@ -1,1 +1,1 @@
-"""Rounds, evaluation and the count of communication."""
+"""The server of a run: rounds, evaluation, and the count of communication."""

@@ -1,4 +1,4 @@
-"""What was sent: bytes measured on encoded messages, never computed from a formula."""
+"""Counts what was sent: bytes of encoded messages, never computed from a formula."""
 
 from __future__ import annotations
 
@@ -11,54 +11,43 @@ Row = tuple[str, str, str]  # phase, direction ("down" or "up"), name
 
 
 class CommunicationCounter:
-    """Bytes by phase, direction and name, and by round; every message of every client is entered once.
+    """Bytes of every message of every client.
 
-    payload: tensor data alone, which is what papers count
-    wire: the whole encoding with names, types and shapes
+    Attributes:
+        payload: Bytes of tensor data alone, which is what papers count, by phase, direction and name.
+        wire: Bytes of whole encodings, with names, types and shapes, by phase and direction.
     """
 
     def __init__(self) -> None:
         self.payload: Counter[Row] = Counter()
         self.wire: Counter[tuple[str, str]] = Counter()
-        self.rounds: list[dict[str, int]] = []
 
-    def open_round(self) -> None:
-        """Start counting a new round."""
-        self.rounds.append({"down": 0, "up": 0, "down_wire": 0, "up_wire": 0})
-
-    def enter(self, phase: str, direction: str, parcel: EncodedMessage) -> None:
+    def record(self, phase: str, direction: str, message: EncodedMessage) -> None:
         """Count one message to or from one client."""
-        for name, size in parcel.payload.items():
+        for name, size in message.payload.items():
             self.payload[phase, direction, name] += size
-        self.wire[phase, direction] += parcel.wire
-        self.rounds[-1][direction] += sum(parcel.payload.values())
-        self.rounds[-1][f"{direction}_wire"] += parcel.wire
+        self.wire[phase, direction] += message.wire
 
     def total(self, direction: str) -> int:
         """Payload bytes so far in one direction."""
         return sum(size for (_, way, _), size in self.payload.items() if way == direction)
 
-    def cumulative(self) -> list[int]:
-        """Payload bytes in both directions up to and with each round."""
-        sums, so_far = [], 0
-        for entry in self.rounds:
-            so_far += entry["down"] + entry["up"]
-            sums.append(so_far)
-        return sums
+    def total_wire(self, direction: str) -> int:
+        """Bytes of whole encodings so far in one direction."""
+        return sum(size for (_, way), size in self.wire.items() if way == direction)
+
+    def by_name(self) -> list[list[Any]]:
+        """Rows of phase, direction, name and payload bytes, sorted."""
+        return [[*row, size] for row, size in sorted(self.payload.items())]
 
     def to_json(self) -> dict[str, Any]:
         """A plain description that `from_json` restores."""
-        return {
-            "payload": [[*row, size] for row, size in sorted(self.payload.items())],
-            "wire": [[*row, size] for row, size in sorted(self.wire.items())],
-            "rounds": self.rounds,
-        }
+        return {"payload": self.by_name(), "wire": [[*row, size] for row, size in sorted(self.wire.items())]}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> CommunicationCounter:
-        """The ledger that `to_json` described."""
-        ledger = cls()
-        ledger.payload = Counter({(p, d, n): size for p, d, n, size in data["payload"]})
-        ledger.wire = Counter({(p, d): size for p, d, size in data["wire"]})
-        ledger.rounds = data["rounds"]
-        return ledger
+        """The counter that `to_json` described."""
+        counter = cls()
+        counter.payload = Counter({(phase, way, name): size for phase, way, name, size in data["payload"]})
+        counter.wire = Counter({(phase, way): size for phase, way, size in data["wire"]})
+        return counter

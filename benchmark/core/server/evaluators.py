@@ -1,4 +1,4 @@
-"""Judging by track: whose models are judged, and by what. The judge alone sees test data and all labels."""
+"""Evaluation by track: which models are evaluated, and how. Only evaluators see test data and all labels."""
 
 from __future__ import annotations
 
@@ -11,81 +11,87 @@ from typing import Any, ClassVar
 import numpy as np
 
 from benchmark.core.api import Algorithm, Phase, Who
-from benchmark.core.backends.base import Backend, EvaluateJob, ProbeJob, Results
+from benchmark.core.backends.base import Backend, Results
+from benchmark.core.backends.jobs import EvaluateJob, Job, ProbeJob, RepresentationJob
 from benchmark.core.client import evaluate
 from benchmark.core.client.federation import Federation
 from benchmark.core.storage import checkpoint, serialization
 from benchmark.core.storage.checkpoint import Memories
 from benchmark.core.tree import Tree
 
-SLICES = 4  # of the test set, so that workers share the judging of one model
+SLICES = 4  # of the test set, so that workers share the evaluation of one model
 Model = tuple[str, Tree]  # architecture and parameters
-Mark = tuple[str, bytes]  # architecture, and hash of the encoded parameters
+ModelHash = tuple[str, bytes]  # architecture, and hash of the encoded parameters
 
 
 class PendingEvaluation:
-    """Models of one round on their way to be judged, which fills what the training of the next two leaves idle.
+    """Evaluation of one round's models, by jobs that run on workers which the next two rounds' training leaves idle.
 
-    waiting: jobs for the worker's method `what`; they hold the models, so that rounds may go on
-    scores: makes the scores of an evaluation of the jobs' results
+    Attributes:
+        waiting: Jobs not submitted yet; they hold encoded models, so that rounds may go on.
+        scores: Computes the scores of an evaluation from the jobs' results.
     """
 
-    def __init__(self, what: str, jobs: list[Any], scores: Callable[[list[Any]], dict[str, Any]]) -> None:
-        self.what, self.waiting, self.scores = what, jobs, scores
-        self.begun: list[Results] = []
+    def __init__(self, jobs: Sequence[Job], scores: Callable[[list[Any]], dict[str, Any]]) -> None:
+        self.waiting, self.scores = list(jobs), scores
+        self.submitted: list[Results] = []
 
-    def advance(self, backend: Backend, rest: bool) -> None:
-        """Begin jobs behind whatever the backend has to do: half of them, then the others, or all that are left."""
-        count = len(self.waiting) if rest or self.begun else -(-len(self.waiting) // 2)
-        self.begun.append(backend.submit(self.what, self.waiting[:count]))
+    def submit(self, backend: Backend, all_jobs: bool) -> None:
+        """Submit jobs behind those of this round's clients: all that wait, or half of them the first time."""
+        count = len(self.waiting) if all_jobs or self.submitted else -(-len(self.waiting) // 2)
+        self.submitted.append(backend.submit(self.waiting[:count]))
         self.waiting = self.waiting[count:]
 
-    def settle(self, backend: Backend) -> dict[str, Any]:
-        """Begin what is left, wait, score."""
-        self.advance(backend, rest=True)
-        return self.scores([result for results in self.begun for result in results()])
+    def result(self, backend: Backend) -> dict[str, Any]:
+        """Submit what still waits, wait for all results and compute the scores."""
+        self.submit(backend, all_jobs=True)
+        return self.scores([result for results in self.submitted for result in results()])
 
 
-class Common:
+class GlobalModelEvaluator:
     """Track global: the common model on the test set; the mean over all clients' models where a method has none.
 
-    after_work: clients' models are judged once more right after their last local work (in- and out-local accuracy)
-    what: the worker's method that judges
+    Attributes:
+        evaluates_local_work: Whether clients' models are also evaluated right after their last local work, which gives
+            in-local and out-local accuracy.
     """
 
-    after_work: ClassVar[bool] = True
-    what: ClassVar[str] = "judge"
+    evaluates_local_work: ClassVar[bool] = True
 
     def __init__(self, federation: Federation, algorithm: Algorithm, backend: Backend) -> None:
         self.federation, self.algorithm, self.backend = federation, algorithm, backend
-        self.hits: dict[Mark, list[int]] = {}  # correct samples per class of the models judged last
+        self.hits: dict[ModelHash, list[int]] = {}  # correct samples per class of the models evaluated last
 
-    def whose(self, server: Tree) -> str:
-        """Whose models are judged: "common" or "clients"."""
+    def evaluated_models(self, server: Tree) -> str:
+        """Whose models are evaluated: "common" or "clients"."""
         return "clients" if self.algorithm.global_model(server, self.federation.who(0).arch) is None else "common"
 
-    def judgement(self, server: Tree, memories: Memories) -> PendingEvaluation:
-        """Work that judges the models as they are now; its scores are accuracy and accuracy per class, means over
-        the judged models, as an evaluation of a record has them."""
-        models = self._common(server) if self.whose(server) == "common" else self._clients(server, memories)
-        return self._judged([(who.arch, model) for who, model in models])
+    def prepare(self, server: Tree, memories: Memories) -> PendingEvaluation:
+        """The evaluation of the models as they are now.
 
-    def turn(self, phases: Sequence[Phase]) -> int | None:
-        """The round that is judged besides the task's own."""
+        Its scores are `accuracy` and `per_class` accuracy, means over the evaluated models, as a record's evaluations
+        have them.
+        """
+        common = self.evaluated_models(server) == "common"
+        models = self._common_model(server) if common else self._client_models(server, memories)
+        return self._pending([(who.arch, model) for who, model in models])
+
+    def extra_round(self, phases: Sequence[Phase]) -> int | None:
+        """A round after which models are evaluated besides those that the task names."""
         return None
 
     def extras(self, server: Tree, evaluations: list[dict[str, Any]], phases: Sequence[Phase]) -> dict[str, Any]:
-        """What the track adds to a result."""
+        """What the track adds to a run's result."""
         return {}
 
-    def _common(self, server: Tree) -> list[tuple[Who, Tree]]:
+    def _common_model(self, server: Tree) -> list[tuple[Who, Tree]]:
         who = self.federation.who(0)
         model = self.algorithm.global_model(server, who.arch)
         assert model is not None
         return [(who, model)]
 
-    def _clients(self, server: Tree, memories: Memories) -> list[tuple[Who, Tree]]:
-        pairs = []
+    def _client_models(self, server: Tree, memories: Memories) -> list[tuple[Who, Tree]]:
+        models = []
         first = self.algorithm.phases(self.federation.task.rounds)[0]
         for client in range(self.federation.clients):
             who, path = self.federation.who(client), memories.current(client)
@@ -94,117 +100,124 @@ class Common:
                 memory = self.algorithm.init_client(site, self.federation.birth(client))
             else:
                 memory = checkpoint.load_memory(path)
-            pairs.append((who, self.algorithm.local_model(server, memory, who)))
-        return pairs
+            models.append((who, self.algorithm.local_model(server, memory, who)))
+        return models
 
-    def _judged(self, models: list[Model]) -> PendingEvaluation:
-        """Equal models are judged once, and so is one that stays the same from one evaluation to the next."""
-        marks: list[Mark] = []
-        fresh: dict[Mark, bytes] = {}
+    def _pending(self, models: list[Model]) -> PendingEvaluation:
+        """Equal models are evaluated once, as is one that stays the same from one evaluation to the next."""
+        hashes: list[ModelHash] = []
+        new: dict[ModelHash, bytes] = {}
         for arch, model in models:
             data = serialization.encode(model, f"model {arch}").data
-            marks.append(mark := (arch, sha256(data).digest()))
-            if mark not in self.hits:
-                fresh[mark] = data
-        # an evaluation that is still on its way fills the lists that the next one shares with it: they settle in order
-        hits = self.hits = {mark: self.hits.get(mark, []) for mark in marks}
-        jobs = {mark: self._jobs(mark[0], data, alone=len(hits) == 1) for mark, data in fresh.items()}
+            hashes.append(hash_ := (arch, sha256(data).digest()))
+            if hash_ not in self.hits:
+                new[hash_] = data
+        # a pending evaluation fills the lists that the next one shares with it: their results are computed in order
+        hits = self.hits = {hash_: self.hits.get(hash_, []) for hash_ in hashes}
+        jobs = {hash_: self._jobs(hash_[0], data, alone=len(hits) == 1) for hash_, data in new.items()}
 
         def scores(results: list[list[int]]) -> dict[str, Any]:
-            parts = iter(results)
-            for mark, own in jobs.items():
-                hits[mark] += [sum(column) for column in zip(*islice(parts, len(own)), strict=True)]
-            return self._scores([hits[mark] for mark in marks])
+            remaining = iter(results)
+            for hash_, of_model in jobs.items():
+                hits[hash_] += [sum(column) for column in zip(*islice(remaining, len(of_model)), strict=True)]
+            return self._scores([hits[hash_] for hash_ in hashes])
 
-        return PendingEvaluation(self.what, list(chain.from_iterable(jobs.values())), scores)
+        return PendingEvaluation(list(chain.from_iterable(jobs.values())), scores)
 
-    def _jobs(self, arch: str, model: bytes, alone: bool) -> list[Any]:
-        """Jobs whose hits add up to those of an encoded model; all workers share one that is judged alone."""
+    def _jobs(self, arch: str, model: bytes, alone: bool) -> Sequence[Job]:
+        """Jobs whose hits add up to those of an encoded model; one that is evaluated alone is shared by all workers."""
         size, slices = self.federation.test.size, SLICES if alone else 1
         edges = [size * i // slices for i in range(slices + 1)]
         return [EvaluateJob(arch, model, start, stop) for start, stop in pairwise(edges)]
 
     def _scores(self, hits: list[list[int]]) -> dict[str, Any]:
-        """hits: correct test samples per class, for each judged model"""
+        """hits: correct test samples per class, for each evaluated model"""
         counts = self.federation.test.counts.tolist()
-        return _means([evaluate.accuracy(one, counts) for one in hits], hits, counts)
+        return _means([evaluate.accuracy(of_model, counts) for of_model in hits], hits, counts)
 
 
-class Clients(Common):
+class ClientModelsEvaluator(GlobalModelEvaluator):
     """Track heterogeneous: the mean over all clients' models, whether or not a method has a common one."""
 
-    def whose(self, server: Tree) -> str:
+    def evaluated_models(self, server: Tree) -> str:
         return "clients"
 
 
-class Personal(Clients):
+class PersonalizedEvaluator(ClientModelsEvaluator):
     """Track personal: every client's model on the test set, its classes weighted as in the client's own data.
 
-    Judges also before the adaptation, the last of several phases if every client has it, so that gains can be told.
+    Models are also evaluated before the adaptation, which is the last of several phases if every client takes part in
+    it, so that gains can be computed.
     Source: Yu, Bagdasaryan & Shmatikov 2020, accuracy of a participant on images.
     """
 
-    after_work = False
+    evaluates_local_work = False
 
-    def turn(self, phases: Sequence[Phase]) -> int | None:
+    def extra_round(self, phases: Sequence[Phase]) -> int | None:
         return sum(phase.rounds for phase in phases[:-1]) if len(phases) > 1 and phases[-1].everyone else None
 
-    def judgement(self, server: Tree, memories: Memories) -> PendingEvaluation:
+    def prepare(self, server: Tree, memories: Memories) -> PendingEvaluation:
         """As for other tracks, but accuracy is the mean over clients of sum_c p_i(c) A_c, and `clients` lists them."""
-        models = [(who.arch, model) for who, model in self._clients(server, memories)]
+        models = [(who.arch, model) for who, model in self._client_models(server, memories)]
         if self.federation.pooled:
             pooled = dict(models)
-            models = [(arch, pooled[arch]) for arch, _ in zip(cycle(self.federation.task.networks), self._shares)]
-        return self._judged(models)
+            networks = cycle(self.federation.task.networks)
+            models = [(arch, pooled[arch]) for arch, _ in zip(networks, self._label_distributions, strict=False)]
+        return self._pending(models)
 
     def _scores(self, hits: list[list[int]]) -> dict[str, Any]:
         counts = self.federation.test.counts.tolist()
-        own = [evaluate.local_accuracies(one, counts, share)[0] for one, share in zip(hits, self._shares, strict=True)]
-        return {**_means(own, hits, counts), "clients": [round(value, 6) for value in own]}
+        accuracies = [
+            evaluate.local_accuracies(of_model, counts, distribution)[0]
+            for of_model, distribution in zip(hits, self._label_distributions, strict=True)
+        ]
+        return {**_means(accuracies, hits, counts), "clients": [round(value, 6) for value in accuracies]}
 
     def extras(self, server: Tree, evaluations: list[dict[str, Any]], phases: Sequence[Phase]) -> dict[str, Any]:
         """Gain of the clients' models over the common one that they were adapted from."""
-        start = self.turn(phases)
+        start = self.extra_round(phases)
         if start is None or self.algorithm.global_model(server, self.federation.who(0).arch) is None:
             return {}
         before = next(entry["clients"] for entry in evaluations if entry["round"] == start)
         return {"personal": evaluate.gains(before, evaluations[-1]["clients"])}
 
     @cached_property
-    def _shares(self) -> list[list[float]]:
-        """Label distribution of every client, also where models are trained on the data of all."""
-        given = self.federation.given
-        labels = [given.private.labels[rows] for rows in given.parts]
-        return [(np.bincount(own, minlength=given.classes) / len(own)).tolist() for own in labels]
+    def _label_distributions(self) -> list[list[float]]:
+        """Of every client's own data, also where models are trained on the data of all."""
+        data = self.federation.given
+        labels = [data.private.labels[rows] for rows in data.parts]
+        return [(np.bincount(own, minlength=data.classes) / len(own)).tolist() for own in labels]
 
 
-class Probed(Common):
+class LinearProbeEvaluator(GlobalModelEvaluator):
     """Track unsupervised: a linear probe on the frozen backbone, trained with all clients' labels."""
 
-    after_work = False
-    what = "probe"
+    evaluates_local_work = False
 
     def extras(self, server: Tree, evaluations: list[dict[str, Any]], phases: Sequence[Phase]) -> dict[str, Any]:
         """Angles within and between classes and fine-tuning with few labels, of the common model."""
-        if self.whose(server) == "clients":
+        if self.evaluated_models(server) == "clients":
             return {}
-        ((who, model),) = self._common(server)
-        job = ProbeJob(who.arch, serialization.encode(model, f"model {who.arch}").data)
-        return {"representation": self.backend.map("represent", [job])[0]}
+        ((who, model),) = self._common_model(server)
+        job = RepresentationJob(who.arch, serialization.encode(model, f"model {who.arch}").data)
+        return {"representation": self.backend.map([job])[0]}
 
-    def _jobs(self, arch: str, model: bytes, alone: bool) -> list[Any]:
+    def _jobs(self, arch: str, model: bytes, alone: bool) -> Sequence[Job]:
         return [ProbeJob(arch, model)]
 
 
-def _means(shares: Sequence[float], hits: Sequence[Sequence[int]], counts: Sequence[int]) -> dict[str, Any]:
+def _means(accuracies: Sequence[float], hits: Sequence[Sequence[int]], counts: Sequence[int]) -> dict[str, Any]:
     """Means over models of their accuracies and of their accuracies per class."""
-    classes = [evaluate.per_class(one, counts) for one in hits]
+    classes = [evaluate.per_class(of_model, counts) for of_model in hits]
     return {
-        "accuracy": round(sum(shares) / len(shares), 6),
+        "accuracy": round(sum(accuracies) / len(accuracies), 6),
         "per_class": [round(sum(column) / len(column), 6) for column in zip(*classes, strict=True)],
     }
 
 
-EVALUATORS: dict[str, type[Common]] = {
-    "global": Common, "heterogeneous": Clients, "personal": Personal, "unsupervised": Probed,
-}  # fmt: skip
+EVALUATORS: dict[str, type[GlobalModelEvaluator]] = {
+    "global": GlobalModelEvaluator,
+    "heterogeneous": ClientModelsEvaluator,
+    "personal": PersonalizedEvaluator,
+    "unsupervised": LinearProbeEvaluator,
+}

@@ -11,8 +11,7 @@ from typing import Any
 
 from flwr.app import RecordDict
 
-from benchmark.core.backends import Backend, ClientJob, ClientResult, SerialBackend
-from benchmark.core.backends.base import Results
+from benchmark.core.backends import Backend, ClientJob, ClientResult, Job, Results, SerialBackend, client_jobs
 from benchmark.core.client.federation import Federation
 from benchmark.core.server.evaluators import EVALUATORS
 from benchmark.experiments.cell import Cell, Prepared
@@ -21,9 +20,9 @@ from benchmark.integrations.flower.messaging import Post, Replies
 
 
 class FlowerBackend(Backend):
-    """Visits go to the nodes, one message per node and round; the judge's work is done here, by the server.
+    """Clients' jobs go to the nodes, one message per node and round; evaluations run here, on the server.
 
-    A client's memory stays on its node. Where clients' models are judged, a copy comes along for the judge, counted
+    A client's memory stays on its node. Where clients' models are evaluated, the server gets a copy, which is counted
     apart. For each memory on a node there is a file of its name in the run's folder here, else empty: nodes delete
     what has none, so that they have what a checkpoint goes back to.
     """
@@ -31,32 +30,33 @@ class FlowerBackend(Backend):
     def __init__(self, post: Post, cell: Cell, ready: Prepared, federation: Federation) -> None:
         self.post, self.cell, self.ready = post, cell, ready
         self.local = SerialBackend(ready.setting(verify=False))
-        self.copies = _whose(ready, federation, self.local) == "clients"
+        self.copies = _evaluated_models(ready, federation, self.local) == "clients"
         self.copied, self.wire = 0, Counter({"down": 0, "up": 0})
         self.token, self.remembers = "", False
         self.nodes = post.meet(lambda: RecordDict({"order": codec.order(cell, ready)}))
         self.workers = len(self.nodes)
 
-    def submit(self, what: str, jobs: Sequence[Any]) -> Results:
-        """Send visits to the nodes; do any other work at once."""
-        if what != "visit":
-            return self.local.submit(what, jobs)
-        self.token = self.token or _token(jobs[0].leave.parent)
+    def submit(self, jobs: Sequence[Job]) -> Results:
+        """Send clients' jobs to the nodes; run others at once."""
+        if not (clients := client_jobs(jobs)):
+            return self.local.submit(jobs)
+        folder = clients[0].memory_out.parent
+        self.token = self.token or _token(folder)
         kept: dict[int, list[str]] = defaultdict(list)
-        for path in jobs[0].leave.parent.glob("client-*.safetensors"):
+        for path in folder.glob("client-*.safetensors"):
             kept[int(path.name.split("-")[1])].append(path.name)
         self.remembers |= bool(kept)
         shares: dict[int, list[ClientJob]] = defaultdict(list)
-        for job in jobs:
+        for job in clients:
             shares[self._node(job.client)].append(job)
             self.wire["down"] += len(job.message)
         contents = {node: self._content(share, kept) for node, share in shares.items()}
-        replies = self.post.send("train", contents, f"round {jobs[0].number}")
-        return lambda: self._results(jobs, replies)
+        replies = self.post.send("train", contents, f"round {clients[0].number}")
+        return lambda: self._results(clients, replies)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Bytes since this process began: moved by Flower, copies for the judge apart, and the ledger's beside them."""
+        """Bytes since this process began: moved by Flower, copies for evaluation apart, and of the encoded messages."""
         moved = {**self.post.moved, "copies": self.copied}
         moved["up"] -= self.copied
         return {
@@ -90,8 +90,8 @@ class FlowerBackend(Backend):
             taken[node] += 1
             results.append(codec.result(answer[place]))
             self.wire["up"] += results[-1].upload.wire
-            if results[-1].remembers:
-                job.leave.write_bytes(answer[place]["memory"])
+            if results[-1].has_memory:
+                job.memory_out.write_bytes(answer[place]["memory"])
                 self.remembers = True
                 self.copied += len(answer[place]["memory"])
         return results
@@ -105,7 +105,7 @@ def _token(folder: Path) -> str:
     return file.read_text()
 
 
-def _whose(ready: Prepared, federation: Federation, backend: Backend) -> str:
-    """Whose models the judge will look at: "common" or "clients"."""
-    judge = EVALUATORS[ready.task.track](federation, ready.algorithm, backend)
-    return judge.whose(ready.algorithm.init_server(federation.hub, federation.key("server")))
+def _evaluated_models(ready: Prepared, federation: Federation, backend: Backend) -> str:
+    """Whose models will be evaluated: "common" or "clients"."""
+    evaluator = EVALUATORS[ready.task.track](federation, ready.algorithm, backend)
+    return evaluator.evaluated_models(ready.algorithm.init_server(federation.hub, federation.key("server")))

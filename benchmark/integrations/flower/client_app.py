@@ -47,11 +47,11 @@ def visit(content: Any, context: Context) -> RecordDict:
         for number in range(len(content) - 1):
             record = content[str(number)]
             job = codec.job(record, phases, folder)
-            result = worker.visit(job)
+            result = job.run(worker)
             for old in folder.glob(f"client-{job.client}-*.safetensors"):
-                if old.name not in (*record["kept"], job.leave.name):
+                if old.name not in (*record["kept"], job.memory_out.name):
                     old.unlink()
-            memory = job.leave.read_bytes() if order["copies"] and result.remembers else b""
+            memory = job.memory_out.read_bytes() if order["copies"] and result.has_memory else b""
             replies[str(number)] = codec.visited(result, memory)
     except BenchmarkError as error:
         replies["failure"] = codec.failure(error)

@@ -11,7 +11,7 @@ from typing import Any
 from flwr.app import ConfigRecord
 
 from benchmark.core.api import Phase
-from benchmark.core.backends.base import ClientJob, ClientResult
+from benchmark.core.backends import ClientJob, ClientResult
 from benchmark.core.errors import BenchmarkError, Diverged
 from benchmark.core.storage import serialization
 from benchmark.experiments.cell import Cell, Prepared
@@ -35,19 +35,19 @@ def cell(order: Mapping[str, Any]) -> Cell:
 def visit(job: ClientJob, kept: Sequence[str]) -> ConfigRecord:
     """A visit; kept: files of the client's memories that the server may still come back to."""
     return ConfigRecord({
-        "client": job.client, "phase": job.phase.name, "round": job.round, "number": job.number, "judged": job.judged,
-        "message": job.message, "memory": job.memory.name if job.memory else "", "leave": job.leave.name,
-        "kept": list(kept),
+        "client": job.client, "phase": job.phase.name, "round": job.round, "number": job.number,
+        "message": job.message, "memory_in": job.memory_in.name if job.memory_in else "",
+        "memory_out": job.memory_out.name, "evaluate": job.evaluate, "kept": list(kept),
     })  # fmt: skip
 
 
 def job(record: Mapping[str, Any], phases: Sequence[Phase], folder: Path) -> ClientJob:
     """The visit again; folder: of the memories on this node."""
     phase = next(phase for phase in phases if phase.name == record["phase"])
-    memory = folder / Path(record["memory"]).name if record["memory"] else None
+    memory_in = folder / Path(record["memory_in"]).name if record["memory_in"] else None
     return ClientJob(
-        record["client"], phase, record["round"], record["number"], record["message"], memory,
-        folder / Path(record["leave"]).name, record["judged"],
+        record["client"], phase, record["round"], record["number"], record["message"], memory_in,
+        folder / Path(record["memory_out"]).name, record["evaluate"],
     )  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def visited(result: ClientResult, memory: bytes) -> ConfigRecord:
     """What comes back; memory: a copy for the judge, or nothing."""
     return ConfigRecord({
         "upload": result.upload.data, "names": list(result.upload.payload),
-        "sizes": list(result.upload.payload.values()), "remembers": result.remembers,
+        "sizes": list(result.upload.payload.values()), "has_memory": result.has_memory,
         "accuracies": list(result.accuracies or ()), "memory": memory,
     })  # fmt: skip
 
@@ -64,7 +64,7 @@ def result(record: Mapping[str, Any]) -> ClientResult:
     """What came back."""
     payload = dict(zip(record["names"], record["sizes"], strict=True))
     accuracies: Any = tuple(record["accuracies"]) or None
-    return ClientResult(serialization.EncodedMessage(record["upload"], payload), record["remembers"], accuracies)
+    return ClientResult(serialization.EncodedMessage(record["upload"], payload), record["has_memory"], accuracies)
 
 
 def failure(error: BenchmarkError) -> ConfigRecord:

@@ -11,7 +11,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 from flwr.simulation import run_simulation
 
-from benchmark.core.backends.process_pool import cores
+from benchmark.core.processes import cores
 from benchmark.experiments.cell import Cell
 from benchmark.experiments.run import Observer
 from benchmark.integrations.flower import client_app

@@ -21,7 +21,6 @@ from algorithms.fedavg import FedAvg
 from benchmark.core import tree as trees
 from benchmark.core.api import Phase, torch
 from benchmark.core.backends import ClientJob, EvaluateJob, ProcessPoolBackend, SerialBackend
-from benchmark.core.backends.process_pool import cores
 from benchmark.core.errors import BenchmarkError, Diverged
 from benchmark.core.keys import Key
 from benchmark.core.storage import checkpoint, serialization
@@ -49,9 +48,7 @@ def judged(rows: int) -> EvaluateJob:
 
 def test_results_come_in_the_order_of_the_jobs(tmp_path: Path) -> None:
     jobs = visits(tmp_path)
-    forwards, backwards = (
-        SerialBackend(worker_config(FedAvg, {}), reverse).map("visit", jobs) for reverse in (False, True)
-    )
+    forwards, backwards = (SerialBackend(worker_config(FedAvg, {}), reverse).map(jobs) for reverse in (False, True))
     assert [one.upload for one in forwards] == [one.upload for one in backwards]
     assert len({one.upload.data for one in forwards}) == 4
 
@@ -59,12 +56,12 @@ def test_results_come_in_the_order_of_the_jobs(tmp_path: Path) -> None:
 def test_a_visit_s_randomness_is_keyed_by_phase_round_and_client(tmp_path: Path) -> None:
     worker = SerialBackend(worker_config(FedAvg, {})).worker
     keys = {
-        worker.arrive(replace(job, phase=Phase(name, 2), round=round_, number=1)).key.seed
+        replace(job, phase=Phase(name, 2), round=round_, number=1).open(worker).key.seed
         for name in ("meet", "train") for round_ in (0, 1) for job in visits(tmp_path)
     }  # fmt: skip
     assert len(keys) == 2 * 2 * 4
     job = visits(tmp_path)[0]
-    assert worker.arrive(job).key == worker.arrive(replace(job, number=7)).key  # opening phases change no later draw
+    assert job.open(worker).key == replace(job, number=7).open(worker).key  # opening phases change no later draw
 
 
 def test_judging_has_the_precision_of_the_run() -> None:
@@ -74,11 +71,11 @@ def test_judging_has_the_precision_of_the_run() -> None:
     model["classifier.bias"] = torch.tensor([1.0, 1 + 2**-10, 0.0])
     job = EvaluateJob("mlp", serialization.encode(model, "test").data, 0, 30)
     for precision, expected in (("fp32", [0, 10, 0]), ("bf16", [10, 0, 0])):
-        assert SerialBackend(replace(worker_config(FedAvg, {}), precision=precision)).map("judge", [job]) == [expected]
+        assert SerialBackend(replace(worker_config(FedAvg, {}), precision=precision)).map([job]) == [expected]
 
 
 def test_visits_of_clients_without_memory_leave_no_file(tmp_path: Path) -> None:
-    assert not any(one.remembers for one in SerialBackend(worker_config(FedAvg, {})).map("visit", visits(tmp_path)))
+    assert not any(one.has_memory for one in SerialBackend(worker_config(FedAvg, {})).map(visits(tmp_path)))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -86,7 +83,7 @@ def test_a_memory_that_is_not_the_client_s_is_refused(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "client-0-1.safetensors", {"x": torch.zeros(1)}, {"client": 3, "round": 1})
     job = visits(tmp_path, (0,))[0]
     with pytest.raises(BenchmarkError, match="memory of client 3"):
-        SerialBackend(worker_config(FedAvg, {})).map("visit", [ClientJob(**{**vars(job), "memory": job.leave})])
+        SerialBackend(worker_config(FedAvg, {})).map([ClientJob(**{**vars(job), "memory_in": job.memory_out})])
 
 
 def test_a_pool_answers_in_order_survives_errors_and_names_a_dead_worker(tmp_path: Path) -> None:
@@ -95,18 +92,18 @@ def test_a_pool_answers_in_order_survives_errors_and_names_a_dead_worker(tmp_pat
     try:
         serial = SerialBackend(worker_config(FedAvg, {}))
         jobs = visits(tmp_path)
-        assert [one.upload for one in pool.map("visit", jobs)] == [one.upload for one in serial.map("visit", jobs)]
+        assert [one.upload for one in pool.map(jobs)] == [one.upload for one in serial.map(jobs)]
         counts = [judged(rows) for rows in (30, 0, 7)]
-        assert pool.map("judge", counts) == serial.map("judge", counts)
-        assert pool.map("judge", []) == []
+        assert pool.map(counts) == serial.map(counts)
+        assert pool.map([]) == []
         bad = EvaluateJob("mlp", b"x", 0, 30)
         with pytest.raises(BenchmarkError, match="not an encoded message"):
-            pool.map("judge", [judged(7), bad])
-        assert pool.map("judge", counts) == serial.map("judge", counts)  # an error costs one call, not the pool
+            pool.map([judged(7), bad])
+        assert pool.map(counts) == serial.map(counts)  # an error costs one call, not the pool
         (worker,) = pool.executor._processes.values()
         os.kill(worker.pid, signal.SIGKILL)
         with pytest.raises(BenchmarkError, match="a worker process ended unexpectedly; the same command resumes"):
-            pool.map("judge", counts)
+            pool.map(counts)
     finally:
         pool.close()
     assert wait([worker.sentinel], timeout=10), "the killed worker is still there"
@@ -118,10 +115,6 @@ def test_a_pool_answers_in_order_survives_errors_and_names_a_dead_worker(tmp_pat
 def test_errors_cross_processes_as_they_are(error: BenchmarkError) -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is type(error) and str(copy) == str(error) and copy.user is error.user is False
-
-
-def test_there_is_a_core() -> None:
-    assert 1 <= cores() <= (os.cpu_count() or 1)
 
 
 def left_alone(when: str, what: signal.Signals) -> tuple[int, str]:
@@ -141,11 +134,11 @@ def left_alone(when: str, what: signal.Signals) -> tuple[int, str]:
         try:
             if {when!r} == "starting":
                 print("ready", flush=True)
-            pool.map("judge", jobs)
+            pool.map(jobs)
             if {when!r} == "working":
                 print("ready", flush=True)
             while True:
-                pool.map("judge", jobs)
+                pool.map(jobs)
         finally:
             pool.close()
     """)

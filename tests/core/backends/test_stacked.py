@@ -19,8 +19,8 @@ from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm, Batch, Gradient, Local, Net, Pass, Phase, Site, Tensor, Update
 from benchmark.core.backends import Backend, EvaluateJob, SerialBackend, WorkerConfig
 from benchmark.core.backends.stacked import StackedBackend
-from benchmark.core.backends.stacked_batches import Feed, Shelf
-from benchmark.core.backends.stacked_step import Step, Stride
+from benchmark.core.backends.stacked_batches import DeviceImageCache, StackedBatches
+from benchmark.core.backends.stacked_step import StackedStep, Step
 from benchmark.core.client import evaluate
 from benchmark.core.client.federation import Federation
 from benchmark.core.client.local_training import LocalTrainer
@@ -61,7 +61,7 @@ def gap(a: Tree, b: Tree) -> float:
     return max(float((x.double() - two[path].double()).abs().max()) for path, x in one.items() if x.numel())
 
 
-class Elsewhere(Stride):
+class Elsewhere(StackedStep):
     """Takes its first step on the device `meta` as well, which refuses tensors of the CPU as a GPU does."""
 
     been = False
@@ -77,19 +77,19 @@ class Elsewhere(Stride):
 class Travelling(StackedBackend):
     """Stacked, with such steps."""
 
-    def _stride(self, *arguments: Any) -> tuple[Stride, Step]:
-        stride, _ = super()._stride(*arguments)
-        stride.__class__ = Elsewhere
-        return stride, stride
+    def _step(self, *arguments: Any) -> tuple[StackedStep, Step]:
+        step, _ = super()._step(*arguments)
+        step.__class__ = Elsewhere
+        return step, step
 
 
 def compare(
     algorithm: Algorithm, federation: Federation, folder: Path, make: Make = StackedBackend
 ) -> tuple[float, StackedBackend]:
-    """Difference between loop and stack after a run; ledgers must be equal in any case."""
+    """Difference between loop and stack after a run; counts of communication must be equal in any case."""
     loop, expected, _ = course(algorithm, federation, folder, SerialBackend)
     stack, found, backend = course(algorithm, federation, folder, make)
-    assert stack.ledger.to_json() == loop.ledger.to_json()
+    assert stack.communication.to_json() == loop.communication.to_json()
     return gap(expected, found), backend
 
 
@@ -129,7 +129,7 @@ def test_batchnorm_never_sees_padding_and_other_networks_do(
     federation = federation_for(algorithm, networks=networks, shape=(1, 8, 8))
     difference, backend = compare(algorithm, federation, tmp_path)
     assert difference < TOLERANCE and looped(backend) == []
-    assert {flag for verdict in backend.verdicts.values() for flag in verdict.padded} == padded
+    assert {flag for support in backend.support.values() for flag in support.padded} == padded
 
 
 def test_dropout_is_drawn_as_in_the_loop_by_the_loop(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ class Unmasked(Algorithm):
 def test_a_loss_that_ignores_masks_is_not_given_any(tmp_path: Path) -> None:
     difference, backend = compare(Unmasked(), federation_for(Unmasked()), tmp_path)
     assert difference < TOLERANCE and looped(backend) == []
-    assert [verdict.padded for verdict in backend.verdicts.values()] == [(False,)]
+    assert [support.padded for support in backend.support.values()] == [(False,)]
 
 
 def test_a_loss_that_explodes_is_reported_in_the_words_of_the_loop(tmp_path: Path) -> None:
@@ -234,17 +234,17 @@ def batches(stream: Stream, how: str, number: int) -> Iterator[Batch]:
 def test_batches_are_those_of_the_loop_to_the_bit(how: str, padded: bool, augment: Augment) -> None:
     federation = small_federation(sizes=(7, 4, 6), shape=(3, 6, 6))
     site = federation.site(0, Phase("train", 1), 0)
-    sweeps, streams = [], []
+    trainers, streams = [], []
     for number, size in enumerate((7, 4, 6)):
         pixels = torch.from_numpy(np.random.default_rng(number).integers(0, 256, (size, 6, 6, 3), np.uint8))
         stream = Stream(pixels, torch.arange(size), classes=7, mean=(0.5,) * 3, std=(0.2,) * 3, augment=augment)
         run_ = Pass(how, steps=3 if how == "views" else 5, batch=4 if how == "views" else 3)
         own = dataclasses.replace(site, data=stream, who=site.who._replace(id=number))
-        sweeps.append(LocalTrainer(Algorithm(), own, run_, Key(number), "fp32", ""))
+        trainers.append(LocalTrainer(Algorithm(), own, run_, Key(number), "fp32", ""))
         streams.append(stream)
     expected = [list(batches(stream, how, number)) for number, stream in enumerate(streams)]
     found: list[list[Batch]] = [[], [], []]
-    for fields, active in Feed(sweeps, [Local({})] * 3, Shelf(CPU), 4, padded):
+    for fields, active in StackedBatches(trainers, [Local({})] * 3, DeviceImageCache(CPU), 4, padded):
         assert padded or "mask" not in fields
         for client in active.nonzero().flatten().tolist():
             chosen = fields["mask"][client].bool() if "mask" in fields else slice(None)
@@ -264,10 +264,9 @@ def test_a_client_s_bits_do_not_depend_on_who_shares_its_chunk(tmp_path: Path) -
         algorithm = Algorithm()
         backend = StackedBackend(WorkerConfig(lambda _: federation, lambda: algorithm))
         run_ = Run(federation, algorithm, backend, tmp_path, "small")
-        run_.ledger.open_round()
         run_.server = algorithm.init_server(federation.hub, Key(0))
-        jobs = run_._visits(clients, run_.phases[0], 0, 1)
-        return backend.map("visit", jobs)[clients.index(1)].upload.data
+        jobs = run_._client_jobs(clients, run_.phases[0], 0, 1)
+        return backend.map(jobs)[clients.index(1)].upload.data
 
     assert upload([0, 1]) == upload([1, 2, 3]) == upload([3, 1])
 
@@ -278,7 +277,7 @@ def test_judging_counts_as_the_loop_does() -> None:
     model = federation.model("mlp")
     params = model.init(Key(1))
     job = EvaluateJob("mlp", serialization.encode(params, "").data, 5, 28)
-    assert backend.map("judge", [job]) == [evaluate.correct(model, params, federation.test, 5, 28, "fp32")]
+    assert backend.map([job]) == [evaluate.correct(model, params, federation.test, 5, 28, "fp32")]
 
 
 def test_devices_and_graphs_that_are_not_there_are_refused_in_words() -> None:

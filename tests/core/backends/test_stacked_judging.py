@@ -17,7 +17,7 @@ from helpers.small_federation import small_federation
 
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stacked, "LARGE", 5)
+    monkeypatch.setattr(stacked, "EVAL_BATCH", 5)
 
 
 def test_hits_of_all_batches_add_up() -> None:
@@ -26,7 +26,7 @@ def test_hits_of_all_batches_add_up() -> None:
     params = model.init(Key(1))
     expected = evaluate.correct(model, params, federation.test, 5, 28, "fp32")
     job = EvaluateJob("mlp", serialization.encode(params, "").data, 5, 28)
-    assert StackedBackend(WorkerConfig(lambda _: federation, Algorithm)).map("judge", [job]) == [expected]
+    assert StackedBackend(WorkerConfig(lambda _: federation, Algorithm)).map([job]) == [expected]
     assert sum(expected) > 5  # more than one batch can have
 
 
@@ -37,7 +37,7 @@ def test_one_answer_that_is_not_finite_is_enough_wherever_it_stands(wild: int) -
     params = federation.model("mlp").init(Key(1))
     job = EvaluateJob("mlp", serialization.encode(params, "").data, 0, 30)
     with pytest.raises(Diverged, match="answers are not finite"):
-        StackedBackend(WorkerConfig(lambda _: federation, Algorithm)).map("judge", [job])
+        StackedBackend(WorkerConfig(lambda _: federation, Algorithm)).map([job])
 
 
 def test_judging_has_the_precision_of_the_run() -> None:
@@ -47,6 +47,4 @@ def test_judging_has_the_precision_of_the_run() -> None:
     model["classifier.bias"] = torch.tensor([1.0, 1 + 2**-10, 0.0])
     job = EvaluateJob("mlp", serialization.encode(model, "").data, 0, 30)
     for precision, expected in (("fp32", [0, 10, 0]), ("bf16", [10, 0, 0])):
-        assert StackedBackend(WorkerConfig(lambda _: federation, Algorithm, precision)).map("judge", [job]) == [
-            expected
-        ]
+        assert StackedBackend(WorkerConfig(lambda _: federation, Algorithm, precision)).map([job]) == [expected]

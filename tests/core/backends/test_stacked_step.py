@@ -8,7 +8,7 @@ from torch.func import vmap
 
 from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm, Batch, Local, Net, Optim, Pass, Tensor
-from benchmark.core.backends.stacked_step import OneByOne, Stride, distance, with_padding
+from benchmark.core.backends.stacked_step import ForeachAsLoop, StackedStep, distance, with_padding
 from benchmark.core.keys import Key
 from benchmark.core.models.functional import Model
 from benchmark.core.tree import Tree
@@ -24,15 +24,15 @@ def test_the_optimiser_moves_active_clients_as_optim_does_and_others_not_at_all(
         def loss(self, params: Tree, local: Local, batch: Batch, model: Net) -> tuple[Tensor, Tree]:
             return (params["classifier.bias"] * batch.x).sum(), {}
 
-    stride = Stride(Linear(), Model("mlp", (1, 2, 2), 3), Pass(only="classifier.bias"), optim, "fp32", CPU)
+    step = StackedStep(Linear(), Model("mlp", (1, 2, 2), 3), Pass(only="classifier.bias"), optim, "fp32", CPU)
     weights = {"classifier.bias": torch.tensor([0.5, -1.0, 2.0])}
-    state = stride.start(trees.stack([weights, weights]), {}, torch.zeros(2, dtype=torch.int64))
+    state = step.start(trees.stack([weights, weights]), {}, torch.zeros(2, dtype=torch.int64))
     batch = {"x": torch.tensor([1.0, 3.0]).view(2, 1).expand(2, 3), "y": torch.zeros(2, 1), "rows": torch.zeros(2, 1)}
     rates = {"optim": torch.tensor(0.1), "local": torch.tensor(0.1)}
     own, moments = [trees.copy(weights), trees.copy(weights)], [optim.start(), optim.start()]
     for number in range(4):
         active = torch.tensor([True, number < 2])
-        state = stride(state, {}, batch, rates, active)
+        state = step(state, {}, batch, rates, active)
         for client in (0, 1) if number < 2 else (0,):
             gradient = {"classifier.bias": torch.full((3,), [1.0, 3.0][client])}
             moments[client] = optim.apply(own[client], gradient, moments[client], 0.1)
@@ -50,17 +50,17 @@ def test_a_step_computes_in_the_precision_of_the_run(precision: str, kind: torch
             return super().loss(params, local, batch, model)
 
     model = Model("mlp", (1, 2, 2), 3)
-    stride = Stride(Witness(), model, Pass(), Optim(), precision, CPU)
-    state = stride.start(trees.stack([model.init(Key(0))]), {}, torch.zeros(1, dtype=torch.int64))
+    step = StackedStep(Witness(), model, Pass(), Optim(), precision, CPU)
+    state = step.start(trees.stack([model.init(Key(0))]), {}, torch.zeros(1, dtype=torch.int64))
     labels = torch.zeros(1, 2, dtype=torch.int64)
     batch = {"x": torch.ones(1, 2, 1, 2, 2), "y": labels, "rows": labels}
-    moved = stride(state, {}, batch, {"optim": torch.tensor(0.1), "local": torch.tensor(0.1)}, torch.tensor([True]))
+    moved = step(state, {}, batch, {"optim": torch.tensor(0.1), "local": torch.tensor(0.1)}, torch.tensor([True]))
     assert types == {kind} and {leaf.dtype for leaf in moved["params"].values()} == {torch.float32}
 
 
 def test_operations_on_lists_work_under_vmap_one_by_one() -> None:
     def moved(a: Tensor, b: Tensor) -> list[Tensor]:
-        with OneByOne():
+        with ForeachAsLoop():
             return list(torch._foreach_add([a, b], [b, a], alpha=2))
 
     first, second = vmap(moved)(torch.tensor([1.0, 2.0]), torch.tensor([10.0, 20.0]))

@@ -71,7 +71,7 @@ class Faulty(Algorithm):
         ("aggregate", r"aggregate in phase train, round 1: RuntimeError: no idea \(test_engine"),
         ("shape", r"aggregate in phase train, round 1: ValueError: shapes differ: \(3,\), \(1,\)"),
         ("server", "server memory after aggregate in phase train, round 1: names/of is a list"),
-        ("global_model", "judging after round 1: .*parameters of mlp are missing: classifier.bias, "),
+        ("global_model", "evaluation after round 1: .*parameters of mlp are missing: classifier.bias, "),
         ("twins", "phases: equal names among a, a"),
         ("nothing", "phases: there is no round in them"),
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from algorithms.fedavg import FedAvg
 from algorithms.local import LocalOnly
 from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm, Hub, Key, Local, Pass, Phase, Site, Tree, Upload, Who, torch
-from benchmark.core.backends import SerialBackend, WorkerConfig
+from benchmark.core.backends import EvaluateJob, Job, Results, SerialBackend, WorkerConfig
 from benchmark.core.server.rounds import Run
 from benchmark.core.storage import serialization
 from helpers.full_run import start, worker_config
@@ -188,7 +188,7 @@ class Post(Diary):
 
 @pytest.mark.parametrize(("fresh", "size"), [(False, 3 * 4), (True, 8)])  # three biases, or an int64
 def test_every_client_hears_what_was_meant_for_it(fresh: bool, size: int) -> None:
-    sent = run(Post(fresh=fresh), small_federation(cohort=4, rounds=1)).ledger.payload
+    sent = run(Post(fresh=fresh), small_federation(cohort=4, rounds=1)).communication.payload
     assert (sent["train", "down", "for 0"], sent["train", "down", "for 1"]) == (2 * size, 2 * size)
 
 
@@ -248,7 +248,7 @@ def test_track_and_method_say_whose_models_are_judged(track: str, common: bool, 
     course = Run(
         federation, method, SerialBackend(WorkerConfig(lambda _: federation, lambda: method)), tmp_path, "apart"
     )
-    assert course.execute()["evaluations"][-1]["per_class"] == scores and course.judged == judged
+    assert course.execute()["evaluations"][-1]["per_class"] == scores and course.evaluated_models == judged
 
 
 @dataclass(frozen=True)
@@ -265,25 +265,25 @@ def test_a_client_that_has_not_come_yet_is_judged_as_it_will_be_born() -> None:
     assert some.result["evaluations"] == everyone.result["evaluations"]
 
 
-class Counting(SerialBackend):
-    """Writes down how many models it is given to judge."""
+class CountingBackend(SerialBackend):
+    """Records how many models it is given to evaluate."""
 
     def __init__(self, setting: WorkerConfig) -> None:
         super().__init__(setting)
-        self.judged: list[int] = []
+        self.evaluated: list[int] = []
 
-    def submit(self, what: str, jobs: Sequence[Any]) -> Callable[[], list[Any]]:
-        if what == "judge" and jobs:
-            self.judged.append(len({job.model for job in jobs}))
-        return super().submit(what, jobs)
+    def submit(self, jobs: Sequence[Job]) -> Results:
+        if models := {job.model for job in jobs if isinstance(job, EvaluateJob)}:
+            self.evaluated.append(len(models))
+        return super().submit(jobs)
 
 
 def test_a_model_that_stays_the_same_is_not_judged_again(tmp_path: Path) -> None:
     # One client of three learns per round: the first evaluation meets three models, later ones that client's alone.
     federation = small_federation(sizes=(8, 8, 8), cohort=1, rounds=3, evaluate_every=1)
-    backend = Counting(WorkerConfig(lambda _: federation, LocalOnly))
+    backend = CountingBackend(WorkerConfig(lambda _: federation, LocalOnly))
     long = Run(federation, LocalOnly(), backend, tmp_path, "local").execute()["evaluations"]
-    assert backend.judged == [3, 1, 1]
+    assert backend.evaluated == [3, 1, 1]
     for rounds in (1, 2):  # a run that ends there judges every model for the first time
         short = run(LocalOnly(), small_federation(sizes=(8, 8, 8), cohort=1, rounds=rounds, evaluate_every=9)).result
         assert short["evaluations"][-1]["per_class"] == long[rounds - 1]["per_class"]

@@ -16,8 +16,7 @@ from algorithms.fedmd import FedMD
 from algorithms.fedntd import FedNTD
 from algorithms.local import LocalOnly
 from benchmark.core.api import Algorithm
-from benchmark.core.backends import ProcessPoolBackend, SerialBackend
-from benchmark.core.backends.base import Results
+from benchmark.core.backends import Job, ProcessPoolBackend, Results, SerialBackend, client_jobs
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.server import rounds as engine
 from helpers.full_run import OPTIONS, FinalState, final_state, open_federation, start, worker_config
@@ -67,14 +66,14 @@ def test_the_reverse_order_leaves_the_same_bits(undisturbed: FinalState, tmp_pat
 
 
 class Late(SerialBackend):
-    """Judges only when the scores are asked for, which is rounds after the judgement was begun."""
+    """Evaluates only when the scores are asked for, which is rounds after the evaluation was submitted."""
 
-    def submit(self, what: str, jobs: Sequence[Any]) -> Results:
-        work = super().submit
-        return work(what, jobs) if what == "visit" else lambda: work(what, jobs)()
+    def submit(self, jobs: Sequence[Job]) -> Results:
+        submit = super().submit
+        return submit(jobs) if client_jobs(jobs) else lambda: submit(jobs)()
 
 
-def test_when_a_judgement_is_made_does_not_matter(
+def test_when_models_are_evaluated_does_not_matter(
     undisturbed: FinalState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", 60.0)
@@ -91,7 +90,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(after: int, undisturbed: Fi
     numbers: list[int] = []
     resumed = start(SerialBackend(worker_config()), tmp_path, lambda event: numbers.append(event["round"]))
     assert final_state(resumed) == undisturbed
-    # the observer stopped round `after` before it was saved; round 2 was saved while it was being judged
+    # the observer stopped round `after` before it was saved; round 2 was saved while its evaluation was pending
     assert numbers == list(range(2 if after == 3 else after, 5))
 
 

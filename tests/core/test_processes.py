@@ -1,4 +1,4 @@
-"""Memory of worker processes."""
+"""Cores, and the memory of worker processes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from benchmark.core.backends.huge_pages import HUGE, VARIABLE, huge_pages
+from benchmark.core.processes import HUGE_PAGES, TUNABLES, cores, huge_pages
 
 TENSORS = """
 import resource, torch
@@ -34,14 +34,20 @@ def test_tensors_of_a_hundred_megabytes_take_no_thousand_pages() -> None:
 
 
 def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(VARIABLE, "glibc.malloc.check=0")
+    monkeypatch.setenv(TUNABLES, "glibc.malloc.check=0")
     with huge_pages():
-        assert os.environ[VARIABLE] == "glibc.malloc.check=0"
-    assert os.environ[VARIABLE] == "glibc.malloc.check=0"
+        assert os.environ[TUNABLES] == "glibc.malloc.check=0"
+    assert os.environ[TUNABLES] == "glibc.malloc.check=0"
 
 
 def test_other_processes_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(TUNABLES, raising=False)
     with huge_pages():
-        assert os.environ[VARIABLE] == HUGE
-    assert VARIABLE not in os.environ
+        assert os.environ[TUNABLES] == HUGE_PAGES
+    assert TUNABLES not in os.environ
+
+
+def test_there_is_a_core_with_or_without_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 1 <= cores() <= (os.cpu_count() or 1)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # as on macOS
+    assert cores() == os.cpu_count()
