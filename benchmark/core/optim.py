@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -67,53 +67,48 @@ class Optim:
         values = list(params.values())
         grads = [_in_layout_of(value, gradients[name]) for name, value in params.items()]
         first, second, steps = moments
+        options: dict[str, Any] = {"lr": lr, "weight_decay": self.weight_decay, "maximize": False, "fused": True}
         if self.name == "adam":
             first = first or [torch.zeros_like(value) for value in values]
             second = second or [torch.zeros_like(value) for value in values]
             counts = list(torch.full((len(values),), float(steps)).unbind())  # `adam` adds 1 to each
-            adam(
-                values, grads, first, second, [], counts, fused=True, amsgrad=False, beta1=self.betas[0],
-                beta2=self.betas[1], lr=lr, weight_decay=self.weight_decay, eps=self.eps, maximize=False,
-            )  # fmt: skip
+            options |= {"beta1": self.betas[0], "beta2": self.betas[1], "eps": self.eps, "amsgrad": False}
+            adam(values, grads, first, second, [], counts, **options)
         else:
             buffers: list[Tensor | None] = [*first] or [None] * len(values)
-            sgd(
-                values, grads, buffers, fused=True, weight_decay=self.weight_decay, momentum=self.momentum, lr=lr,
-                dampening=0, nesterov=False, maximize=False,
-            )  # fmt: skip
+            sgd(values, grads, buffers, momentum=self.momentum, dampening=0, nesterov=False, **options)
             first = [buffer for buffer in buffers if buffer is not None]
         return Moments(first, second, steps + 1)
 
-    def pure_step(
-        self, value: Tensor, gradient: Tensor, moments: tuple[Tensor | None, Tensor | None], step: Tensor, lr: Tensor
-    ) -> tuple[Tensor, tuple[Tensor | None, Tensor | None]]:
-        """`apply` for one parameter as a pure function of tensors, for `vmap` over clients.
+    def apply_pure(
+        self, params: Tree, gradients: Tree, first: Tree, second: Tree, step: Tensor, lr: Tensor
+    ) -> tuple[Tree, Tree, Tree]:
+        """`apply` as a pure function of tensors, for `vmap` over clients.
 
-        PyTorch's own functions read a learning rate's and a step's value, which `vmap` and CUDA graphs do not allow.
+        PyTorch's own functions read the values of learning rate and step, which neither `vmap` nor CUDA graphs allow.
 
         Args:
-            value: The parameter.
-            gradient: Its gradient.
-            moments: First and second moment, zeros before the first step; None for those that the optimiser has not.
+            params: A flat tree.
+            gradients: A flat tree with the same names.
+            first: First moments by name, zeros before the first step; empty for SGD without momentum.
+            second: Second moments by name, zeros before the first step; empty for SGD.
             step: Number of this step, counted from 1.
             lr: The learning rate of this step.
 
         Returns:
-            The new parameter and moments.
+            New parameters, first and second moments.
         """
-        first, second = moments
         if self.weight_decay:
-            gradient = gradient + self.weight_decay * value
-        if first is not None and second is not None:
+            gradients = {name: gradient + self.weight_decay * params[name] for name, gradient in gradients.items()}
+        if self.name == "adam":
             beta1, beta2 = self.betas
-            count = step.double()
-            first = torch.lerp(first, gradient, 1 - beta1)
-            second = beta2 * second + (1 - beta2) * gradient * gradient
-            scale = second.sqrt() / (1 - beta2**count).sqrt().to(value.dtype) + self.eps
-            return torch.sub(value, (lr / (1 - beta1**count)).to(value.dtype) * (first / scale)), (first, second)
-        if first is not None:
-            gradient = first = self.momentum * first + gradient
-        return value - lr * gradient, (first, second)
+            first = {name: torch.lerp(first[name], gradient, 1 - beta1) for name, gradient in gradients.items()}
+            second = {name: beta2 * second[name] + (1 - beta2) * g * g for name, g in gradients.items()}
+            lr, root = lr / (1 - beta1 ** step.double()), (1 - beta2 ** step.double()).sqrt()
+            gradients = {n: m / (second[n].sqrt() / root.to(m.dtype) + self.eps) for n, m in first.items()}
+        elif self.momentum:
+            gradients = first = {name: self.momentum * first[name] + g for name, g in gradients.items()}
+        return {name: value - lr.to(value.dtype) * gradients[name] for name, value in params.items()}, first, second
 
 
 def _in_layout_of(value: Tensor, gradient: Tensor) -> Tensor:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
+from torch.func import vmap
 
+from benchmark.core import tree as trees
 from benchmark.core.keys import Key
 from benchmark.core.optim import Optim
 from benchmark.core.tree import Tree
@@ -61,6 +64,21 @@ def test_a_gradient_may_lie_otherwise_in_memory(settings: dict[str, Any]) -> Non
             moments = optim.apply(params, {"w": grad.contiguous(memory_format=layout)}, moments, 0.1)
         results.append(params["w"])
     assert torch.equal(*results) and not torch.equal(results[0], value)
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_the_pure_function_moves_two_stacked_clients_as_apply_moves_each(settings: dict[str, Any]) -> None:
+    optim, clients = Optim(**settings), [start(), trees.scale(start(), 2.0)]
+    stacked, zeros = trees.stack(clients), trees.zeros(trees.stack(clients))
+    first = zeros if optim.name == "adam" or optim.momentum else {}
+    second, moments = zeros if optim.name == "adam" else {}, [optim.start(), optim.start()]
+    for step in range(10):
+        gradients = trees.stack([gradient(client, step) for client in clients])
+        moments = [optim.apply(clients[i], trees.unstack(gradients, 2)[i], moments[i], 0.1) for i in range(2)]
+        pure = partial(optim.apply_pure, step=torch.tensor(step + 1), lr=torch.tensor(0.1))
+        stacked, first, second = vmap(pure)(stacked, gradients, first, second)
+    for name, leaf in trees.stack(clients).items():
+        torch.testing.assert_close(stacked[name], leaf, rtol=1e-5, atol=1e-6)
 
 
 def test_momentum_by_hand() -> None:

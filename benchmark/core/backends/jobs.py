@@ -106,9 +106,14 @@ class ClientJob(Job):
         session = self.open(worker)
         with error_context(session.where, override=True):
             update = visit(
-                worker.algorithm, session.site, self.phase, serialization.decode(self.message), session.memory,
-                session.key, worker.precision,
-            )  # fmt: skip
+                worker.algorithm,
+                session.site,
+                self.phase,
+                serialization.decode(self.message),
+                session.memory,
+                session.key,
+                worker.precision,
+            )
         return self.close(worker, session, update)
 
     def open(self, worker: Worker) -> ClientSession:

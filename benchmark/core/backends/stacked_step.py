@@ -96,8 +96,7 @@ class _Client:
 
     def __init__(self, step: StackedStep, state: Tree, lr: Tensor) -> None:
         self.step, self.lr = step, lr
-        self.state = {name: state[name] for name in ("updates", "nonfinite_step", "nonfinite_loss")}
-        self.state |= {name: dict(state[name]) for name in ("first", "second")}
+        self.state = {name: state[name] for name in ("first", "second", "updates", "nonfinite_step", "nonfinite_loss")}
 
     def gradient(self, local: Local, batch: Batch) -> tuple[Tree, Tree]:
         """Gradients by name and extras; moved buffers go into local.params."""
@@ -116,19 +115,13 @@ class _Client:
 
     def update(self, local: Local, gradients: Tree) -> Local:
         """One step of the optimiser."""
-        self.state["updates"] = self.state["updates"] + 1
-        params = {name: self._updated(name, local.params[name], gradient) for name, gradient in gradients.items()}
-        return local.having(params={**local.params, **params}, steps=local.steps + 1)
-
-    def _updated(self, name: str, value: Tensor, gradient: Tensor) -> Tensor:
-        first, second = self.state["first"], self.state["second"]
-        value, moments = self.step.optim.pure_step(
-            value, gradient, (first.get(name), second.get(name)), self.state["updates"], self.lr
+        state = self.state
+        state["updates"] = state["updates"] + 1
+        trained = {name: local.params[name] for name in gradients}
+        params, state["first"], state["second"] = self.step.optim.apply_pure(
+            trained, gradients, state["first"], state["second"], state["updates"], self.lr
         )
-        for moment, new in zip((first, second), moments, strict=True):
-            if new is not None:
-                moment[name] = new
-        return value
+        return local.having(params={**local.params, **params}, steps=local.steps + 1)
 
     def _record_nonfinite(self, value: Tensor, steps: Any) -> None:
         """Remember the first loss that is not finite, without asking the device for it."""

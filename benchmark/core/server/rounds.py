@@ -166,10 +166,16 @@ class Run:
 
     def _end_round(self, number: int, phase: Phase) -> None:
         up, down = self.communication.total("up"), self.communication.total("down")
-        self.events.append({
-            "round": number, "rounds": self.total, "phase": phase.name, "seconds": round(self.seconds, 3),
-            "bytes_up": up, "bytes_down": down,
-        })  # fmt: skip
+        self.events.append(
+            {
+                "round": number,
+                "rounds": self.total,
+                "phase": phase.name,
+                "seconds": round(self.seconds, 3),
+                "bytes_up": up,
+                "bytes_down": down,
+            }
+        )
         if self._is_evaluated(number):
             with error_context(f"evaluation after round {number}"):
                 self.pending[number] = self.evaluator.prepare(self.server, self.memories)
@@ -199,9 +205,12 @@ class Run:
         result |= self.evaluator.extras(self.server, self.evaluations, self.phases) | self._method_report()
         count = self.communication
         result["bytes"] = {
-            "up": count.total("up"), "down": count.total("down"),
-            "up_wire": count.total_wire("up"), "down_wire": count.total_wire("down"), "by_name": count.by_name(),
-        }  # fmt: skip
+            "up": count.total("up"),
+            "down": count.total("down"),
+            "up_wire": count.total_wire("up"),
+            "down_wire": count.total_wire("down"),
+            "by_name": count.by_name(),
+        }
         return result
 
     def _method_report(self) -> dict[str, Any]:
@@ -216,10 +225,13 @@ class Run:
         """Pending evaluations are waited for, but not the last round's, which can be repeated."""
         self._finish_evaluations([number for number in self.pending if number < self.done])
         facts = {
-            "identity": self.identity, "done": self.done, "seconds": self.seconds,
-            "communication": self.communication.to_json(), "memories": self.memories.settle(),
+            "identity": self.identity,
+            "done": self.done,
+            "seconds": self.seconds,
+            "communication": self.communication.to_json(),
+            "memories": self.memories.settle(),
             "evaluations": self.evaluations,
-        }  # fmt: skip
+        }
         checkpoint.save(self.file, self.server, facts)
         self.memories.prune()
 
