@@ -88,7 +88,7 @@ class _Late(BaseException):
 class _Broken(Run):
     """Ends after its first round, with a checkpoint."""
 
-    def _report(self, number: int, phase: Phase) -> None:
+    def _end_round(self, number: int, phase: Phase) -> None:
         self._save()
         raise _Stop
 

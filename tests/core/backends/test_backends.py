@@ -40,7 +40,7 @@ def visits(folder: Path, clients: tuple[int, ...] = (0, 1, 2, 3)) -> list[Client
     ]
 
 
-def judged(rows: int) -> EvaluateJob:
+def evaluation(rows: int) -> EvaluateJob:
     """All test samples below a row."""
     model = small_federation().model("mlp").init(Key(0))
     return EvaluateJob("mlp", serialization.encode(model, "test").data, 0, rows)
@@ -93,12 +93,12 @@ def test_a_pool_answers_in_order_survives_errors_and_names_a_dead_worker(tmp_pat
         serial = SerialBackend(worker_config(FedAvg, {}))
         jobs = visits(tmp_path)
         assert [one.upload for one in pool.map(jobs)] == [one.upload for one in serial.map(jobs)]
-        counts = [judged(rows) for rows in (30, 0, 7)]
+        counts = [evaluation(rows) for rows in (30, 0, 7)]
         assert pool.map(counts) == serial.map(counts)
         assert pool.map([]) == []
         bad = EvaluateJob("mlp", b"x", 0, 30)
         with pytest.raises(BenchmarkError, match="not an encoded message"):
-            pool.map([judged(7), bad])
+            pool.map([evaluation(7), bad])
         assert pool.map(counts) == serial.map(counts)  # an error costs one call, not the pool
         (worker,) = pool.executor._processes.values()
         os.kill(worker.pid, signal.SIGKILL)
@@ -126,10 +126,10 @@ def left_alone(when: str, what: signal.Signals) -> tuple[int, str]:
         import sys
         sys.path += [{str(ROOT / "tests")!r}, {str(Path(__file__).parent)!r}]
         from helpers.full_run import worker_config
-        from test_backends import judged
+        from test_backends import evaluation
         from algorithms.fedavg import FedAvg
         from benchmark.core.backends import ProcessPoolBackend
-        jobs = [judged(30)] * 2  # imports numpy.random, which swallows a KeyboardInterrupt on its way in
+        jobs = [evaluation(30)] * 2  # imports numpy.random, which swallows a KeyboardInterrupt on its way in
         pool = ProcessPoolBackend(worker_config(FedAvg, {{}}), 2, lambda client: 1)
         try:
             if {when!r} == "starting":

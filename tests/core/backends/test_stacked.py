@@ -44,14 +44,14 @@ CPU = torch.device("cpu")
 Make = Callable[[WorkerConfig], Backend]
 
 
-def course(algorithm: Algorithm, federation: Federation, folder: Path, make: Make) -> tuple[Run, Tree, Any]:
+def finished(algorithm: Algorithm, federation: Federation, folder: Path, make: Make) -> tuple[Run, Tree, Any]:
     """A run, everything that both sides remember after it, and its backend."""
     backend = make(WorkerConfig(lambda _: federation, lambda: algorithm, federation.task.precision))
-    course_ = Run(federation, algorithm, backend, folder / make.__name__, "small")
-    course_.result = course_.execute()  # type: ignore[attr-defined]
-    files = {str(client): course_.memories.current(client) for client in range(federation.clients)}
+    run_ = Run(federation, algorithm, backend, folder / make.__name__, "small")
+    run_.result = run_.execute()  # type: ignore[attr-defined]
+    files = {str(client): run_.memories.current(client) for client in range(federation.clients)}
     memories = {client: checkpoint.load(file)[0] or {} for client, file in files.items() if file}
-    return course_, {"server": course_.server, "memories": memories}, backend
+    return run_, {"server": run_.server, "memories": memories}, backend
 
 
 def gap(a: Tree, b: Tree) -> float:
@@ -61,7 +61,7 @@ def gap(a: Tree, b: Tree) -> float:
     return max(float((x.double() - two[path].double()).abs().max()) for path, x in one.items() if x.numel())
 
 
-class Elsewhere(StackedStep):
+class MetaDeviceStep(StackedStep):
     """Takes its first step on the device `meta` as well, which refuses tensors of the CPU as a GPU does."""
 
     been = False
@@ -74,12 +74,12 @@ class Elsewhere(StackedStep):
         return super().__call__(*arguments)
 
 
-class Travelling(StackedBackend):
+class MetaDeviceBackend(StackedBackend):
     """Stacked, with such steps."""
 
     def _step(self, *arguments: Any) -> tuple[StackedStep, Step]:
         step, _ = super()._step(*arguments)
-        step.__class__ = Elsewhere
+        step.__class__ = MetaDeviceStep
         return step, step
 
 
@@ -87,8 +87,8 @@ def compare(
     algorithm: Algorithm, federation: Federation, folder: Path, make: Make = StackedBackend
 ) -> tuple[float, StackedBackend]:
     """Difference between loop and stack after a run; counts of communication must be equal in any case."""
-    loop, expected, _ = course(algorithm, federation, folder, SerialBackend)
-    stack, found, backend = course(algorithm, federation, folder, make)
+    loop, expected, _ = finished(algorithm, federation, folder, SerialBackend)
+    stack, found, backend = finished(algorithm, federation, folder, make)
     assert stack.communication.to_json() == loop.communication.to_json()
     return gap(expected, found), backend
 
@@ -114,7 +114,7 @@ def test_a_method_gives_what_it_gives_in_the_loop(name: str, tmp_path: Path) -> 
     fields = {entry.name for entry in dataclasses.fields(method_files.load(method_files.find(name)))}
     algorithm = method_files.make(name, {field: value for field, value in SHORT.items() if field in fields})
     federation = federation_for(algorithm, rounds=1 if "unsupervised" in algorithm.track else 2)
-    difference, backend = compare(algorithm, federation, tmp_path, Travelling)
+    difference, backend = compare(algorithm, federation, tmp_path, MetaDeviceBackend)
     assert difference < ADAM_ON_SERVER.get(name, TOLERANCE)
     assert looped(backend) == []  # a method that cannot be stacked is welcome, but belongs into an exception here
 
@@ -201,7 +201,7 @@ def test_a_loss_that_explodes_is_reported_in_the_words_of_the_loop(tmp_path: Pat
     words = []
     for make in (SerialBackend, StackedBackend):
         with pytest.raises(Diverged) as caught:
-            course(Algorithm(), federation, tmp_path, make)
+            finished(Algorithm(), federation, tmp_path, make)
         words.append(str(caught.value))
     assert words[0] == words[1] and "at step" in words[0]
 
@@ -209,7 +209,7 @@ def test_a_loss_that_explodes_is_reported_in_the_words_of_the_loop(tmp_path: Pat
 def test_chunks_of_any_size_and_bf16_agree_with_the_loop(tmp_path: Path) -> None:
     for precision, allowed in (("fp32", TOLERANCE), ("bf16", 2e-2)):  # bf16 has 8 bits: 0.4 % of values around 1
         federation = federation_for(Algorithm(), cohort=4, sizes=(7, 5, 4, 6, 9), precision=precision, rounds=1)
-        _, expected, _ = course(Algorithm(), federation, tmp_path / precision, SerialBackend)
+        _, expected, _ = finished(Algorithm(), federation, tmp_path / precision, SerialBackend)
         for size in (1, 3, 4, 7) if precision == "fp32" else (4,):
 
             def chunks(setting: WorkerConfig, size: int = size) -> StackedBackend:
@@ -217,7 +217,7 @@ def test_chunks_of_any_size_and_bf16_agree_with_the_loop(tmp_path: Path) -> None
                 backend.chunk = size
                 return backend
 
-            _, found, _ = course(Algorithm(), federation, tmp_path / precision / str(size), chunks)
+            _, found, _ = finished(Algorithm(), federation, tmp_path / precision / str(size), chunks)
             assert 0 < gap(expected, found) < allowed
 
 

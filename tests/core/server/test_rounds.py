@@ -65,7 +65,7 @@ def test_the_reverse_order_leaves_the_same_bits(undisturbed: FinalState, tmp_pat
     assert final_state(start(SerialBackend(worker_config(), reverse=True), tmp_path)) == undisturbed
 
 
-class Late(SerialBackend):
+class LateBackend(SerialBackend):
     """Evaluates only when the scores are asked for, which is rounds after the evaluation was submitted."""
 
     def submit(self, jobs: Sequence[Job]) -> Results:
@@ -78,7 +78,9 @@ def test_when_models_are_evaluated_does_not_matter(
 ) -> None:
     monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", 60.0)
     rounds: list[tuple[int, bool]] = []
-    late = start(Late(worker_config()), tmp_path, lambda event: rounds.append((event["round"], "accuracy" in event)))
+    late = start(
+        LateBackend(worker_config()), tmp_path, lambda event: rounds.append((event["round"], "accuracy" in event))
+    )
     assert final_state(late) == undisturbed
     assert rounds == [(1, False), (2, True), (3, False), (4, True)]
 
