@@ -1,8 +1,9 @@
-# make bench: train the quick suite and print its board; make test: every check. Both set up .venv first, once.
+# make bench: train the quick suite and print its tables. make test: linters, types and tests. Both first set up .venv, once.
 PYTHON ?= python3
 READY := .venv/.ready
 
-.PHONY: bench test engines docs browser speed reliability clean
+# Long-running targets say how long they take in CONTRIBUTING.md.
+.PHONY: bench test pages engines docs browser speed reliability clean
 
 bench: $(READY)
 	@.venv/bin/fedrepro bench
@@ -11,7 +12,12 @@ test: $(READY)
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check --quiet .
 	.venv/bin/mypy benchmark algorithms
+	.venv/bin/lint-imports --no-cache
 	.venv/bin/pytest -q
+
+# the parts of docs/cli.md and README.md that repeat the commands and the tables
+pages: $(READY)
+	.venv/bin/python docs/generate.py
 
 # Flower, Ray and submitit in an environment on top of the first, and their tests
 engines: .venv-engines/.ready
@@ -27,21 +33,21 @@ engines: .venv-engines/.ready
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
 
-# the report in a real Chromium, of this machine or else fetched by Playwright, which no other target needs
+# the report in Chromium: that of this machine, or else one that Playwright fetches
 browser: $(READY)
 	.venv/bin/pip install -qq --disable-pip-version-check playwright==1.*
 	@for name in chromium google-chrome chromium-browser chrome; do command -v $$name >/dev/null && break; done \
 	    || .venv/bin/playwright install chromium
 	.venv/bin/pytest -q tests/browser
 
-# twenty minutes on a quiet machine with two cores; the workload needs CIFAR-10 (fedrepro data status)
+# needs a quiet machine and CIFAR-10 (fedrepro data status)
 speed: $(READY)
 	.venv/bin/pytest -q tests/benchmarks/test_speed.py --benchmark-enable --benchmark-timer=time.process_time \
 	    --benchmark-json=results/speed/parts.json
 	.venv/bin/pytest -q tests/benchmarks/test_rounds.py --benchmark-enable --benchmark-json=results/speed/rounds.json
 	.venv/bin/python tests/benchmarks/tables.py
 
-# a quarter of an hour with two cores; writes its figures into docs/reliability.md
+# writes its figures into docs/reliability.md
 reliability: $(READY)
 	.venv/bin/pytest -q -m reliability --figures
 
