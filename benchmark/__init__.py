@@ -56,4 +56,4 @@ def board(task: str, results: str | Path | None = None) -> DataFrame:
     setting = tasks.load(task)
     suite = load_index(Path(results) if results else RESULTS)
     suite.tasks.setdefault(setting.name, setting)
-    return table(suite, suite.tasks[setting.name], registry.named("metric"))
+    return table(suite, suite.tasks[setting.name], registry.registered("metric"))

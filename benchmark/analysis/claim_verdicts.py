@@ -6,9 +6,10 @@ from collections.abc import Callable
 from statistics import fmean
 from typing import Literal, get_args
 
-from benchmark.analysis.claims import Claim, Source, Strict
+from benchmark.analysis.claims import Claim, Source
 from benchmark.analysis.stats import Estimate, Verdict, estimate, judge_number, judge_order, paired
 from benchmark.core.data.manifest import without_fingerprint
+from benchmark.core.strict_model import StrictModel
 from benchmark.core.tasks.requirements import datasets
 from benchmark.records.index import ResultsIndex
 from benchmark.records.record import Record
@@ -27,7 +28,7 @@ VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 Values = dict[int, float]  # by seed
 
 
-class Finding(Strict):
+class Finding(StrictModel):
     """A claim beside what was measured, as boards and `--json` show it.
 
     elsewhere: whether the claim holds, in direction, on other tasks than the paper's, in words

@@ -6,21 +6,16 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.strict_model import StrictModel
 from benchmark.records.index import ResultsIndex
 
 Metric = Literal["accuracy", "forgetting", "gain", "gaining", "bits", "rounds"]
 
 
-class Strict(BaseModel):
-    """Unknown fields and conversions are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class Claim(Strict):
+class Claim(StrictModel):
     """One claim.
 
     kind: "number", the value of one method on one task; "difference" and "ratio", of the first and the second method;
@@ -41,7 +36,7 @@ class Claim(Strict):
     metric: Metric = "accuracy"
     tasks: Annotated[list[str], Field(min_length=1)]
     methods: Annotated[list[str], Field(min_length=1)]
-    elsewhere: list[str] = []
+    elsewhere: list[str] = Field(default=[])
     value: float | None = None
     target: Annotated[float, Field(gt=0, lt=1)] | None = None
     against: str | None = None
@@ -63,7 +58,7 @@ class Claim(Strict):
         return self
 
 
-class Source(Strict):
+class Source(StrictModel):
     """A table or passage of a paper and what it claims; seen: whether somebody here has read it there."""
 
     paper: str

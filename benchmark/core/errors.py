@@ -1,4 +1,4 @@
-"""The one exception that reaches a person."""
+"""The exceptions whose message is meant for people."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ PACKAGE = Path(__file__).parents[1]
 class BenchmarkError(Exception):
     """A failure that says what, where and what to do, in one line.
 
-    message: what went wrong, with the value that was wrong
-    where: stage, client, file or tree path, "" if the message names it
-    hint: what to do about it
-    user: True for a mistake of the user (exit code 2), False for a failed run (exit code 1)
+    Args:
+        message: What went wrong, with the value that was wrong.
+        where: Stage, client, file or path in a tree; "" if the message names it.
+        hint: What to do about it.
+        user: True for a mistake of the user (exit code 2), False for a failed run (exit code 1).
     """
 
     def __init__(self, message: str, *, where: str = "", hint: str = "", user: bool = True) -> None:
@@ -38,7 +39,7 @@ def _rebuild(message: str, where: str, hint: str, user: bool) -> BenchmarkError:
 
 
 class Diverged(BenchmarkError):
-    """A loss, an upload or a judged answer that is not finite: the cell ends with status `diverged`."""
+    """A loss, an upload or a logit that is not finite: the cell ends with status `diverged`."""
 
     def __init__(self, message: str, *, where: str = "") -> None:
         super().__init__(message, where=where, user=False)
@@ -67,11 +68,11 @@ def error_context(where: str, *, override: bool = False) -> Iterator[None]:
         raise
     except Exception as error:
         message = f"{type(error).__name__}: {error}{_place(error)}"
-        raise BenchmarkError(message, where=where, hint="mend the method", user=False) from error
+        raise BenchmarkError(message, where=where, hint="fix the method", user=False) from error
 
 
 def _place(error: Exception) -> str:
-    """The innermost line of the traceback that belongs neither to this package nor to an installed one."""
+    """The innermost line of the traceback outside of this package and of installed ones."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
         if PACKAGE not in path.parents and "site-packages" not in path.parts:
@@ -80,7 +81,7 @@ def _place(error: Exception) -> str:
 
 
 def explain(error: BaseException) -> tuple[str, int]:
-    """The line, without the program's name, and the exit code."""
+    """The line to print about an exception, without the program's name, and the exit code."""
     match error:
         case BenchmarkError():
             return str(error), 2 if error.user else 1

@@ -1,4 +1,4 @@
-"""Algorithms by file stem: dropping a file into algorithms/ registers it; a broken file costs only itself."""
+"""Method files: finding, importing, checking and hashing them. The stem of a file is the name of its method."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from benchmark import paths as places
+from benchmark import paths
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.tasks import requirements
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from benchmark.core.api import Algorithm
     from benchmark.core.tasks.task import Task
 
-FOLDER = places.SHIPPED
+FOLDER = paths.SHIPPED
 
 
 def names() -> list[str]:
-    """Stems of all method files, sorted; files that begin with an underscore are no methods."""
-    found = {path.stem for folder in [FOLDER, *places.own_folders()] for path in folder.glob("*.py")}
-    return sorted(name for name in found if not name.startswith("_"))
+    """Names of all methods, sorted; files that begin with an underscore are no methods."""
+    stems = {path.stem for folder in [FOLDER, *paths.own_folders()] for path in folder.glob("*.py")}
+    return sorted(stem for stem in stems if not stem.startswith("_"))
 
 
 def find(name: str) -> Path:
-    """The file of a method's name, or of a path to a file of one's own."""
-    folders = [FOLDER, *places.own_folders()]
-    paths = [Path(name)] if name.endswith(".py") else [folder / f"{name}.py" for folder in folders]
-    for path in paths:
+    """The file of a method, by its name or by the path of the file."""
+    folders = [FOLDER, *paths.own_folders()]
+    candidates = [Path(name)] if name.endswith(".py") else [folder / f"{name}.py" for folder in folders]
+    for path in candidates:
         with suppress(OSError):  # a name that no file can have
             if path.is_file() and not path.stem.startswith("__"):
                 return path.resolve()
@@ -47,7 +47,7 @@ def find(name: str) -> Path:
 
 @lru_cache(maxsize=256)
 def load(path: Path) -> type[Algorithm]:
-    """The one Algorithm class that a file defines; whatever the file raises becomes a sentence."""
+    """The one Algorithm class that a file defines; BenchmarkError for whatever the file raises."""
     from benchmark.core.api import Algorithm
 
     try:
@@ -56,18 +56,14 @@ def load(path: Path) -> type[Algorithm]:
         raise
     except (Exception, SystemExit) as error:
         detail = f"{type(error).__name__}: {error}"
-        raise BenchmarkError(f"cannot be imported ({detail})", where=path.name, hint="mend the file") from error
-    own = [
-        item
-        for item in vars(module).values()
-        if isinstance(item, type) and issubclass(item, Algorithm) and item.__module__ == module.__name__
-    ]
-    public = [item for item in own if not item.__name__.startswith("_")]
-    if len(public) != 1:
-        found = ", ".join(item.__name__ for item in public) or "none"
-        raise BenchmarkError(f"must define exactly one Algorithm class, found {found}", where=path.name)
-    _check_class(public[0], path)
-    return public[0]
+        raise BenchmarkError(f"cannot be imported ({detail})", where=path.name, hint="fix the file") from error
+    types = [item for item in vars(module).values() if isinstance(item, type) and item.__module__ == module.__name__]
+    classes = [item for item in types if issubclass(item, Algorithm) and not item.__name__.startswith("_")]
+    if len(classes) != 1:
+        listed = ", ".join(item.__name__ for item in classes) or "none"
+        raise BenchmarkError(f"must define exactly one Algorithm class, found {listed}", where=path.name)
+    _check_class(classes[0], path)
+    return classes[0]
 
 
 def _execute(path: Path) -> ModuleType:
@@ -89,8 +85,8 @@ def _execute(path: Path) -> ModuleType:
 def _check_class(kind: type[Algorithm], path: Path) -> None:
     parameters = vars(kind).get("__dataclass_params__")  # of the class itself, not of one it inherits from
     if parameters is None or not parameters.frozen:
-        raise BenchmarkError(f"{kind.__name__} is not a frozen dataclass", where=path.name,
-                             hint="write @dataclass(frozen=True) above the class")  # fmt: skip
+        hint = "write @dataclass(frozen=True) above the class"
+        raise BenchmarkError(f"{kind.__name__} is not a frozen dataclass", where=path.name, hint=hint)
     for entry in dataclasses.fields(kind):
         if entry.default is dataclasses.MISSING:
             raise BenchmarkError(f"field {entry.name} has no default", where=path.name, hint="give every field one")
@@ -102,7 +98,7 @@ def _check_class(kind: type[Algorithm], path: Path) -> None:
 
 
 def make(name: str, settings: dict[str, Any] | None = None) -> Algorithm:
-    """A method with these hyper-parameters; text is converted to the field's type, ranges are checked."""
+    """A method with these hyper-parameters; text is converted to a field's type, and ranges are checked."""
     from pydantic import TypeAdapter, ValidationError
 
     path = find(name)
@@ -110,16 +106,16 @@ def make(name: str, settings: dict[str, Any] | None = None) -> Algorithm:
     known = {entry.name: entry for entry in dataclasses.fields(kind)}
     hints = get_type_hints(kind)
     values = {}
-    for field, given in (settings or {}).items():
+    for field, setting in (settings or {}).items():
         if field not in known:
             near = difflib.get_close_matches(field, known, n=1)
             listed = f"its fields are {', '.join(known)}" if known else "it has no fields"
             hint = f"did you mean {near[0]}?" if near else listed
             raise BenchmarkError(f"method {path.stem} has no field {field}", hint=hint)
         try:
-            value = TypeAdapter(hints[field]).validate_python(given)
+            value = TypeAdapter(hints[field]).validate_python(setting)
         except ValidationError as error:
-            raise BenchmarkError(f"{path.stem}.{field}: {error.errors()[0]['msg']}, got {given!r}") from None
+            raise BenchmarkError(f"{path.stem}.{field}: {error.errors()[0]['msg']}, got {setting!r}") from None
         _check_range(f"{path.stem}.{field}", value, known[field].metadata)
         values[field] = value
     return kind(**values)
@@ -132,29 +128,35 @@ def _check_range(where: str, value: Any, limits: Any) -> None:
     if value is None or (low is None and high is None):
         return
     if not ((low is None or value >= low) and (high is None or value <= high)):
-        wanted = " and ".join([f"at least {low}"] * (low is not None) + [f"at most {high}"] * (high is not None))
-        raise BenchmarkError(f"{where} is {value}, but must be {wanted}", hint="choose a value in range")
+        allowed = " and ".join([f"at least {low}"] * (low is not None) + [f"at most {high}"] * (high is not None))
+        raise BenchmarkError(f"{where} is {value}, but must be {allowed}", hint="choose a value in range")
 
 
-def applies(name: str, task: Task) -> str | None:
-    """None if a method can run a task, else the reason why not, in words."""
+def why_not_applicable(name: str, task: Task) -> str | None:
+    """None if a method can run a task, else why not, in words."""
     kind = load(find(name))
     return requirements.unfit(kind.track, kind.needs, task)
 
 
 def method_sha256(path: Path) -> str:
-    """Hash of a method's syntax tree and of those it inherits from; comments and docstrings do not count.
+    """Fingerprint of a method: a hash of the syntax trees of its file and of the files of `algorithms` it imports.
 
-    The same on every version of Python, which differ in the optional parts that they print.
+    Comments and docstrings do not count, and every version of Python gives the same hash.
+
+    Args:
+        path: The method's file.
+
+    Returns:
+        sha256, hexadecimal.
     """
     digest = hashlib.sha256()
-    for file in _family(path, []):
-        digest.update(f"{file.stem}\n{_bare(file.read_bytes())}\n".encode())
+    for file in _with_imports(path, []):
+        digest.update(f"{file.stem}\n{_syntax_tree(file.read_bytes())}\n".encode())
     return digest.hexdigest()
 
 
 @lru_cache(maxsize=256)  # of contents, not of paths: a file may change
-def _bare(source: bytes) -> str:
+def _syntax_tree(source: bytes) -> str:
     """A file's syntax tree as text, without comments and docstrings."""
     options: dict[str, Any] = {"show_empty": True} if sys.version_info >= (3, 13) else {}
     tree = ast.parse(source)
@@ -164,20 +166,20 @@ def _bare(source: bytes) -> str:
     return ast.dump(tree, **options).replace(", type_params=[]", "")
 
 
-def _family(path: Path, seen: list[Path]) -> list[Path]:
-    """The file and the files of `algorithms` that it imports, each once."""
+def _with_imports(path: Path, seen: list[Path]) -> list[Path]:
+    """A file and the files of `algorithms` that it imports, each once."""
     if path in seen:
         return seen
     seen.append(path)
-    for name in _relatives(path.read_bytes()):
+    for name in _imported_stems(path.read_bytes()):
         parent = FOLDER.resolve() / f"{name}.py"
         if parent.is_file():
-            _family(parent, seen)
+            _with_imports(parent, seen)
     return seen
 
 
 @lru_cache(maxsize=256)
-def _relatives(source: bytes) -> list[str]:
+def _imported_stems(source: bytes) -> list[str]:
     """Stems of the files of `algorithms` that a file imports, in its order."""
     return [name for node in ast.walk(ast.parse(source)) for name in _imported(node)]
 
@@ -195,7 +197,7 @@ def _imported(node: ast.AST) -> list[str]:
 
 
 def _drop_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> None:
-    """Modules and classes begin with one `pass` in place of a docstring, whether they have one; functions have none."""
+    """Put one `pass` in place of the docstring of a module or class, whether it has one; functions get none."""
     body = list(node.body)
     first = body[0] if body else None
     if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
@@ -205,7 +207,7 @@ def _drop_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> None:
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Facts of a method for boards and fingerprints: name, track, needs, paper, fields, sha256; or its fault."""
+    """A method for boards and fingerprints: name, track, needs, paper, fields and sha256; or its fault."""
     path = find(name)
     try:
         kind = load(path)

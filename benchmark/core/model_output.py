@@ -1,4 +1,4 @@
-"""What every network answers."""
+"""The answer of every network."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from torch import Tensor
 
 
 class Output(NamedTuple):
-    """The answer of a network to a batch of n images; None where the network has no such part.
+    """The answer of a network to n images; None where the network has no such part.
 
-    logits: (n, classes), the classifier's answer before the softmax
-    features: (n, width), the vector that the classifier reads, or would read
-    projection: (n, 256), the projection head's answer to the features
-    prediction: (n, 256), the prediction head's answer to the projection
+    Attributes:
+        logits: The classifier's answer before the softmax (n, classes).
+        features: The vectors that the classifier reads, or would read (n, width).
+        projection: The projection head's answer to the features (n, 256).
+        prediction: The prediction head's answer to the projection (n, 256).
     """
 
     logits: Any  # Tensor or None

@@ -1,6 +1,6 @@
-"""Parts of one's own: a dataset, a partition, a network or a metric is one function, registered under a name.
+"""Extensions: a dataset, a partition, a network or a metric is one function that is registered under a name.
 
-Worker processes and the command line know the parts of the files that FEDREPRO_PARTS lists.
+Worker processes and the command line read extensions from the files that the variable FEDREPRO_PARTS lists.
 """
 
 from __future__ import annotations
@@ -18,77 +18,109 @@ from benchmark.core.errors import BenchmarkError
 
 FILES = "FEDREPRO_PARTS"
 F = TypeVar("F", bound=Callable[..., Any])
-_PARTS: dict[tuple[str, str], Callable[..., Any]] = {}
-_READ: set[Path] = set()
+_EXTENSIONS: dict[tuple[str, str], Callable[..., Any]] = {}
+_FILES_READ: set[Path] = set()
 
 
 def dataset(name: str) -> Callable[[F], F]:
-    """Register () -> {"train": (images, labels), "test": (images, labels)}.
+    """Register a dataset: a function () -> {"train": (images, labels), "test": (images, labels)}.
 
-    images: (n, height, width, channels), uint8; labels: (n,), integers from 0, every class in both parts
+    Images are uint8 (n, height, width, channels), labels integers from 0 (n,), with every class in both splits.
+
+    Args:
+        name: Name for the field `dataset` of a task.
     """
     return _register("dataset", name)
 
 
 def partition(name: str) -> Callable[[F], F]:
-    """Register (labels, clients, key, **options) -> one array of row numbers per client.
+    """Register a partition: a function (labels, clients, key, **options) -> one array of row numbers per client.
 
-    labels: (n,), int64, of the rows that are left for clients; rows of different clients must not overlap
-    key: all that may be drawn from: `key("what for").numpy()` is a generator
-    options: `options:` of the task's split, whose kind is `registered`
+    `labels` (n,), int64, are those of the rows that are left for `clients` clients, whose rows must not overlap. The
+    function may draw from `key` alone: `key("what for").numpy()` is a generator. `options` are those of the task's
+    split.
+
+    Args:
+        name: Name for the field `name` of a split of kind `registered`.
     """
     return _register("partition", name)
 
 
 def network(name: str) -> Callable[[F], F]:
-    """Register (shape, classes) -> torch module.
+    """Register a network: a function (shape, classes) -> torch module.
 
-    shape: (channels, height, width); the module's forward takes (n, *shape) and answers an `Output` of logits
-    (n, classes) and features (n, width); see benchmark/core/models/base.py
+    `shape` is (channels, height, width). The module's forward takes images (n, *shape) and answers an `Output` of
+    logits (n, classes) and features (n, width); `benchmark.core.models.base.Net` helps to build one.
+
+    Args:
+        name: Name for the field `networks` of a task.
     """
     return _register("network", name)
 
 
 def metric(name: str) -> Callable[[F], F]:
-    """Register (result) -> float, of the `Result` of a record: a column of `benchmark.board` with its interval."""
+    """Register a metric: a function (result) -> float of the `Result` of a record.
+
+    `benchmark.board` shows it as a column, with its interval over seeds.
+
+    Args:
+        name: Name of the column.
+    """
     return _register("metric", name)
 
 
 def _register(kind: str, name: str) -> Callable[[F], F]:
-    def keep(function: F) -> F:
-        _PARTS[kind, name] = function
+    def register(function: F) -> F:
+        _EXTENSIONS[kind, name] = function
         return function
 
-    return keep
+    return register
 
 
 def find(kind: str, name: str) -> Callable[..., Any] | None:
-    """The function that is registered under a name, None if there is none."""
-    _read()
-    return _PARTS.get((kind, name))
+    """The function that is registered under a name; None if there is none.
+
+    Args:
+        kind: "dataset", "partition", "network" or "metric".
+        name: Its name.
+    """
+    _read_files()
+    return _EXTENSIONS.get((kind, name))
 
 
-def named(kind: str) -> dict[str, Callable[..., Any]]:
-    """All registered functions of a kind."""
-    _read()
-    return {name: function for (known, name), function in _PARTS.items() if known == kind}
+def registered(kind: str) -> dict[str, Callable[..., Any]]:
+    """All registered functions of a kind, by name.
+
+    Args:
+        kind: "dataset", "partition", "network" or "metric".
+    """
+    _read_files()
+    return {name: function for (known, name), function in _EXTENSIONS.items() if known == kind}
 
 
-def fingerprint(kind: str, name: str) -> str:
-    """sha256 of the source of a registered function."""
+def source_sha256(kind: str, name: str) -> str:
+    """Hash of the source of a registered function.
+
+    Args:
+        kind: "dataset", "partition", "network" or "metric".
+        name: Its name.
+
+    Returns:
+        sha256, hexadecimal; words if the function has no source file.
+    """
     try:
-        return hashlib.sha256(inspect.getsource(_PARTS[kind, name]).encode()).hexdigest()
+        return hashlib.sha256(inspect.getsource(_EXTENSIONS[kind, name]).encode()).hexdigest()
     except (OSError, TypeError):
         return "typed into a terminal"
 
 
-def _read() -> None:
-    """Run the files of FEDREPRO_PARTS, each once per process."""
+def _read_files() -> None:
+    """Run the files of FEDREPRO_PARTS, each once in a process."""
     for text in os.environ.get(FILES, "").split(os.pathsep):
         path = Path(text).expanduser().resolve()
-        if not text or path in _READ:
+        if not text or path in _FILES_READ:
             continue
-        _READ.add(path)
+        _FILES_READ.add(path)
         spec = importlib.util.spec_from_file_location(f"parts_{path.stem}", path)
         try:
             assert spec is not None and spec.loader is not None, "not a Python file"
@@ -96,6 +128,6 @@ def _read() -> None:
             sys.modules[module.__name__] = module  # where the source of its functions is looked up
             spec.loader.exec_module(module)
         except Exception as error:  # whatever a user's file raises becomes a sentence
-            _READ.discard(path)
+            _FILES_READ.discard(path)
             detail = f"{type(error).__name__}: {error}"
-            raise BenchmarkError(f"cannot be run ({detail})", where=text, hint=f"mend the file in {FILES}") from error
+            raise BenchmarkError(f"cannot be run ({detail})", where=text, hint=f"fix the file in {FILES}") from error

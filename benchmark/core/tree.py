@@ -1,4 +1,7 @@
-"""Trees: nested dictionaries with string keys and tensors as leaves. Models, messages and memories are trees."""
+"""Trees: nested dicts with string keys and tensors as leaves. Models, messages and memories are trees.
+
+A flat tree has tensors alone as entries. Functions leave their arguments unchanged.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,15 @@ SEPARATOR = "/"
 
 
 def walk(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(path, leaf) in sorted order of paths' parts; anything that is not a mapping is a leaf."""
+    """The leaves of a tree in sorted order; whatever is not a mapping is a leaf.
+
+    Args:
+        tree: A tree.
+        prefix: Path of the tree, which begins the paths of its leaves.
+
+    Yields:
+        Path, with parts joined by "/", and leaf.
+    """
     for name in sorted(tree):
         path = f"{prefix}{SEPARATOR}{name}" if prefix else name
         if isinstance(tree[name], Mapping):
@@ -23,7 +34,11 @@ def walk(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def nest(leaves: Mapping[str, Tensor]) -> Tree:
-    """The inverse of `walk`: {"a/b": x} becomes {"a": {"b": x}}; a path that ends in "/" makes an empty tree."""
+    """The inverse of `walk`: {"a/b": x} becomes {"a": {"b": x}}.
+
+    Args:
+        leaves: Leaves by path; a path that ends in "/" makes an empty tree.
+    """
     tree: Tree = {}
     for path, leaf in leaves.items():
         *folders, name = path.split(SEPARATOR)
@@ -36,7 +51,13 @@ def nest(leaves: Mapping[str, Tensor]) -> Tree:
 
 
 def map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
-    """Apply function to every leaf (and the leaves at the same path of the others); the structure stays."""
+    """A tree of the same structure with the results of a function.
+
+    Args:
+        function: Called with each leaf of `tree` and the leaves at the same path of the others.
+        tree: A tree.
+        *others: Trees that have all paths of `tree`.
+    """
     return {
         name: map(function, dict(node), *(other[name] for other in others))
         if isinstance(node, Mapping)
@@ -46,50 +67,96 @@ def map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
 
 
 def copy(tree: Tree) -> Tree:
-    """A tree whose tensors share no memory with the given one."""
+    """A tree of detached copies, which share no memory with the original.
+
+    Args:
+        tree: A tree.
+    """
     return map(lambda leaf: leaf.detach().clone(), tree)
 
 
 def zeros(tree: Tree) -> Tree:
-    """A tree of the same shapes, filled with zeros."""
+    """A tree of the same shapes and types, filled with zeros.
+
+    Args:
+        tree: A tree.
+    """
     return map(torch.zeros_like, tree)
 
 
 def add(a: Tree, b: Tree, scale: float = 1.0) -> Tree:
-    """a + scale * b."""
+    """The sum a + scale * b; leaves of integers are added without the scale.
+
+    Args:
+        a: A tree.
+        b: A tree with all paths of `a`.
+        scale: Factor of `b`.
+    """
     return map(lambda x, y: x + scale * y if x.is_floating_point() else x + y, a, b)
 
 
 def sub(a: Tree, b: Tree) -> Tree:
-    """a - b."""
+    """The difference a - b.
+
+    Args:
+        a: A tree.
+        b: A tree with all paths of `a`.
+    """
     return map(torch.sub, a, b)
 
 
 def scale(tree: Tree, factor: float) -> Tree:
-    """factor * tree."""
+    """The product of a tree and a number.
+
+    Args:
+        tree: A tree.
+        factor: Factor of every leaf.
+    """
     return map(lambda leaf: leaf * factor, tree)
 
 
-def dot(a: Tree, b: Tree) -> Tensor:
-    """Inner product over the paths of a (b may have more)."""
-    return torch.stack([(leaf * b[name]).sum() for name, leaf in a.items()]).sum()
-
-
 def squared_distance(a: Tree, b: Tree) -> Tensor:
-    """Squared Euclidean distance over the paths of a (b may have more)."""
+    """Squared Euclidean distance of two flat trees over the names of the first.
+
+    Args:
+        a: A flat tree.
+        b: A flat tree with all names of `a`.
+
+    Returns:
+        A scalar.
+    """
     return torch.stack([(leaf - b[name]).square().sum() for name, leaf in a.items()]).sum()
 
 
 def mean(trees: Sequence[Tree], weights: Sequence[float] | None = None) -> Tree:
-    """Weighted mean in the given order, accumulated in float64 and rounded once; weights need not sum to one."""
+    """Weighted mean, accumulated in float64 in the given order and rounded once.
+
+    Args:
+        trees: Trees of the same structure and shapes.
+        weights: One number for each tree, of any sum; None weighs them equally.
+
+    Returns:
+        A tree with the types of the first.
+
+    Raises:
+        ValueError: If shapes differ.
+    """
     shares = [1.0 / len(trees)] * len(trees) if weights is None else [w / sum(weights) for w in weights]
     return total(trees, shares)
 
 
 def total(trees: Sequence[Tree], weights: Sequence[float]) -> Tree:
-    """Weighted sum in the given order, accumulated in float64 and rounded once to the first tree's types.
+    """Weighted sum, accumulated in float64 in the given order and rounded once.
 
-    Raises ValueError if shapes differ: a sum that broadcasts would go unnoticed.
+    Args:
+        trees: Trees of the same structure and shapes.
+        weights: One number for each tree.
+
+    Returns:
+        A tree with the types of the first.
+
+    Raises:
+        ValueError: If shapes differ; a sum that broadcasts would go unnoticed.
     """
 
     def leaf_total(*leaves: Tensor) -> Tensor:
@@ -104,22 +171,40 @@ def total(trees: Sequence[Tree], weights: Sequence[float]) -> Tree:
 
 
 def stack(trees: Sequence[Tree]) -> Tree:
-    """One tree whose leaves have a new first axis over the given trees."""
+    """One tree for several, whose leaves have a new first axis.
+
+    Args:
+        trees: Trees of the same structure and shapes.
+    """
     return map(lambda *leaves: torch.stack(leaves), trees[0], *trees[1:])
 
 
 def unstack(tree: Tree, count: int) -> list[Tree]:
-    """The inverse of `stack`."""
+    """The inverse of `stack`.
+
+    Args:
+        tree: A tree whose leaves share the size of their first axis.
+        count: That size.
+    """
     return [map(lambda leaf, i=i: leaf[i], tree) for i in range(count)]
 
 
 def select(tree: Tree, prefix: str | tuple[str, ...]) -> Tree:
-    """The entries of a flat tree whose names begin with prefix."""
+    """The entries of a flat tree whose names begin with a prefix.
+
+    Args:
+        tree: A flat tree.
+        prefix: One prefix or several.
+    """
     return {name: leaf for name, leaf in tree.items() if name.startswith(prefix)}
 
 
 def finite(tree: Tree) -> str | None:
-    """The path of the first leaf with a value that is not finite, or None."""
+    """The path of the first leaf with a value that is not finite; None if there is none.
+
+    Args:
+        tree: A tree.
+    """
     for path, leaf in walk(tree):
         if leaf.is_floating_point() and not bool(torch.isfinite(leaf).all()):
             return path

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 from benchmark.core import method_files
 from benchmark.core.data.loading import load
 from benchmark.core.errors import BenchmarkError, Diverged
-from benchmark.core.storage.atomic_files import sweep
+from benchmark.core.storage.atomic_files import remove_leftovers
 from benchmark.core.tasks import task as tasks
 from benchmark.core.tasks.requirements import datasets
 from benchmark.core.version import ENGINE, PROTOCOL
@@ -90,8 +90,8 @@ def owned(folder: Path, target: Path) -> Iterator[None]:
     that is worth nothing any more, since the record is there or there is no checkpoint, goes with its owner.
     """
     with _locked(folder):
-        sweep(folder)
-        sweep(target.parent, f"{target.stem}.*")
+        remove_leftovers(folder)
+        remove_leftovers(target.parent, f"{target.stem}.*")
         try:
             yield
         finally:
@@ -183,10 +183,10 @@ def _backend(cell: Cell, workers: int, ready: Prepared, federation: Federation) 
 
 
 def _record(cell: Cell, ready: Prepared, federation: Federation, **parts: Any) -> record.Record:
-    from benchmark.core.data.partition import fingerprint
+    from benchmark.core.data.partition_table import fingerprint
 
     data = {name: load(name, verify=False).fingerprints for name in datasets(ready.task)}
-    split = fingerprint(federation.given.parts)
+    split = fingerprint(federation.data.parts)
     method = method_files.method_sha256(ready.path)
     hashes = record.Hashes(task=ready.task_sha256, algorithm=method, data=data, split=split)
     return record.Record(

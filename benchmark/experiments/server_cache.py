@@ -38,7 +38,7 @@ def prepare(federation: Federation, algorithm: Algorithm, code: str) -> None:
     mark = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
     path = folder() / f"{facts['method']}-{mark[:16]}.safetensors"
     if not path.exists():
-        with determinism.fixed(), error_context("beforehand"):
+        with determinism.enabled(), error_context("beforehand"):
             made = algorithm.beforehand(_bare(federation.hub), server_key(federation))
         checkpoint.save(path, made, {"mark": mark})
     federation.hub = replace(federation.hub, beforehand=_found(path, mark))

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from benchmark.core import method_files
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.storage.atomic_files import write_atomic
-from benchmark.core.storage.checksummed_json import canonical, seal, unseal
+from benchmark.core.storage.checksummed_json import canonical_json, dump_checksummed, load_checksummed
+from benchmark.core.strict_model import StrictModel
 from benchmark.core.tasks import task as tasks
 from benchmark.core.tasks.task import RATE, Task
 from benchmark.core.version import ENGINE, PROTOCOL
@@ -36,13 +37,7 @@ RATES = (0.1, 0.5, 2.0)  # further factors of the learning rate, for methods wit
 POINTS = 1 + len(STEPS) + len(PRINCIPAL)
 
 
-class Strict(BaseModel):
-    """Unknown fields, conversions and numbers that are not finite are errors."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class Point(Strict):
+class Point(StrictModel):
     """One setting, by what it changes, and its accuracy on validation data; None: diverged.
 
     score: mean of the last five rounds, or of the end alone: see `_at_end`
@@ -54,7 +49,7 @@ class Point(Strict):
     seconds: Annotated[float, Field(ge=0)]
 
 
-class Tuned(Strict):
+class Tuned(StrictModel):
     """A finished tuning; `chosen` is the first of the best points.
 
     task_sha256: hash of the task as it stood
@@ -71,7 +66,7 @@ class Tuned(Strict):
     seed: int
     rounds: int
     validation: float
-    given: dict[str, Any] = {}
+    given: dict[str, Any] = Field(default={})
     points: Annotated[list[Point], Field(min_length=1, max_length=POINTS)]
     chosen: dict[str, Any]
 
@@ -196,7 +191,7 @@ class Tuning:
             rounds=shortened(task).rounds, validation=shortened(task).validation,
             given=task.methods.get(self.algorithm, {}), points=points, chosen=_best(points),
         )  # fmt: skip
-        write_atomic(target, seal(made.model_dump(mode="json", by_alias=True)))
+        write_atomic(target, dump_checksummed(made.model_dump(mode="json", by_alias=True)))
         shutil.rmtree(scratch)
         return made
 
@@ -233,7 +228,7 @@ def _point(one: Cell, scratch: Path, at_end: bool, workers: int, observer: Obser
 def read(path: Path) -> Tuned:
     """The tuning in a file; BenchmarkError names every fault of a damaged one."""
     try:
-        return Tuned.model_validate_json(canonical(unseal(path.read_bytes())))
+        return Tuned.model_validate_json(canonical_json(load_checksummed(path.read_bytes())))
     except (OSError, ValueError) as error:
         words = [fault["msg"] for fault in error.errors()] if isinstance(error, ValidationError) else [str(error)]
         message = f"not the record of a tuning: {'; '.join(words[:8])}"

@@ -18,7 +18,7 @@ from benchmark.core import method_files
 from benchmark.core.data.manifest import manifest
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.storage.atomic_files import write_atomic
-from benchmark.core.storage.checksummed_json import canonical, sha256
+from benchmark.core.storage.checksummed_json import canonical_json, sha256
 from benchmark.core.tasks import task as tasks
 from benchmark.core.tasks.requirements import datasets
 from benchmark.core.tasks.task import Task
@@ -57,7 +57,7 @@ def write_methods(results: Path) -> None:
 def _fill(folder: Path, made: dict[str, Any]) -> None:
     """One JSON file per name and no other."""
     for name, content in made.items():
-        write_atomic(folder / f"{name}.json", canonical(content), sync=False)
+        write_atomic(folder / f"{name}.json", canonical_json(content), sync=False)
     for path in folder.glob("*.json"):
         if path.stem not in made:
             path.unlink()
@@ -78,12 +78,12 @@ def protocol(results: Path, name: str) -> dict[str, Any]:
 
 def write_protocol(results: Path, name: str) -> None:
     """Write results/<task>/protocol.json."""
-    write_atomic(results / name / "protocol.json", canonical(protocol(results, name)))
+    write_atomic(results / name / "protocol.json", canonical_json(protocol(results, name)))
 
 
 def write_split(results: Path, name: str) -> None:
     """results/<task>/split.json: per seed the class counts of every client and their fingerprint. Needs the data."""
-    from benchmark.core.client.federation import split_tables
+    from benchmark.core.client.federation_data import split_tables
 
     seeds = json.loads((results / name / "protocol.json").read_bytes())["seeds"]
     made = split_tables(tasks.load(name).model_copy(update={"seeds": tuple(seeds)}))

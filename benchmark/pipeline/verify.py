@@ -10,7 +10,7 @@ import yaml
 from benchmark.core import method_files
 from benchmark.core.data.manifest import manifest
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.storage.checksummed_json import canonical
+from benchmark.core.storage.checksummed_json import canonical_json
 from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.experiments import tuning
 from benchmark.pipeline import stages
@@ -86,7 +86,9 @@ def _sha256(path: Path) -> str:
 
 def _datasets(root: Path, _: ResultsIndex) -> Iterator[str]:
     folder = root / "results" / "datasets"
-    made = {folder / f"{name}.json": canonical(facts.model_dump(mode="json")) for name, facts in manifest().items()}
+    made = {
+        folder / f"{name}.json": canonical_json(facts.model_dump(mode="json")) for name, facts in manifest().items()
+    }
     yield from _unlike(root, made, "is not what the manifest says", "`dvc repro datasets`")
 
 
@@ -100,7 +102,7 @@ def _pipelines(root: Path, suite: ResultsIndex) -> Iterator[str]:
         if not seeds:
             continue
         remedy = f"`dvc repro results/{name}/dvc.yaml:table`"
-        protocol = {results / name / "protocol.json": canonical(stages.protocol(results, name))}
+        protocol = {results / name / "protocol.json": canonical_json(stages.protocol(results, name))}
         yield from _unlike(root, protocol, "is not what the task file says", remedy)
         if not (results / name / "split.json").exists():
             yield f"results/{name}/split.json: is missing; {remedy}"

@@ -28,6 +28,7 @@ from benchmark.core.client import evaluate, local_training
 from benchmark.core.client.federation import Federation
 from benchmark.core.data.batches import Stream
 from benchmark.core.models.build import build
+from benchmark.core.models.functional import autocast
 from benchmark.core.optim import Optim
 from benchmark.core.server.rounds import Run
 from benchmark.core.storage import serialization
@@ -160,7 +161,7 @@ def bare(federation: Federation, precision: str) -> float:
     The rate is 0: learnt by heart, the one batch would leave denormal numbers, which are slow to compute with.
     """
     task, arch = federation.task, federation.task.networks[0]
-    net = build(arch, federation.given.shape, federation.given.classes).to(memory_format=torch.channels_last)
+    net = build(arch, federation.data.shape, federation.data.classes).to(memory_format=torch.channels_last)
     settings = task.train.optimiser
     optimiser = torch.optim.SGD(
         net.parameters(), lr=0.0, momentum=settings.momentum, weight_decay=settings.weight_decay
@@ -171,7 +172,7 @@ def bare(federation: Federation, precision: str) -> float:
 
     def step() -> None:
         optimiser.zero_grad()
-        with local_training.autocast(precision):
+        with autocast(precision):
             loss = F.cross_entropy(net(x).logits, y)
         loss.backward()
         optimiser.step()
@@ -186,10 +187,10 @@ def bare(federation: Federation, precision: str) -> float:
 
 def bare_evaluation(federation: Federation, precision: str) -> float:
     """Images per CPU second of a plain loop that only predicts, in the engine's evaluation batches."""
-    net = build(federation.task.networks[0], federation.given.shape, federation.given.classes)
+    net = build(federation.task.networks[0], federation.data.shape, federation.data.classes)
     net = net.to(memory_format=torch.channels_last).eval()
     x = federation.test.inputs(torch.arange(min(evaluate.BATCH, federation.test.size)))
-    with torch.no_grad(), local_training.autocast(precision):
+    with torch.no_grad(), autocast(precision):
         net(x)
         started = time.process_time()
         for _ in range(BARE_BATCHES):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.core.storage.atomic_files import write_atomic
-from benchmark.core.storage.checksummed_json import canonical
+from benchmark.core.storage.checksummed_json import canonical_json
 from benchmark.records.record import Record
 
 
@@ -22,7 +22,7 @@ def mark(path: Path, facts: Mapping[str, Any]) -> None:
 
     facts: `result_sha256`, and what an audit tells of itself
     """
-    write_atomic(beside(path), canonical({**_notes(path), "audit": facts}))
+    write_atomic(beside(path), canonical_json({**_notes(path), "audit": facts}))
 
 
 def audited(path: Path, made: Record) -> bool:

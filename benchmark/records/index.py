@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from benchmark.core import method_files
 from benchmark.core.data.manifest import manifest
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.storage.checksummed_json import unseal
+from benchmark.core.storage.checksummed_json import load_checksummed
 from benchmark.core.tasks import task as tasks
 from benchmark.core.tasks.partition_config import Backend
 from benchmark.core.tasks.requirements import unfit
@@ -160,7 +160,7 @@ def _split(path: Path) -> dict[str, Any]:
 
 
 def _opened(data: bytes, task: str) -> dict[str, Any]:
-    content = unseal(data)
+    content = load_checksummed(data)
     if (owner := content.pop("task", None)) != task:
         raise ValueError(f"it belongs to {owner}")
     seeds = {seed: table for seed, table in content.items() if seed != "task"}

@@ -1,4 +1,7 @@
-"""What a cell leaves: results/<task>/<algorithm>/<seed>.json, where equal results are equal bytes."""
+"""The record of a cell: results/<task>/<algorithm>/<seed>.json. Equal results are equal bytes.
+
+Accuracies are in [0, 1], sizes in bytes.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
+from pydantic import Field, computed_field, model_validator
 
 from benchmark.core.storage.checksummed_json import sha256
+from benchmark.core.strict_model import StrictModel
 from benchmark.core.tasks.partition_config import Backend, Precision
 from benchmark.core.tasks.task import Track
 
@@ -21,20 +25,20 @@ Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 def _absent(value: Any) -> bool:
-    """What only some tracks measure, or only some methods tell, is left out of the records of the others."""
+    """Fields that only some tracks or methods have are left out of the records of the others."""
     return value is None
 
 
-class Strict(BaseModel):
-    """Unknown fields, conversions and numbers that are not finite are errors."""
+class Evaluation(StrictModel):
+    """The evaluation after a round.
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class Evaluation(Strict):
-    """The judged models after a round; bytes: payload so far, both directions.
-
-    clients: track personal alone, accuracy of every client's model on its own label distribution, in client order
+    Attributes:
+        round: The round, counted from 1.
+        accuracy: Accuracy of the evaluated models.
+        per_class: Accuracy of each class of the test set.
+        forgetting: Mean over classes of the best earlier accuracy minus the present one.
+        bytes: Tensor data sent so far in both directions.
+        clients: On the track personal, accuracy of each client's model on its own label distribution.
     """
 
     round: Count
@@ -45,10 +49,15 @@ class Evaluation(Strict):
     clients: list[Share] | None = Field(default=None, exclude_if=_absent)
 
 
-class Traffic(Strict):
-    """Bytes of all messages: payload is tensor data alone, wire the whole encoding.
+class Traffic(StrictModel):
+    """Bytes of all messages.
 
-    by_name: [phase, direction, name, payload]
+    Attributes:
+        up: Tensor data from clients to server.
+        down: Tensor data from server to clients.
+        up_wire: Encoded messages from clients to server.
+        down_wire: Encoded messages from server to clients.
+        by_name: [phase, direction, name of the message's entry, tensor data].
     """
 
     up: Count
@@ -66,25 +75,39 @@ class Traffic(Strict):
         return self
 
 
-class Target(Strict):
-    """When an accuracy was first exceeded; nulls if it never was."""
+class Target(StrictModel):
+    """When an accuracy was first exceeded.
+
+    Attributes:
+        accuracy: The accuracy.
+        round: The round; None if it never was.
+        bytes: Tensor data sent until then; None if it never was.
+    """
 
     accuracy: Share
     round: Count | None
     bytes: Count | None
 
 
-class Adapted(Strict):
-    """What the clients' last phase changed: mean gain in accuracy and share of clients with a gain above zero."""
+class Adapted(StrictModel):
+    """What the last phase, in which clients adapt a common model, changed.
+
+    Attributes:
+        gain: Mean difference of the clients' accuracies.
+        share_gaining: Share of clients with a positive difference.
+    """
 
     gain: Change
     share_gaining: Share
 
 
-class Representation(Strict):
-    """What the common model's features are like: mean angles in degrees between test samples of one and of two classes.
+class Representation(StrictModel):
+    """The common model's features on the test set.
 
-    fine_tuned: [share of the labels, accuracy after fine-tuning with them]
+    Attributes:
+        angle_within: Mean angle between two images of one class, in degrees.
+        angle_between: Mean angle between images of two classes, in degrees.
+        fine_tuned: [share of the labels, accuracy after fine-tuning with them].
     """
 
     angle_within: Angle
@@ -92,12 +115,21 @@ class Representation(Strict):
     fine_tuned: list[Annotated[tuple[Share, Share], Field(strict=False)]]
 
 
-class Result(Strict):
-    """What was measured; accuracy is of the last evaluation, accuracy_last5 the mean of the last five.
+class Result(StrictModel):
+    """What was measured.
 
-    personal: track personal alone, for methods that adapt a common model
-    representation: track unsupervised alone, for methods with a common model
-    reported: what a method tells of its run, by the names that it chose
+    Attributes:
+        accuracy: Accuracy at the last evaluation.
+        accuracy_last5: Mean accuracy of the last five evaluations.
+        forgetting: Forgetting at the last evaluation.
+        evaluations: All evaluations in the order of time.
+        in_local: Mean over clients of the accuracy after local work, weighted by the client's own classes.
+        out_local: Mean over clients of the accuracy after local work, weighted by the other classes.
+        bytes: Bytes of all messages.
+        targets: When the task's target accuracies were exceeded.
+        personal: On the track personal, for methods that adapt a common model.
+        representation: On the track unsupervised, for methods with a common model.
+        reported: Numbers that the method's `report` returned.
     """
 
     accuracy: Share
@@ -113,8 +145,15 @@ class Result(Strict):
     reported: dict[str, float] | None = Field(default=None, exclude_if=_absent)
 
 
-class Hashes(Strict):
-    """What the numbers rest on; data: dataset -> part -> fingerprint."""
+class Hashes(StrictModel):
+    """What the numbers depend on: sha256, hexadecimal.
+
+    Attributes:
+        task: Hash of the task's protocol.
+        algorithm: Hash of the method's syntax tree.
+        data: Fingerprints by dataset and split.
+        split: Fingerprint of the partition among clients.
+    """
 
     task: Hash
     algorithm: Hash
@@ -122,8 +161,29 @@ class Hashes(Strict):
     split: Hash
 
 
-class Record(Strict):
-    """One cell. `result` is None unless status is ok; `result_sha256` is filled in when it is left out."""
+class Record(StrictModel):
+    """One cell: a method on a task with a seed.
+
+    Attributes:
+        schema_: Version of this format; `schema` in the file.
+        protocol: Version of the rules; records of different protocols are not compared.
+        engine: Version of the engine; older records are stale.
+        task: Name of the task.
+        algorithm: Name of the method.
+        seed: The seed.
+        track: The task's track.
+        status: "ok", "diverged" if a number was not finite, or "failed".
+        reason: Why the cell diverged or failed; "" if it did not.
+        settings: The method's hyper-parameters.
+        departures: What differs from the task, in words; empty in records that count.
+        hashes: What the numbers depend on.
+        backend: "loop" or "stacked".
+        precision: "fp32", "bf16" or "tf32".
+        judged: Whether the "common" model or the "clients" models were evaluated.
+        rounds: Number of rounds.
+        result: What was measured; None unless the status is "ok".
+        result_sha256: Hash of `result`; computed if left out.
+    """
 
     schema_: Literal[1] = Field(alias="schema")
     protocol: Count
@@ -150,16 +210,16 @@ class Record(Strict):
             raise ValueError(f"a record of status {self.status} has {'a' if self.result else 'no'} result")
         if self.status != "ok" and not self.reason:
             raise ValueError(f"a record of status {self.status} needs a reason")
-        found = result_sha256(self.result)
-        if self.result_sha256 not in ("", found):
-            raise ValueError(f"result_sha256 is {self.result_sha256[:12]}, but the result hashes to {found[:12]}")
-        object.__setattr__(self, "result_sha256", found)
+        expected = result_sha256(self.result)
+        if self.result_sha256 not in ("", expected):
+            raise ValueError(f"result_sha256 is {self.result_sha256[:12]}, but the result hashes to {expected[:12]}")
+        object.__setattr__(self, "result_sha256", expected)
         return self
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def record_sha256(self) -> str:
-        """Hash of the canonical record without this line, which `read` checks and strips."""
+        """Hash of the record without this line; reading a record checks it."""
         return sha256(self.model_dump(mode="json", by_alias=True, exclude={"record_sha256"}))
 
     @property
@@ -169,7 +229,14 @@ class Record(Strict):
 
 
 def result_sha256(result: Result | None) -> str:
-    """Hash of the part of a record that must not depend on machine, workers or interruptions."""
+    """Hash of the part of a record that must not depend on machine, workers or interruptions.
+
+    Args:
+        result: What was measured.
+
+    Returns:
+        sha256, hexadecimal.
+    """
     return sha256(result)
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.storage.atomic_files import write_atomic
-from benchmark.core.storage.checksummed_json import canonical
+from benchmark.core.storage.checksummed_json import canonical_json
 from benchmark.records.record import SCHEMA, SEAL, Record
 
 
@@ -27,8 +27,8 @@ class Entry:
 
 def write(record: Record, run: Mapping[str, Any], target: Path) -> None:
     """Write a record and, beside it as <seed>.run.json, how it was obtained; the record last, since it says `done`."""
-    write_atomic(target.with_suffix(".run.json"), canonical(run))
-    write_atomic(target, canonical(record))
+    write_atomic(target.with_suffix(".run.json"), canonical_json(run))
+    write_atomic(target, canonical_json(record))
 
 
 def read(path: Path) -> Record:

@@ -16,7 +16,8 @@ import torch
 from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm
 from benchmark.core.backends import SerialBackend, WorkerConfig
-from benchmark.core.client.federation import Federation, Ingredients, Rows
+from benchmark.core.client.federation import Federation
+from benchmark.core.client.federation_data import FederationData, IndexedImages
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.server.rounds import Run
 from benchmark.core.tasks.partition_config import Iid
@@ -98,7 +99,7 @@ def _federation(arrays: dict[str, np.ndarray], config: dict[str, Any]) -> Federa
     channels, height, width = arrays["x_test"].shape[1:]
     if config["num_classes"] < 1 or min(height, width) < 2:
         raise ValueError(f"{config['num_classes']} classes of images of {height} x {width} pixels")
-    return Federation(task, 0, Ingredients(
+    return Federation(task, 0, FederationData(
         private=_rows(np.concatenate(xs), np.concatenate(ys)),
         parts=[np.arange(a, b) for a, b in pairwise(edges)],
         test=_rows(arrays["x_test"], arrays["y_test"]), shape=(channels, height, width), classes=config["num_classes"],
@@ -121,14 +122,14 @@ def _check_types(arrays: dict[str, np.ndarray]) -> None:
 
 def _check(federation: Federation, arrays: dict[str, np.ndarray]) -> None:
     """Refuse what would fail halfway, or be filled up in silence: ValueError says what is wrong."""
-    initial, classes = _model(arrays, "init."), federation.given.classes
+    initial, classes = _model(arrays, "init."), federation.data.classes
     expected = federation.model(NETWORK).module.state_dict().keys()
     if initial.keys() != expected:
         raise ValueError(f"init has {sorted(initial)}, the network {sorted(expected)}")
     cohorts = arrays["cohorts"]
     if len(cohorts) < federation.task.rounds or not np.isin(cohorts, range(federation.clients)).all():
         raise ValueError(f"cohorts do not fit {federation.task.rounds} rounds and {federation.clients} clients")
-    for name, part in (("y_*", federation.given.private), ("y_test", federation.given.test)):
+    for name, part in (("y_*", federation.data.private), ("y_test", federation.data.test)):
         if len(part.labels) != len(part.images) or not np.isin(part.labels, range(classes)).all():
             raise ValueError(f"{name} is not one label below {classes} per sample")
     for number in range(1, federation.task.rounds + 1):
@@ -137,8 +138,8 @@ def _check(federation: Federation, arrays: dict[str, np.ndarray]) -> None:
             raise ValueError(f"round{number} has other parameters than init")
 
 
-def _rows(x: np.ndarray, y: np.ndarray) -> Rows:
-    return Rows(np.ascontiguousarray(x.transpose(0, 2, 3, 1)), y, np.arange(len(y)))
+def _rows(x: np.ndarray, y: np.ndarray) -> IndexedImages:
+    return IndexedImages(np.ascontiguousarray(x.transpose(0, 2, 3, 1)), y, np.arange(len(y)))
 
 
 def _model(arrays: dict[str, np.ndarray], prefix: str) -> Tree:

@@ -11,8 +11,8 @@ from tabulate import tabulate
 from benchmark.analysis import claim_verdicts, claims, curves
 from benchmark.analysis.tables import csv, in_order, table, tables
 from benchmark.core.data.manifest import without_fingerprint
-from benchmark.core.storage.atomic_files import sweep, write_atomic
-from benchmark.core.storage.checksummed_json import canonical
+from benchmark.core.storage.atomic_files import remove_leftovers, write_atomic
+from benchmark.core.storage.checksummed_json import canonical_json
 from benchmark.core.tasks.requirements import datasets
 from benchmark.core.tasks.task import TRACKS, Task
 from benchmark.core.version import ENGINE, PROTOCOL
@@ -52,7 +52,7 @@ def write(results: Path) -> Path:
     for name in MADE:
         (results / name).mkdir(exist_ok=True)
     for folder in sorted({path.parent for path in made}):
-        sweep(folder)
+        remove_leftovers(folder)
     for path, text in made.items():
         write_atomic(path, text)
     for path in without_records(results, made):
@@ -71,7 +71,7 @@ def files(suite: ResultsIndex) -> dict[Path, str]:
 def metrics(results: Path, made: dict[str, DataFrame]) -> dict[Path, str]:
     """results/metrics/<task>/<method>.json of every method with results: what `dvc metrics` shows and compares."""
     return {
-        results / "metrics" / task / f"{row['method']}.json": canonical({name: row[name] for name in METRICS})
+        results / "metrics" / task / f"{row['method']}.json": canonical_json({name: row[name] for name in METRICS})
         for task, frame in made.items() for row in reversed(frame.dropna(subset=["accuracy"]).to_dict(orient="records"))
     }  # fmt: skip
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from benchmark.core import method_files
 from benchmark.core.api import Algorithm
-from benchmark.core.client.federation import Federation, Ingredients, Rows
+from benchmark.core.client.federation import Federation
+from benchmark.core.client.federation_data import FederationData, IndexedImages
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.keys import Key
 from benchmark.core.server.evaluators import EVALUATORS
@@ -40,7 +41,7 @@ def toy_federation(algorithm: Any, track: str) -> Federation:
     mixed = track == "heterogeneous" and "one architecture" not in algorithm.needs
     networks = ("mlp_bn",) if track == "unsupervised" else ("mlp", "golden") if mixed else ("mlp",)
     edges = np.cumsum([0, *SIZES])
-    given = Ingredients(
+    given = FederationData(
         private=_rows(int(edges[-1]), "private"), parts=np.split(np.arange(edges[-1]), edges[1:-1]),
         test=_rows(12, "test"), shape=SHAPE, classes=CLASSES, mean=(0.5,), std=(0.25,),
         public=_rows(16, "public"), unlabelled=_rows(10, "unlabelled"), validation=_rows(6, "validation"),
@@ -55,7 +56,7 @@ def toy_federation(algorithm: Any, track: str) -> Federation:
     return Federation(task, 0, given, algorithm.pooled, algorithm.network)
 
 
-def _rows(count: int, name: str) -> Rows:
+def _rows(count: int, name: str) -> IndexedImages:
     channels, height, width = SHAPE
     noise = Key(0)("toy", name).numpy().integers(0, 256, (count, height, width, channels), np.uint8)
-    return Rows(noise, np.arange(count) % CLASSES, np.arange(count))
+    return IndexedImages(noise, np.arange(count) % CLASSES, np.arange(count))

@@ -18,7 +18,7 @@ from benchmark.core import method_files, tree
 from benchmark.core.api import Phase
 from benchmark.core.client import evaluate
 from benchmark.core.client.federation import Federation
-from benchmark.core.client.local_training import visit
+from benchmark.core.client.local_training import run_client
 from benchmark.core.data.augment import Augment
 from benchmark.core.data.batches import Stream
 from benchmark.core.storage import checkpoint, serialization
@@ -53,7 +53,7 @@ def test_local_training(benchmark: Any, federation: Federation, model: tree.Tree
     client = algorithm.init_client(site, federation.key)
 
     def work() -> int:
-        return len(visit(algorithm, site, phase, message, client, federation.key, "fp32").params)
+        return len(run_client(algorithm, site, phase, message, client, federation.key, "fp32").params)
 
     assert benchmark(work) == len(model)
 

@@ -22,7 +22,7 @@ from benchmark.core.api import torch
 from benchmark.core.data import mirror
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.storage import checkpoint, serialization
-from benchmark.core.storage.checksummed_json import canonical
+from benchmark.core.storage.checksummed_json import canonical_json
 from benchmark.core.tasks import task as tasks
 from benchmark.records import store
 from benchmark.replay import trajectory
@@ -60,7 +60,7 @@ def parameters(home: Path, draw: random.Random) -> Iterator[Attempt]:
 
 def records(home: Path, draw: random.Random) -> Iterator[Attempt]:
     """Changed bytes of a record, and changed content under the right checksum."""
-    whole, path = canonical(make("fedavg", 0)), home / "0.json"
+    whole, path = canonical_json(make("fedavg", 0)), home / "0.json"
     content = json.loads(whole)
     del content["record_sha256"]
     while True:

@@ -197,13 +197,16 @@ def test_what_a_method_needs_decides_where_it_applies() -> None:
     shards, mixed = tasks.load("digits-shards"), tasks.load("digits-mixed")
     bare = shards.model_copy(update={"public": None, "validation": 0.0})
     without = shards.model_copy(update={"validation": 0.0})
-    assert method_files.applies("fedavg", bare) is None and method_files.applies("fedmd", mixed) is None
-    assert method_files.applies("fedmd", bare) == "the task has no labelled public data"
-    assert method_files.applies("feddf", without) == "the task holds out no validation data"
-    assert "its track is" in str(method_files.applies("fedavg", tasks.load("digits-unsup")))
+    assert (
+        method_files.why_not_applicable("fedavg", bare) is None
+        and method_files.why_not_applicable("fedmd", mixed) is None
+    )
+    assert method_files.why_not_applicable("fedmd", bare) == "the task has no labelled public data"
+    assert method_files.why_not_applicable("feddf", without) == "the task holds out no validation data"
+    assert "its track is" in str(method_files.why_not_applicable("fedavg", tasks.load("digits-unsup")))
     assert mixed.public is not None
     bare_public = mixed.model_copy(update={"public": mixed.public.model_copy(update={"labels": "none"})})
-    assert method_files.applies("fedmd", bare_public) == "the task has no labelled public data"
+    assert method_files.why_not_applicable("fedmd", bare_public) == "the task has no labelled public data"
     # public images are unlabelled ones as well
     assert unfit(["heterogeneous"], ["unlabelled"], mixed.model_copy(update={"unlabelled": None})) is None
     nothing = mixed.model_copy(update={"unlabelled": None, "public": None})

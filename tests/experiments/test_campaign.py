@@ -20,7 +20,7 @@ from rich.console import Console
 from benchmark.core import method_files
 from benchmark.core.storage import checkpoint
 from benchmark.core.storage.atomic_files import write_atomic
-from benchmark.core.storage.checksummed_json import seal
+from benchmark.core.storage.checksummed_json import dump_checksummed
 from benchmark.core.tasks import task as tasks
 from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.experiments import local_executor, planner, run
@@ -105,7 +105,8 @@ def test_a_tuning_that_no_longer_stands_is_done_again(tmp_path: Path) -> None:
     methods = suite.methods | {"fedavg": Method(name="fedavg", track=["global"], sha256="ab" * 32)}
     for changes, lacking in (({}, ["fedntd"]), ({"task_sha256": "cd" * 32}, ["fedavg", "fedntd"])):
         made = Tuned.model_validate(content | changes)
-        write_atomic(Tuning(task.name, "fedavg").place(tmp_path), seal(made.model_dump(mode="json", by_alias=True)))
+        text = dump_checksummed(made.model_dump(mode="json", by_alias=True))
+        write_atomic(Tuning(task.name, "fedavg").place(tmp_path), text)
         assert planner.untuned(replace(suite, methods=methods), task) == lacking
 
 

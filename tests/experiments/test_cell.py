@@ -16,7 +16,7 @@ import pytest
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.server import rounds as engine
 from benchmark.core.storage import checkpoint
-from benchmark.core.storage.checksummed_json import canonical
+from benchmark.core.storage.checksummed_json import canonical_json
 from benchmark.core.tasks import task as tasks
 from benchmark.experiments.cell import Cell
 from benchmark.experiments.run import run
@@ -81,7 +81,7 @@ def test_a_cell_leaves_a_record_and_how_it_was_obtained(task: str, results: Path
     made = run(Cell(task, "fedntd", 3), results)
     assert files(results) == ["tiny/fedntd/3.json", "tiny/fedntd/3.run.json"]
     target = results / "tiny/fedntd/3.json"
-    assert target.read_text() == canonical(made) and store.read(target) == made
+    assert target.read_text() == canonical_json(made) and store.read(target) == made
     assert (made.task, made.algorithm, made.seed, made.rounds, made.status) == ("tiny", "fedntd", 3, 4, "ok")
     assert made.settings == {"beta": 2.0, "tau": 1.0} and made.departures == []  # the task sets beta
     assert made.hashes.task == tasks.load(task).sha256 and set(made.hashes.data) == {"digits"}

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from benchmark.core import method_files
-from benchmark.core.client import federation
+from benchmark.core.client import federation_data
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.storage.checksummed_json import seal, unseal
+from benchmark.core.storage.checksummed_json import dump_checksummed, load_checksummed
 from benchmark.core.tasks import task as tasks
 from benchmark.core.version import PROTOCOL
 from benchmark.experiments import tuning
@@ -26,7 +26,7 @@ TASK = "digits-shards"  # learning rate 0.1, validation 0.1, 30 rounds
 def test_every_method_has_the_same_number_of_points_that_it_can_run(name: str) -> None:
     task = tasks.load(name)
     for method in method_files.names():
-        if method_files.applies(method, task) is None:
+        if method_files.why_not_applicable(method, task) is None:
             points = grid(method, task)
             assert len(points) == tuning.POINTS and points[0] == {}
             assert len({tuning.spelled(point) for point in points}) == tuning.POINTS
@@ -56,7 +56,7 @@ def test_no_point_leaves_the_range(beta: float, points: list[float]) -> None:
 def test_models_are_judged_on_held_out_training_images() -> None:
     task = tuning.shortened(tasks.load(TASK))
     assert (task.rounds, task.judge, task.evaluate_every) == (7, "validation", 1)
-    made = federation.gather(task, tuning.SEED)
+    made = federation_data.load_federation_data(task, tuning.SEED)
     assert made.validation is not None and made.test.images is made.private.images
     assert list(made.test.rows) == list(made.validation.rows)
     assert not set(made.test.rows) & {row for part in made.parts for row in part}
@@ -104,8 +104,8 @@ def test_a_tuning_resumes_and_leaves_its_record_alone(tuned: Path) -> None:
 def test_a_task_has_what_was_chosen_and_its_hash_stays(tuned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = tasks.load(TASK)
     path = tuned / TASK / "tuning" / "fedntd.json"
-    content = unseal((tuned / TASK / "tuning" / "fedavg.json").read_bytes())
-    path.write_text(seal(content | {"algorithm": "fedntd", "chosen": {"train.lr": 0.05, "beta": 3.0}}))
+    content = load_checksummed((tuned / TASK / "tuning" / "fedavg.json").read_bytes())
+    path.write_text(dump_checksummed(content | {"algorithm": "fedntd", "chosen": {"train.lr": 0.05, "beta": 3.0}}))
     monkeypatch.setattr(tasks, "RESULTS", tuned)
     task, ready = tasks.load(TASK), Cell(TASK, "fedntd").prepare()
     assert task.settings("fedntd") == {"train.lr": 0.05, "beta": 3.0} and task.sha256 == before.sha256
@@ -133,7 +133,7 @@ def test_no_damage_to_a_tuning_goes_unnoticed(tuned: Path, monkeypatch: pytest.M
         for use in (lambda: tasks.load(TASK), lambda: tuning.read(path)):
             with pytest.raises(BenchmarkError, match=r"a tuning: it(s bytes have changed| is truncated)"):
                 use()
-    path.write_text(seal(unseal(whole) | {"algorithm": "fedntd"}))
+    path.write_text(dump_checksummed(load_checksummed(whole) | {"algorithm": "fedntd"}))
     with pytest.raises(BenchmarkError, match="it belongs to fedntd on"):
         tasks.load(TASK)
     path.write_bytes(whole)

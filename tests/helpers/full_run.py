@@ -16,7 +16,7 @@ from benchmark.core.backends import Backend, WorkerConfig
 from benchmark.core.client.federation import Federation
 from benchmark.core.server.rounds import Run
 from benchmark.core.storage import serialization
-from benchmark.core.storage.checksummed_json import canonical
+from benchmark.core.storage.checksummed_json import canonical_json
 from helpers.small_federation import small_federation
 
 
@@ -96,7 +96,7 @@ def start(
 
 def final_state(run: Run) -> FinalState:
     """Run it to the end."""
-    result = canonical(run.execute())
+    result = canonical_json(run.execute())
     files = (run.memories.current(client) for client in range(run.federation.clients))
     memories = {path.name: path.read_bytes() for path in files if path}
     return FinalState(result, serialization.encode(run.server, "server").data, memories)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmark.core.data.dataset import Dataset, Split
-from benchmark.core.data.manifest import canonical, fingerprint
+from benchmark.core.data.manifest import canonical_order, fingerprint
 
 
 def make_dataset(name: str, channels: int, n: int = 230, coarse: bool = False) -> Dataset:
@@ -17,7 +17,7 @@ def make_dataset(name: str, channels: int, n: int = 230, coarse: bool = False) -
         images[1] = images[0]
         labels = draw.integers(0, 3, n)
         labels[:2] = 2, 1
-        rows, numbers = canonical(images, labels)
+        rows, numbers = canonical_order(images, labels)
         numbers = numbers.astype(np.int64)
         splits[split] = Split(rows, numbers, numbers // 2 if coarse else None)
     prints = {split: fingerprint(rows.images, rows.labels) for split, rows in splits.items()}

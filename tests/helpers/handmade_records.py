@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.core.data.manifest import manifest
-from benchmark.core.storage.checksummed_json import canonical, sha256
+from benchmark.core.storage.checksummed_json import canonical_json, sha256
 from benchmark.core.tasks import task as tasks
 from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.records import environment, record, store
@@ -56,7 +56,7 @@ def write(results: Path, *made: record.Record) -> None:
 def with_checksum(content: dict[str, Any]) -> str:
     """A record's file with the checksum of what it holds."""
     bare = {name: value for name, value in content.items() if name != "record_sha256"}
-    return canonical(bare | {"record_sha256": sha256(bare)})
+    return canonical_json(bare | {"record_sha256": sha256(bare)})
 
 
 def fingerprint(results: Path, name: str, **changes: Any) -> None:

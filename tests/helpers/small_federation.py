@@ -14,7 +14,8 @@ import numpy as np
 from algorithms.scaffold import Scaffold
 from benchmark.core.api import Algorithm
 from benchmark.core.backends import SerialBackend, WorkerConfig
-from benchmark.core.client.federation import Federation, Ingredients, Rows
+from benchmark.core.client.federation import Federation
+from benchmark.core.client.federation_data import FederationData, IndexedImages
 from benchmark.core.data.partition import Drawn
 from benchmark.core.keys import Key
 from benchmark.core.server.communication import CommunicationCounter
@@ -36,11 +37,11 @@ class Outcome(NamedTuple):
     memories: dict[int, Tree]
 
 
-def rows(count: int, classes: int, name: str, shape: tuple[int, int, int] = SHAPE) -> Rows:
+def rows(count: int, classes: int, name: str, shape: tuple[int, int, int] = SHAPE) -> IndexedImages:
     """Images of noise with labels 0, 1, ... in turn: the same for the same name."""
     channels, height, width = shape
     noise = Key(0)("small", name).numpy().normal(size=(count, height, width, channels)).astype(np.float32)
-    return Rows(noise, np.arange(count) % classes, np.arange(count))
+    return IndexedImages(noise, np.arange(count) % classes, np.arange(count))
 
 
 def small_federation(
@@ -54,7 +55,7 @@ def small_federation(
     algorithm: whose variants of the networks to use, and whether it pools the data
     """
     edges = np.cumsum([0, *sizes])
-    given = Ingredients(
+    given = FederationData(
         private=rows(int(edges[-1]), classes, "private", shape),
         parts=[np.arange(a, b) for a, b in pairwise(edges)],
         test=rows(30, classes, "test", shape), shape=shape, classes=classes,
@@ -86,7 +87,7 @@ def run(algorithm: Algorithm, federation: Federation, *, reverse: bool = False) 
 def many_clients(clients: int, rounds: int, folder: Path) -> Run:
     """A run of SCAFFOLD, which keeps a memory at every client, with 100 of many clients per round; 5 images each."""
     federation = small_federation(sizes=(40,), cohort=1, rounds=rounds)
-    given = replace(federation.given, parts=Drawn(np.arange(40), clients, 5, Key(0)))
+    given = replace(federation.data, parts=Drawn(np.arange(40), clients, 5, Key(0)))
     task = federation.task.model_copy(update={"clients": clients, "cohort": 100, "evaluate_every": rounds})
     many, method = Federation(task, 0, given), Scaffold()
     run = Run(many, method, SerialBackend(WorkerConfig(lambda _: many, lambda: method)), folder, "many_clients")

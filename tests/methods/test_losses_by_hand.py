@@ -26,7 +26,7 @@ def test_fedlc_by_hand() -> None:
     """16, 1 and no samples: logits shifted by 1/2, 1 and 100. From (0, 0, 0) and label 0: log(1 + e^(-1/2))."""
     federation = small_federation(sizes=(17,), cohort=1)
     labels = torch.tensor([0] * 16 + [1])
-    federation.given.private.labels[:] = labels.numpy()
+    federation.data.private.labels[:] = labels.numpy()
     method = method_files.make("fedlc")
     local = method.begin({}, {"model": vectors(logits=[0, 0, 0])}, PHASE, federation.site(0, PHASE, 0))
     assert loss_of("fedlc", local, (0,)) == pytest.approx(math.log(1 + math.exp(-0.5)))

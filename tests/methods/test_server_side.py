@@ -14,7 +14,8 @@ from algorithms.fedavg import FedAvg
 from algorithms.feddf import FedDF, better, judge
 from algorithms.fl_faug import FLFAug
 from benchmark.core.api import Upload, Who
-from benchmark.core.client.federation import Federation, Rows
+from benchmark.core.client.federation import Federation
+from benchmark.core.client.federation_data import IndexedImages
 from benchmark.core.data.batches import Stream
 from benchmark.core.keys import Key
 from helpers.small_federation import run, small_federation
@@ -86,7 +87,7 @@ def test_faug_reports_the_mean_leakages() -> None:
     # All three labels are out: 2/3, 1/3 and 0 between the devices.
     labels = np.repeat([0, 1, 2] * 3, [1, 1, 10, 1, 5, 6, 4, 4, 4])
     federation = small_federation(sizes=(12, 12, 12), cohort=1, rounds=2)
-    federation.given = replace(federation.given, private=replace(federation.given.private, labels=labels))
+    federation.data = replace(federation.data, private=replace(federation.data.private, labels=labels))
     for method in (FDFAug(redundant=1, gan_steps=1), FLFAug(redundant=1, gan_steps=1)):
         assert run(method, federation).result["reported"] == {
             "leakage_device_server": round((2 / 3 + 1 / 2) / 3, 6),
@@ -119,7 +120,7 @@ def test_faug_costs_what_the_paper_says_and_fills_the_gaps() -> None:
     images = Key(0)("pixels").numpy().integers(0, 256, (len(labels), 28, 28, 1), dtype=np.uint8)
     federation = small_federation(sizes=(len(labels),), cohort=1, rounds=16, classes=10, shape=(1, 28, 28), batch=50,
                                   evaluate_every=18)  # fmt: skip
-    federation.given = replace(federation.given, private=Rows(images, labels, np.arange(len(labels))))
+    federation.data = replace(federation.data, private=IndexedImages(images, labels, np.arange(len(labels))))
     outcome = run(FDFAug(gan_steps=1), federation)
     paper = {("seeds", "up", "pixels"), ("generator", "down", "generator"), ("train", "up", "means"),
              ("train", "down", "teacher")}  # fmt: skip

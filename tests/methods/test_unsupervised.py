@@ -38,7 +38,7 @@ def unlabelled(algorithm: Any, **task: Any) -> Federation:
         sizes=(12, 8, 9, 10), batch=8, rounds=ROUNDS, evaluate_every=ROUNDS, algorithm=algorithm, track="unsupervised",
         probe=ProbeSpec(epochs=1, labelled=()), augment=AugmentSpec(flip=True), **task,
     )  # fmt: skip
-    federation.given.private.images[:] *= 255  # augmentation takes stored images for bytes
+    federation.data.private.images[:] *= 255  # augmentation takes stored images for bytes
     return federation
 
 
@@ -194,15 +194,15 @@ def test_on_resnet18_fedx_sends_what_the_paper_counts() -> None:
 def test_labels_make_no_difference(name: str) -> None:
     algorithm = make(name)
     one, other = unlabelled(algorithm), unlabelled(algorithm)
-    other.given.private.labels[:] = (other.given.private.labels + 1) % 3
+    other.data.private.labels[:] = (other.data.private.labels + 1) % 3
     models = [run(algorithm, federation).server["models"]["mlp"] for federation in (one, other)]
     assert all(torch.equal(leaf, models[1][key]) for key, leaf in models[0].items())
 
 
 def test_a_method_without_labels_asks_for_its_track() -> None:
-    assert "unsupervised" in (method_files.applies("fedsimclr_x", load("digits-shards")) or "")
-    assert "unsupervised" in (method_files.applies("fedavg", load("digits-unsup")) or "")
-    assert all(method_files.applies(name, load("digits-unsup")) is None for name in METHODS)
+    assert "unsupervised" in (method_files.why_not_applicable("fedsimclr_x", load("digits-shards")) or "")
+    assert "unsupervised" in (method_files.why_not_applicable("fedavg", load("digits-unsup")) or "")
+    assert all(method_files.why_not_applicable(name, load("digits-unsup")) is None for name in METHODS)
 
 
 @pytest.mark.parametrize(("name", "rows"), [("fedsimclr", 4), ("fedsimclr_x", 7)])

@@ -32,10 +32,10 @@ hashes = made.hashes.model_copy(update={{"algorithm": facts["sha256"], "split": 
 write(Path("results"), made.model_copy(update={{"hashes": hashes}}))
 """
 SETUP = """
-from benchmark.core.sealed import seal
+from benchmark.core.storage.checksummed_json import dump_checksummed
 from benchmark.pipeline import *
 write_methods(RESULTS), write_datasets(RESULTS), sync(RESULTS), write_protocol(RESULTS, {task!r})
-(RESULTS / {task!r} / "split.json").write_text(seal({{"task": {task!r}, "0": {{"sha256": "ab" * 32}}}}))
+(RESULTS / {task!r} / "split.json").write_text(dump_checksummed({{"task": {task!r}, "0": {{"sha256": "ab" * 32}}}}))
 """
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from benchmark.core.method_files import method_sha256
 from benchmark.core.storage.atomic_files import write_atomic
-from benchmark.core.storage.checksummed_json import canonical, seal, unseal
+from benchmark.core.storage.checksummed_json import canonical_json, dump_checksummed, load_checksummed
 from benchmark.core.tasks import task as tasks
 from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.experiments.tuning import Point, Tuned
@@ -39,7 +39,7 @@ def root(tmp_path: Path) -> Path:
         made = make("fedavg", seed)
         write(results, made.model_copy(update={"hashes": made.hashes.model_copy(update={"algorithm": sha256})}))
     splits = {str(seed): {"sha256": made.hashes.split} for seed in range(3)}
-    (results / TASK / "split.json").write_text(seal({"task": TASK, **splits}))
+    (results / TASK / "split.json").write_text(dump_checksummed({"task": TASK, **splits}))
     stages.write_datasets(results)
     stages.sync(results)
     stages.write_protocol(results, TASK)
@@ -56,7 +56,8 @@ def _split(old: str, new: str) -> Callable[[Path], None]:
 
     def harm(root: Path) -> None:
         path = root / "results" / TASK / "split.json"
-        path.write_text(seal(json.loads(canonical(unseal(path.read_bytes())).replace(old, new))))
+        text = canonical_json(load_checksummed(path.read_bytes())).replace(old, new)
+        path.write_text(dump_checksummed(json.loads(text)))
 
     return harm
 
@@ -129,8 +130,8 @@ def test_a_tuning_must_stand_and_its_choice_be_the_best_point(root: Path) -> Non
     )  # fmt: skip
 
     def found(old: str = "", new: str = "") -> list[str]:
-        text = canonical(made).replace(old, new) if old else canonical(made)
-        write_atomic(path, seal(json.loads(text)))
+        text = canonical_json(made).replace(old, new) if old else canonical_json(made)
+        write_atomic(path, dump_checksummed(json.loads(text)))
         return [sentence for sentence in verify(root) if "tuning" in sentence]
 
     assert found() == []

@@ -144,7 +144,7 @@ def test_parts_that_are_none_are_refused_in_a_sentence(
     path = tmp_path / "other.py"
     path.write_text(PARTS.replace(*change))
     monkeypatch.setenv(registry.FILES, str(path))
-    monkeypatch.setattr(registry, "_PARTS", {})
+    monkeypatch.setattr(registry, "_EXTENSIONS", {})
     if not words:  # still a partition, of all rows
         assert fb.run("fedavg", task=str(own), out=tmp_path / "out").status == "ok"
         return

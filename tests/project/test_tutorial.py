@@ -16,7 +16,7 @@ NOTEBOOK = Path(__file__).parents[2] / "docs" / "tutorial.ipynb"
 
 def test_every_cell_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(registry, "_PARTS", {})
+    monkeypatch.setattr(registry, "_EXTENSIONS", {})
     cells = [cell for cell in json.loads(NOTEBOOK.read_text())["cells"] if cell["cell_type"] == "code"]
     space: dict[str, Any] = {"__name__": "tutorial"}
     shown: list[Any] = []

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.storage.checksummed_json import canonical
+from benchmark.core.storage.checksummed_json import canonical_json
 from benchmark.records import environment, store
 from helpers.handmade_records import example_results, make, result, with_checksum, write
 
@@ -19,11 +19,11 @@ def test_a_record_survives_its_file_byte_for_byte(tmp_path: Path) -> None:
     path = tmp_path / "digits-shards" / "fedavg" / "0.json"
     found = store.read(path)
     assert found == made
-    assert canonical(found).encode() == path.read_bytes()
+    assert canonical_json(found).encode() == path.read_bytes()
 
 
 def test_what_a_method_reports_is_kept_and_leaves_no_trace_elsewhere(tmp_path: Path) -> None:
-    assert '"reported"' not in canonical(make("fedavg", 0))
+    assert '"reported"' not in canonical_json(make("fedavg", 0))
     told = make("fl_faug", 0, result={**result(0.5), "reported": {"leakage": 0.25}})
     assert told.result is not None and told.result.reported == {"leakage": 0.25}
     write(tmp_path, told)
@@ -33,10 +33,10 @@ def test_what_a_method_reports_is_kept_and_leaves_no_trace_elsewhere(tmp_path: P
 
 
 def test_canonical_json_knows_no_order_and_no_infinity() -> None:
-    assert canonical({"b": [1.5], "a": None}) == canonical({"a": None, "b": [1.5]})
-    assert canonical({"b": 1, "a": 2}) == '{\n "a": 2,\n "b": 1\n}\n'
+    assert canonical_json({"b": [1.5], "a": None}) == canonical_json({"a": None, "b": [1.5]})
+    assert canonical_json({"b": 1, "a": 2}) == '{\n "a": 2,\n "b": 1\n}\n'
     with pytest.raises(ValueError, match="not JSON compliant"):
-        canonical({"a": float("nan")})
+        canonical_json({"a": float("nan")})
 
 
 def test_the_hash_covers_the_result_alone() -> None:
@@ -57,7 +57,7 @@ def test_the_hash_covers_the_result_alone() -> None:
 )
 def test_a_wrong_field_is_named(tmp_path: Path, field: str, value: object, words: str) -> None:
     path = tmp_path / "0.json"
-    path.write_text(with_checksum(json.loads(canonical(make("fedavg", 0))) | {field: value}))
+    path.write_text(with_checksum(json.loads(canonical_json(make("fedavg", 0))) | {field: value}))
     with pytest.raises(BenchmarkError, match=words) as caught:
         store.read(path)
     assert not caught.value.user and "restore" in caught.value.hint

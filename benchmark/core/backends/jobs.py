@@ -13,7 +13,7 @@ from benchmark.core.api import Phase, Site
 from benchmark.core.backends.worker import Worker
 from benchmark.core.client import evaluate, linear_probe
 from benchmark.core.client.federation import Federation
-from benchmark.core.client.local_training import ClientUpdate, visit
+from benchmark.core.client.local_training import ClientUpdate, run_client
 from benchmark.core.errors import Diverged, error_context
 from benchmark.core.keys import Key
 from benchmark.core.storage import checkpoint, serialization
@@ -105,7 +105,7 @@ class ClientJob(Job):
         """Decode the download, do the local work, encode the upload."""
         session = self.open(worker)
         with error_context(session.where, override=True):
-            update = visit(
+            update = run_client(
                 worker.algorithm,
                 session.site,
                 self.phase,
@@ -124,7 +124,7 @@ class ClientJob(Job):
             memory = checkpoint.load_memory(self.memory_in)
         else:
             with error_context(self.where, override=True):
-                memory = worker.algorithm.init_client(site, federation.birth(self.client))
+                memory = worker.algorithm.init_client(site, federation.client_init_key(self.client))
         return ClientSession(site, memory, self.key(federation), self.where)
 
     def close(self, worker: Worker, session: ClientSession, update: ClientUpdate) -> ClientResult:
@@ -176,7 +176,7 @@ class ProbeJob(Job):
     def run(self, worker: Worker) -> list[int]:
         """Train the layer, then classify the test set."""
         model, params = worker.load(self.arch, self.model)
-        federation, union, test = worker.federation, worker.federation.union, worker.federation.test
+        federation, union, test = worker.federation, worker.federation.all_client_data, worker.federation.test
         spec, key = federation.task.probe, federation.key("probe")
         assert spec is not None
         layer = linear_probe.fit(worker.features(model, params, union), union.labels, union.classes, key, spec)
@@ -195,7 +195,7 @@ class RepresentationJob(Job):
     def run(self, worker: Worker) -> dict[str, Any]:
         """Measure the angles, fine-tune with each share of labels."""
         model, params = worker.load(self.arch, self.model)
-        federation, union, test = worker.federation, worker.federation.union, worker.federation.test
+        federation, union, test = worker.federation, worker.federation.all_client_data, worker.federation.test
         spec, key = federation.task.probe, federation.key("fine-tuning")
         assert spec is not None
         within, between = linear_probe.angles(worker.features(model, params, test), test.labels)

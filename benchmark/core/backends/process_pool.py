@@ -25,7 +25,7 @@ _worker: Worker | None = None
 
 def _start(config: WorkerConfig) -> None:
     global _worker
-    determinism.fix()
+    determinism.enable()
     exit_with_parent()
     _worker = Worker(config)
 

@@ -23,7 +23,7 @@ _workers: dict[str, Worker] = {}
 
 def _worker(config: WorkerConfig, cell: str) -> Worker:
     """The worker of a cell in this process of the cluster, kept for further jobs of the same cell."""
-    determinism.fix()
+    determinism.enable()
     if cell not in _workers:
         _workers.clear()
         _workers[cell] = Worker(config)

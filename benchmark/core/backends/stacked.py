@@ -24,16 +24,15 @@ from benchmark.core.backends.stacked_step import (
     CudaGraphStep,
     StackedStep,
     Step,
-    autocast,
     distance,
     with_padding,
 )
 from benchmark.core.backends.worker import Worker, WorkerConfig
 from benchmark.core.client import evaluate, linear_probe
-from benchmark.core.client.local_training import LocalTrainer, closed, opened
+from benchmark.core.client.local_training import LocalTrainer, finish_client, prepare_state
 from benchmark.core.data.batches import Stream
 from benchmark.core.errors import BenchmarkError, Diverged, error_context
-from benchmark.core.models.functional import Model
+from benchmark.core.models.functional import Model, autocast
 from benchmark.core.storage import serialization
 from benchmark.core.tree import Tree
 
@@ -143,7 +142,7 @@ class StackedBackend(Worker, Backend):
         session, message = job.open(self), serialization.decode(job.message)
         with error_context(session.where, override=True):
             torch.manual_seed(session.key("dropout").seed)
-            local = opened(self.algorithm.begin(session.memory, message, job.phase, session.site), session.site)
+            local = prepare_state(self.algorithm.begin(session.memory, message, job.phase, session.site), session.site)
             trainers = [
                 LocalTrainer(
                     self.algorithm, session.site, run, session.key("pass", number), self.precision, session.where
@@ -156,7 +155,7 @@ class StackedBackend(Worker, Backend):
         session = slot.session
         with error_context(session.where, override=True):
             torch.manual_seed(session.key("dropout").seed)
-            update = closed(self.algorithm, session.site, slot.job.phase, slot.message, session.memory, slot.local)
+            update = finish_client(self.algorithm, session.site, slot.job.phase, slot.message, session.memory, slot.local)
         return slot.job.close(self, session, update)
 
     def _train(self, kind: Kind, slots: list[Slot]) -> None:
@@ -244,7 +243,7 @@ class StackedBackend(Worker, Backend):
         hits = torch.zeros(test.classes, dtype=torch.int64, device=self.device)
         finite = torch.tensor(True, device=self.device)
         for rows in torch.split(torch.arange(start, stop, device=self.device), EVAL_BATCH):
-            with autocast(self.device, self.precision):
+            with autocast(self.precision, self.device.type):
                 logits = model.frozen(params, test.inputs(rows)).logits
             assert logits is not None
             hits += torch.bincount(labels[rows][logits.argmax(1) == labels[rows]], minlength=test.classes)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from benchmark.core.api import Batch, Local
 from benchmark.core.client.local_training import LocalTrainer
-from benchmark.core.data.augment import sent
+from benchmark.core.data.augment import to_device
 from benchmark.core.data.batches import Stream
 from benchmark.core.tree import Tree
 
@@ -165,25 +165,25 @@ class StackedBatches:
             images = {c: getattr(b, field) for c, b in batches.items()}
             if next(iter(images.values())) is not None:
                 batch[field] = self._gathered(images)
-        return StackedBatch(batch, sent(active, self.device))
+        return StackedBatch(batch, to_device(active, self.device))
 
     def _padded(self, parts: dict[int, Tensor], length: int) -> Tensor:
         table = torch.zeros(self.size, length, dtype=next(iter(parts.values())).dtype)
         for client, part in parts.items():
             table[client, : len(part)] = part
-        return sent(table, self.device)
+        return to_device(table, self.device)
 
     def _gathered(self, images: dict[int, LazyImages]) -> Tensor:
         """Augmented images (chunk, length, channels, height, width); zeros where there is no sample."""
         length = max(len(lazy.rows) for lazy in images.values())
-        index = sent(torch.cat([self.positions[client][lazy.rows] for client, lazy in images.items()]), self.device)
+        index = to_device(torch.cat([self.positions[client][lazy.rows] for client, lazy in images.items()]), self.device)
         parts = [(lazy.generator, len(lazy.rows)) for lazy in images.values()]
         generator: Any = GroupedGenerator([(draw, count) for draw, count in parts if draw is not None])
         views = self.images._views(index, generator, augment=bool(generator.parts))
         if len(views) < self.size * length:
             places = [client * length + torch.arange(len(lazy.rows)) for client, lazy in images.items()]
             empty = views.new_zeros(self.size * length, *views.shape[1:])
-            views = empty.index_copy_(0, sent(torch.cat(places), self.device), views)
+            views = empty.index_copy_(0, to_device(torch.cat(places), self.device), views)
         return views.reshape(self.size, length, *views.shape[1:])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 
 from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm, Batch, Local, Pass
-from benchmark.core.models.functional import EvalModeModel, Model, TrainModeModel
+from benchmark.core.models.functional import EvalModeModel, Model, TrainModeModel, autocast
 from benchmark.core.optim import Optim
 from benchmark.core.tree import Tree
 
@@ -88,7 +88,7 @@ class StackedStep:
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The pass's arithmetic."""
-        return autocast(self.device, self.precision)
+        return autocast(self.precision, self.device.type)
 
 
 class _Client:
@@ -105,7 +105,7 @@ class _Client:
         def risk(weights: Tree) -> tuple[Tensor, tuple[Tree, Tree]]:
             with step.autocast():
                 value, extras = step.loss({**local.params, **weights}, local, batch, model)
-            return value, (extras, model.moved)
+            return value, (extras, model.updated_buffers)
 
         weights = {name: local.params[name] for name in step.trained(local.params)}
         gradients, (value, (extras, moved)) = grad_and_value(risk, has_aux=True)(weights)
@@ -176,11 +176,6 @@ class CudaGraphStep:
         with torch.cuda.graph(graph):
             trees.map(Tensor.copy_, arguments[0], self.step(*arguments))
         return graph
-
-
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
-    """bf16 arithmetic over fp32 master weights, or nothing."""
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
 def with_padding(batch: Tree) -> Tree:

@@ -1,1 +1,1 @@
-"""What one client does in one round: its data, local training and evaluation."""
+"""One client in one round: its data, local training and evaluation."""

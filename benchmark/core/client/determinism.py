@@ -1,4 +1,4 @@
-"""How a process computes, fixed so that bits do not depend on who does the work."""
+"""Settings of a process that make the bits of a result independent of who computes it."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from contextlib import contextmanager
 import torch
 
 
-def fix() -> None:
-    """One thread, as sums split over threads round otherwise; and denormal numbers, below 1e-38, count as zero.
+def enable() -> None:
+    """Use one thread, and treat denormal numbers (below 1e-38) as zero.
 
-    Those arise where a client has learnt its few classes by heart. They move no weight, and processors take many times
-    as long over them. A thread that works for a run calls this itself: the second half holds for the thread alone.
+    Sums that are divided among threads round differently. Denormal numbers arise where a client has memorised its few
+    classes; they change no weight, but slow processors down. Every thread that computes must call this, since the
+    treatment of denormal numbers is a setting of the thread.
     """
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
 
 
 @contextmanager
-def fixed() -> Iterator[None]:
-    """The same for a while, in a process that also does other work: NumPy warns where denormal numbers are zero."""
-    fix()
+def enabled() -> Iterator[None]:
+    """`enable` for a while, in a process that also does other work: NumPy warns where denormal numbers are zero."""
+    enable()
     try:
         yield
     finally:

@@ -1,4 +1,7 @@
-"""Judging models and summing up a run. Accuracies in [0, 1]; counts stay integers as long as possible."""
+"""Evaluation of models, and the summary of a run. Accuracies are in [0, 1].
+
+`hits` and `counts` are numbers of correct and of all samples per class.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmark.core.client.local_training import autocast
 from benchmark.core.data.batches import Stream
 from benchmark.core.errors import Diverged
-from benchmark.core.models.functional import Model
+from benchmark.core.models.functional import Model, autocast
 from benchmark.core.tree import Tree
 
 BATCH = 125  # fixed, so that the bits of a logit do not depend on who evaluates; 250 take 125 MB more and no less time
@@ -19,79 +21,135 @@ LAST = 5  # evaluations in the mean that is reported beside the final one
 
 
 def correct(model: Model, params: Tree, stream: Stream, start: int, stop: int, precision: str) -> list[int]:
-    """Correctly classified samples per class among rows start..stop-1 of a stream.
+    """Count the correctly classified images among some rows of a stream.
 
-    Raises Diverged for answers that are not finite, which would count as the first class.
+    Args:
+        model: The network.
+        params: Its parameters and buffers.
+        stream: Images and labels.
+        start: The first row.
+        stop: The row after the last.
+        precision: "fp32", "bf16" or "tf32".
+
+    Returns:
+        Correct images per class.
+
+    Raises:
+        Diverged: If a logit is not finite; it would count as the first class.
     """
-    hits, sound = torch.zeros(stream.classes, dtype=torch.int64), torch.tensor(True)
+    hits, finite = torch.zeros(stream.classes, dtype=torch.int64), torch.tensor(True)
     layout = {n: p.contiguous(memory_format=torch.channels_last) if p.dim() == 4 else p for n, p in params.items()}
     for rows in torch.arange(start, stop).split(BATCH):
         with autocast(precision):
             logits = model.frozen(layout, stream.inputs(rows)).logits
-        right = stream.labels[rows][logits.argmax(1) == stream.labels[rows]]
-        hits += torch.bincount(right, minlength=stream.classes)
-        sound &= logits.isfinite().all()
-    return counted(hits, sound)
+        labels = stream.labels[rows]
+        hits += torch.bincount(labels[logits.argmax(1) == labels], minlength=stream.classes)
+        finite &= logits.isfinite().all()
+    return counted(hits, finite)
 
 
-def counted(hits: torch.Tensor, sound: torch.Tensor) -> list[int]:
-    """Hits per class as integers; raises Diverged unless all answers were sound."""
-    if not sound:
+def counted(hits: torch.Tensor, finite: torch.Tensor) -> list[int]:
+    """Correct images per class as integers.
+
+    Args:
+        hits: Correct images per class (classes,), int64.
+        finite: Whether all logits were finite, bool.
+
+    Raises:
+        Diverged: If they were not.
+    """
+    if not finite:
         raise Diverged("a judged model's answers are not finite", where="judging")
     return [int(count) for count in hits.tolist()]
 
 
 def per_class(hits: Sequence[int], counts: Sequence[int]) -> list[float]:
-    """Accuracy of each class that occurs in the test set."""
+    """Accuracy of each class that occurs in the test set.
+
+    Args:
+        hits: Correct images per class.
+        counts: Images per class.
+    """
     return [round(hit / count, 6) for hit, count in zip(hits, counts, strict=True) if count]
 
 
 def accuracy(hits: Sequence[int], counts: Sequence[int]) -> float:
-    """Share of correct samples."""
+    """Share of correct images.
+
+    Args:
+        hits: Correct images per class.
+        counts: Images per class.
+    """
     return sum(hits) / sum(counts)
 
 
-def forgetting(course: Sequence[Sequence[float]]) -> float:
-    """F = mean over classes of (best accuracy before the end - final accuracy); 0 with a single evaluation.
+def forgetting(history: Sequence[Sequence[float]]) -> float:
+    """Mean over classes of the best accuracy before the end minus the final accuracy.
 
-    course: accuracy per class at each evaluation, in time order
+    Args:
+        history: Accuracy per class at each evaluation, in the order of time.
+
+    Returns:
+        F in [-1, 1]; 0 for a single evaluation.
+
+    Source: Lee et al., Preservation of the Global Knowledge by Not-True Distillation, NeurIPS 2022 (FedNTD).
     """
-    if len(course) < 2:
+    if len(history) < 2:
         return 0.0
-    values = np.asarray(course)
+    values = np.asarray(history)
     return float(np.mean(values[:-1].max(0) - values[-1]))
 
 
 def local_accuracies(hits: Sequence[int], counts: Sequence[int], share: Sequence[float]) -> tuple[float, float]:
-    """In-local sum_c p(c) A_c and out-local accuracy with weights (1 - p(c)) / (C - 1) of one client's model.
+    """In-local accuracy sum_c p(c) A_c of a client's model, and out-local accuracy with weights (1 - p(c)) / (C - 1).
 
-    share: p, the class distribution of the client's data
     Classes that the test set lacks (those that joint public labels append) do not count.
-    Source: measures in the code published with FedNTD.
+
+    Args:
+        hits: Correct test images per class.
+        counts: Test images per class.
+        share: Distribution p of the client's images over classes.
+
+    Returns:
+        In-local and out-local accuracy.
+
+    Source: the code published with FedNTD.
     """
-    known = np.asarray(counts) > 0
-    scores = np.asarray(hits)[known] / np.asarray(counts)[known]
-    p = np.asarray(share)[known]
+    present = np.asarray(counts) > 0
+    scores = np.asarray(hits)[present] / np.asarray(counts)[present]
+    p = np.asarray(share)[present]
     return float(p @ scores), float((1 - p) @ scores / max(len(p) - 1, 1))
 
 
 def gains(before: Sequence[float], after: Sequence[float]) -> dict[str, float]:
-    """Mean gain over clients, and the share of clients that gain at all."""
+    """What an adaptation changed.
+
+    Args:
+        before: Accuracy of each client's model before.
+        after: Accuracy of each client's model afterwards.
+
+    Returns:
+        `gain`, the mean difference, and `share_gaining`, the share of clients with a positive one.
+    """
     differences = [new - old for old, new in zip(before, after, strict=True)]
     gaining = sum(difference > 0 for difference in differences)
-    return {
-        "gain": round(sum(differences) / len(differences), 6), "share_gaining": round(gaining / len(differences), 6)
-    }  # fmt: skip
+    clients = len(differences)
+    return {"gain": round(sum(differences) / clients, 6), "share_gaining": round(gaining / clients, 6)}
 
 
 def summary(evaluations: list[dict[str, Any]], targets: Sequence[float]) -> dict[str, Any]:
-    """Final accuracy, mean of the last five, forgetting and its course, rounds and bytes to each target.
+    """Sum up all evaluations of a run: accuracy, mean of the last five, forgetting, and when targets were reached.
 
-    A target counts as reached at the first evaluation that is strictly above it.
+    Args:
+        evaluations: Evaluations in the order of time, to each of which its forgetting is added.
+        targets: Accuracies; one is reached at the first evaluation that is strictly above it.
+
+    Returns:
+        Fields of `records.record.Result`.
     """
-    course = [entry["per_class"] for entry in evaluations]
+    history = [entry["per_class"] for entry in evaluations]
     for number, entry in enumerate(evaluations):
-        entry["forgetting"] = round(forgetting(course[: number + 1]), 6)
+        entry["forgetting"] = round(forgetting(history[: number + 1]), 6)
     last = evaluations[-LAST:]
     reached = [next((e for e in evaluations if e["accuracy"] > target), None) for target in targets]
     return {

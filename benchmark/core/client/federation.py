@@ -1,9 +1,8 @@
-"""A task with its data in hand: gives every client its Site, the server its Hub and the evaluator its test set."""
+"""A federation: what each client, the server and the evaluator of a run see, and nothing beyond."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from typing import Any
 
@@ -11,83 +10,61 @@ import numpy as np
 import torch
 
 from benchmark.core.api import Algorithm, Hub, Optim, Phase, Site, Training, Who
-from benchmark.core.data import partition
+from benchmark.core.client.federation_data import FederationData, IndexedImages, load_federation_data
+from benchmark.core.data import partition_table
 from benchmark.core.data.augment import Augment
 from benchmark.core.data.batches import Stream
-from benchmark.core.data.dataset import Dataset
-from benchmark.core.data.loading import load
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.keys import Key
 from benchmark.core.models.functional import Model
-from benchmark.core.tasks.task import Extra, Task
+from benchmark.core.tasks.task import Task
 from benchmark.core.tree import Tree
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Images (n, h, w, c) and labels (n,) of one side, and which of them it may use."""
+class Federation:
+    """The data and networks of one task and seed, behind the information barrier.
 
-    images: np.ndarray
-    labels: np.ndarray
-    rows: np.ndarray
-
-
-@dataclass(frozen=True)
-class Ingredients:
-    """What a federation is made of; `gather` takes it from a task, replays bring their own.
-
-    private: images and labels of all clients; parts: rows of each client
-    cohorts: who takes part in each sampled round; None draws by key
-    initial: parameters to start from, by architecture; None draws by key
+    Args:
+        task: The task.
+        seed: The seed, from which all keys are made.
+        data: The images.
+        pooled: Whether one client per architecture owns all private data.
+        network_name: The name of the network that the method uses for an architecture.
     """
 
-    private: Rows
-    parts: Sequence[np.ndarray]
-    test: Rows
-    shape: tuple[int, int, int]
-    classes: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    public: Rows | None = None
-    unlabelled: Rows | None = None
-    validation: Rows | None = None
-    cohorts: np.ndarray | None = None
-    initial: Mapping[str, Tree] | None = None
-    order: str = "shuffled"
-
-
-class Federation:
-    """Everything that a run of one task and seed draws on, behind the information barrier."""
-
     def __init__(
-        self, task: Task, seed: int, ingredients: Ingredients, pooled: bool = False,
-        network: Callable[[str], str] = str,
-    ) -> None:  # fmt: skip
-        self.task, self.key, self.given = task, Key(seed), ingredients
-        self.pooled, self.network = pooled, network
+        self,
+        task: Task,
+        seed: int,
+        data: FederationData,
+        pooled: bool = False,
+        network_name: Callable[[str], str] = str,
+    ) -> None:
+        self.task, self.key, self.data = task, Key(seed), data
+        self.pooled, self.network_name = pooled, network_name
         networks = tuple(dict.fromkeys(task.networks)) if pooled else task.networks
-        self.parts = [np.sort(np.concatenate(ingredients.parts))] * len(networks) if pooled else ingredients.parts
+        self.parts = [np.sort(np.concatenate(data.parts))] * len(networks) if pooled else data.parts
         self.clients = len(self.parts)
-        self.whos = _Whos(networks, partition.sizes(self.parts))
+        self.whos = _Whos(networks, partition_table.sizes(self.parts))
         self.cohort_size = self.clients if pooled else task.cohort
-        train = task.train
-        optim = Optim(**train.optimiser.model_dump())
-        self.train = Training(train.epochs, train.batch, train.steps, optim)
+        optim = Optim(**task.train.optimiser.model_dump())
+        self.train = Training(task.train.epochs, task.train.batch, task.train.steps, optim)
         self.augment = Augment(**task.augment.model_dump())
         self._refuse_single_images()
 
     @classmethod
     def open(cls, task: Task, seed: int, algorithm: Algorithm, verify: bool = True) -> Federation:
-        """Load what the task names; verify=False trusts the cache (workers of a process that has verified it)."""
-        return cls(task, seed, gather(task, seed, verify), algorithm.pooled, algorithm.network)
+        """Load the data of a task; workers of a process that has verified the cache pass verify=False."""
+        return cls(task, seed, load_federation_data(task, seed, verify), algorithm.pooled, algorithm.network)
 
     def model(self, arch: str) -> Model:
         """The network that the method uses for an architecture of the task."""
-        return self.named(self.network(arch))
+        return self.network(self.network_name(arch))
 
-    def named(self, arch: str) -> Model:
-        """The network of a name; built once per process."""
-        return self._networks(arch)
+    @cached_property
+    def network(self) -> Callable[[str], Model]:
+        """Builds a network by its name, once per process; no method, which would lead a client to everyone's data."""
+        return partial(_network, self.data.initial or {}, self.data.shape, self.data.classes)
 
     def _refuse_single_images(self) -> None:
         """BatchNorm has no variance over one image: such a client would never take a step."""
@@ -97,91 +74,95 @@ class Federation:
                 message = f"{arch} has BatchNorm, which learns nothing from one image at a time"
                 raise BenchmarkError(message, where=self.task.name, hint="batches and clients need two or more")
 
-    @cached_property
-    def _networks(self) -> Callable[[str], Model]:
-        """For sites and the hub, hence no method of this object: it would lead to everyone's data."""
-        return partial(_network, self.given.initial or {}, self.given.shape, self.given.classes)
-
     def who(self, client: int) -> Who:
         """What the server knows of a client."""
         who: Who = self.whos[client]
         return who
 
-    def birth(self, client: int) -> Key:
-        """Key of a client's first memory, whenever it first takes part."""
+    def client_init_key(self, client: int) -> Key:
+        """Key of a client's first memory, whichever round it first takes part in."""
         return self.key("client", client, "init")
 
     def site(self, client: int, phase: Phase, round_: int) -> Site:
         """What one client sees in a round, counted from 0 within the phase."""
         who = self.who(client)
-        share = self.task.cohort / self.task.clients
         return Site(
-            who=who, model=self.model(who.arch), data=self.private(client), public=self.public,
-            classes=self.given.classes, train=self.train, share=share,
-            cohort=self.task.cohort, lr=self.train.optim.rate(round_), network=self._networks,
-        )  # fmt: skip
+            who=who,
+            model=self.model(who.arch),
+            data=self.private(client),
+            public=self.public,
+            classes=self.data.classes,
+            train=self.train,
+            share=self.task.cohort / self.task.clients,
+            cohort=self.task.cohort,
+            lr=self.train.optim.rate(round_),
+            network=self.network,
+        )
 
     def private(self, client: int) -> Stream:
-        """A client's own data; without labels on the track that learns without them."""
-        own = Rows(self.given.private.images, self.given.private.labels, self.parts[client])
-        return self._stream(own, hidden=self.task.track == "unsupervised")
+        """A client's own images; without labels on the track that learns without them."""
+        images = IndexedImages(self.data.private.images, self.data.private.labels, self.parts[client])
+        return self._stream(images, hidden=self.task.track == "unsupervised")
 
     @cached_property
     def public(self) -> Stream | None:
         """The public images of the task."""
-        return self._stream(self.given.public) if self.given.public else None
+        return self._stream(self.data.public) if self.data.public else None
 
     @cached_property
     def hub(self) -> Hub:
         """What the server sees."""
-        given, unlabelled = self.given, self.given.unlabelled or self.given.public
+        unlabelled, validation = self.data.unlabelled or self.data.public, self.data.validation
         return Hub(
             models={arch: self.model(arch) for arch in dict.fromkeys(self.task.networks)},
             whos=self.whos,
             public=self.public,
             unlabelled=self._stream(unlabelled, hidden=True) if unlabelled else None,
-            validation=self._stream(given.validation, plain=True) if given.validation else None,
-            classes=given.classes,
+            validation=self._stream(validation, plain=True) if validation else None,
+            classes=self.data.classes,
             cohort=self.cohort_size,
             train=self.train,
-            network=self._networks,
+            network=self.network,
         )
 
     @cached_property
     def test(self) -> Stream:
         """The test set: for the evaluator alone."""
-        return self._stream(self.given.test, plain=True)
+        return self._stream(self.data.test, plain=True)
 
     @cached_property
-    def union(self) -> Stream:
-        """All clients' data with labels: for the evaluator alone."""
-        private, parts = self.given.private, self.given.parts
-        return self._stream(Rows(private.images, private.labels, np.sort(np.concatenate(parts))), plain=True)
+    def all_client_data(self) -> Stream:
+        """All clients' images with labels: for the evaluator alone."""
+        private, rows = self.data.private, np.sort(np.concatenate(self.data.parts))
+        return self._stream(IndexedImages(private.images, private.labels, rows), plain=True)
 
     def cohort(self, round_: int) -> list[int]:
         """Clients of a sampled round, counted from 0 over all sampled rounds of the run."""
         if self.pooled:
             return list(range(self.clients))
-        if self.given.cohorts is not None:
-            return [int(client) for client in self.given.cohorts[round_]]
+        if self.data.cohorts is not None:
+            return [int(client) for client in self.data.cohorts[round_]]
         if self.task.draws == "published":
             draw = np.random.RandomState(round_)
             return sorted(int(c) for c in draw.choice(self.clients, self.cohort_size, replace=False))
         return [int(client) for client in self.key("cohort", round_).choice(self.clients, self.cohort_size)]
 
-    def _stream(self, part: Rows, plain: bool = False, hidden: bool = False) -> Stream:
-        """A stream that holds its own rows alone; hidden: labels are struck out, so that no method can use them."""
-        given, labels = self.given, part.labels[part.rows].astype(np.int64)
+    def _stream(self, part: IndexedImages, plain: bool = False, hidden: bool = False) -> Stream:
+        """A stream that holds its own rows alone; plain: never augmented; hidden: all labels are -1."""
+        labels = part.labels[part.rows].astype(np.int64)
         return Stream(
             torch.from_numpy(np.ascontiguousarray(part.images[part.rows])),
             torch.from_numpy(np.full_like(labels, -1) if hidden else labels),
-            classes=given.classes, mean=given.mean, std=given.std,
-            augment=None if plain else self.augment, order=given.order,
-        )  # fmt: skip
+            classes=self.data.classes,
+            mean=self.data.mean,
+            std=self.data.std,
+            augment=None if plain else self.augment,
+            order=self.data.order,
+        )
 
 
 class _Whos(Sequence[Who]):
-    """Every client's Who, made when asked for: a million clients cost nothing. Client i has networks[i mod len]."""
+    """A lazy sequence, so that a million clients need no memory. Client i has networks[i mod len(networks)]."""
 
     def __init__(self, networks: Sequence[str], sizes: np.ndarray) -> None:
         self.networks, self.sizes = networks, sizes
@@ -204,96 +185,3 @@ def _model(arch: str, shape: tuple[int, int, int], classes: int) -> Model:
 
 def _network(initial: Mapping[str, Tree], shape: tuple[int, int, int], classes: int, arch: str) -> Model:
     return Model(arch, shape, classes, initial[arch]) if arch in initial else _model(arch, shape, classes)
-
-
-def gather(task: Task, seed: int, verify: bool = True) -> Ingredients:
-    """Load the task's datasets and cut validation, public part and clients, all by keys of the seed."""
-    data = _data(task, verify)
-    key = Key(seed)("split")
-    labels = data.train.labels
-    rest, held = np.arange(len(labels)), np.arange(0)
-    if task.validation:
-        rest, held = partition.hold_out(labels, task.validation, key("validation"))
-    classes = len(data.classes)
-    extras: dict[str, Rows | None] = {}
-    for name in ("public", "unlabelled"):
-        extra: Extra | None = getattr(task, name)
-        extras[name] = None
-        if extra is not None and extra.dataset in (None, task.dataset):
-            rest, part = _cut(data, rest, extra.size, key(name))
-            extras[name] = part
-        elif extra is not None:
-            extras[name] = _other(data, extra, classes, key(name), verify)
-    joint = task.public is not None and task.public.dataset is not None and task.public.labels == "joint"
-    if joint:
-        classes += len(load(str(task.public.dataset), verify=False).classes)  # type: ignore[union-attr]
-    private, validation = Rows(data.train.images, labels, rest), Rows(data.train.images, labels, held)
-    test = Rows(data.test.images, data.test.labels, np.arange(len(data.test.labels)))
-    return Ingredients(
-        private=private, parts=split(task, data, rest, key("clients")),
-        test=test if task.judge == "test" else validation,
-        shape=data.shape, classes=classes, mean=data.mean, std=data.std,
-        validation=validation if task.validation else None,
-        public=extras["public"], unlabelled=extras["unlabelled"],
-    )  # fmt: skip
-
-
-def _data(task: Task, verify: bool = True) -> Dataset:
-    """The task's dataset, of its classes alone where it names some."""
-    data = load(task.dataset, verify)
-    return data.only(task.only.classes, task.only.superclasses) if task.only else data
-
-
-def split(task: Task, data: Dataset, rest: np.ndarray, key: Key) -> Sequence[np.ndarray]:
-    """Rows of each client, out of the rows that are left for clients."""
-    labels, how, clients = data.train.labels[rest], task.split, task.clients
-    match how.kind:
-        case "drawn":
-            return partition.Drawn(rest, clients, how.per_client, key)
-        case "iid":
-            parts = partition.iid(labels, clients, key)
-        case "shards":
-            parts = partition.shards(labels, clients, how.shards, key, how.draws)
-        case "dirichlet":
-            parts = partition.dirichlet(labels, clients, how.alpha, how.minimum, key, how.capped)
-        case "dirichlet_equal":
-            parts = partition.dirichlet_equal(labels, clients, how.alpha, key)
-        case "labels_removed":
-            parts = partition.labels_removed(labels, clients, how.per_client, how.targets, how.keep, key)
-        case "few_per_class":
-            parts = partition.few_per_class(labels, clients, how.classes, how.per_class, key)
-        case "superclass":
-            if data.train.coarse is None:
-                raise BenchmarkError(f"{data.name} has no superclasses", where=task.name, hint="use cifar100")
-            fine = labels if data.train.fine is None else data.train.fine[rest]
-            parts = partition.superclass(fine, data.train.coarse[rest], clients, how.per_class, how.superclasses, key)
-        case "registered":
-            parts = partition.registered(how.name, how.options, labels, clients, key)
-    return [rest[part] for part in parts]
-
-
-def _cut(data: Dataset, rest: np.ndarray, size: int, key: Key) -> tuple[np.ndarray, Rows]:
-    if size >= len(rest):
-        raise BenchmarkError(f"{size} public images of {len(rest)} training images", hint="ask for fewer")
-    left, held = partition.hold_out(data.train.labels[rest], size / len(rest), key)
-    return rest[left], Rows(data.train.images, data.train.labels, rest[held])
-
-
-def _other(data: Dataset, extra: Extra, offset: int, key: Key, verify: bool) -> Rows:
-    other = load(str(extra.dataset), verify)
-    if other.shape != data.shape:
-        raise BenchmarkError(f"{other.name} has shape {other.shape}, {data.name} {data.shape}", hint="use equal shapes")
-    if extra.size > len(other.train.labels):
-        raise BenchmarkError(f"{extra.size} images of {len(other.train.labels)} in {other.name}", hint="ask for fewer")
-    labels = other.train.labels + (offset if extra.labels == "joint" else 0)
-    return Rows(other.train.images, labels, key.choice(len(labels), extra.size))
-
-
-def split_tables(task: Task) -> dict[str, Any]:
-    """Readable split of every seed of a task: class counts per client and a fingerprint of all rows."""
-    data = _data(task)
-    tables = {}
-    for seed in task.seeds:
-        parts = gather(task, seed, verify=False).parts
-        tables[str(seed)] = partition.split_table(parts, data.train.labels, data.classes)
-    return tables

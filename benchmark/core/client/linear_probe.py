@@ -1,4 +1,4 @@
-"""Judging representations: a linear probe, fine-tuning with few labels, angles between samples."""
+"""Evaluation of representations: a linear probe, fine-tuning with few labels, angles between images."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmark.core.client.local_training import autocast
 from benchmark.core.data import partition
 from benchmark.core.data.batches import Stream
 from benchmark.core.keys import Key
-from benchmark.core.models.functional import Model
+from benchmark.core.models.functional import Model, autocast
 from benchmark.core.optim import Optim
 from benchmark.core.tasks.task import ProbeSpec
 from benchmark.core.tree import Tree
@@ -22,7 +21,7 @@ FINE_TUNING_RATE = 1e-3  # the whole network moves: gentler than the probe
 
 
 def features(model: Model, params: Tree, stream: Stream, precision: str = "fp32") -> Tensor:
-    """The backbone's features (n, width) of un-augmented images, in evaluation mode."""
+    """The features (n, width) of all images of a stream, in evaluation mode and without augmentation."""
     layout = {n: p.contiguous(memory_format=torch.channels_last) if p.dim() == 4 else p for n, p in params.items()}
     with autocast(precision):
         chunks = [model.frozen(layout, stream.inputs(rows)).features for rows in torch.arange(stream.size).split(BATCH)]
@@ -30,7 +29,17 @@ def features(model: Model, params: Tree, stream: Stream, precision: str = "fp32"
 
 
 def fit(x: Tensor, y: Tensor, classes: int, key: Key, spec: ProbeSpec) -> Tree:
-    """A linear layer trained on features x (n, width) and labels y (n,) by Adam; drawn and shuffled by the key.
+    """Train a linear layer by Adam.
+
+    Args:
+        x: Features (n, width).
+        y: Labels (n,), int64.
+        classes: Number of classes.
+        key: What initial weights and order are drawn by.
+        spec: Epochs, batch and rate.
+
+    Returns:
+        `weight` (classes, width) and `bias` (classes,).
 
     Source: linear evaluation in the code published with FedX.
     """
@@ -48,7 +57,7 @@ def fit(x: Tensor, y: Tensor, classes: int, key: Key, spec: ProbeSpec) -> Tree:
 
 
 def correct(layer: Tree, x: Tensor, y: Tensor, classes: int) -> list[int]:
-    """Samples whose largest logit is that of their label, per class."""
+    """Correct samples per class, of features x (n, width) with labels y (n,)."""
     right = y[(x @ layer["weight"].T + layer["bias"]).argmax(1) == y]
     return torch.bincount(right, minlength=classes).tolist()
 
@@ -56,13 +65,24 @@ def correct(layer: Tree, x: Tensor, y: Tensor, classes: int) -> list[int]:
 def fine_tuned(
     model: Model, params: Tree, train: Stream, test: Stream, share: float, key: Key, spec: ProbeSpec
 ) -> float:
-    """Accuracy on test after the backbone and a new linear layer have learned from a share of the labels.
+    """Fine-tune the whole network and a new linear layer with few labels.
 
-    share: of every class, drawn by the key; the other images are not used
+    Args:
+        model: The network.
+        params: Its parameters and buffers.
+        train: Labelled images.
+        test: Images to evaluate on.
+        share: Share of every class of `train` to learn from; the other images are not used.
+        key: What the images, the initial layer and the order are drawn by.
+        spec: Epochs and batch.
+
+    Returns:
+        Accuracy on `test`.
+
     Source: semi-supervised protocol of FedX; its epochs and rates are not published, these are the probe's.
     """
-    _, held = partition.hold_out(train.labels.numpy(), share, key("labels"))
-    few = train.restricted(torch.from_numpy(held))
+    _, labelled = partition.hold_out(train.labels.numpy(), share, key("labels"))
+    few = train.restricted(torch.from_numpy(labelled))
     optim = Optim("adam", lr=FINE_TUNING_RATE, weight_decay=WEIGHT_DECAY)
     net = {name: leaf.clone() for name, leaf in params.items()}
     width = model.frozen(net, few.inputs(torch.arange(1))).features.shape[1]
@@ -71,37 +91,44 @@ def fine_tuned(
     moments = optim.start()
     for batch in few.batches(key, spec.batch, few.steps(spec.epochs, spec.batch), augment=False, skip_single=True):
         leaves = {name: leaf.detach().requires_grad_() for name, leaf in trained.items()}
-        output, moved = model.train({**net, **{n: v for n, v in leaves.items() if n in net}}, batch.x)
+        output, buffers = model.train({**net, **{n: v for n, v in leaves.items() if n in net}}, batch.x)
         logits = output.features @ leaves[f"{PROBE}weight"].T + leaves[f"{PROBE}bias"]
         loss = functional.cross_entropy(logits, batch.y)
-        found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)  # the heads are not in use
-        gradients = {n: g for n, g in zip(leaves, found, strict=True) if g is not None}
+        grads = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)  # the heads are not in use
+        gradients = {n: g for n, g in zip(leaves, grads, strict=True) if g is not None}
         moments = optim.apply({n: trained[n] for n in gradients}, gradients, moments, FINE_TUNING_RATE)
-        net.update(moved)
+        net.update(buffers)
     hits = correct(layer, features(model, net, test), test.labels, test.classes)
     return sum(hits) / test.size
 
 
 def angles(x: Tensor, y: Tensor) -> tuple[float, float]:
-    """Mean angle in degrees between features x (n, width) of two samples of one class, and of two classes.
+    """Mean angles between samples: arccos of the cosine of their features, over all pairs.
 
-    Source: FedX's analysis of embeddings, arccos of the cosine over all pairs of test images.
+    Args:
+        x: Features (n, width).
+        y: Labels (n,).
+
+    Returns:
+        Mean angle between two samples of one class, and of two classes, in degrees.
+
+    Source: FedX's analysis of embeddings.
     """
     unit = functional.normalize(x, dim=1)
     sums, counts = torch.zeros(2, dtype=torch.float64), torch.zeros(2, dtype=torch.int64)
     for rows in torch.arange(len(x)).split(BATCH):
-        found = torch.rad2deg(torch.arccos((unit[rows] @ unit.T).clamp(-1, 1))).double()
+        degrees = torch.rad2deg(torch.arccos((unit[rows] @ unit.T).clamp(-1, 1))).double()
         same = y[rows].unsqueeze(1) == y
-        other = rows.unsqueeze(1) != torch.arange(len(x))  # a sample makes no pair with itself
-        for place, chosen in enumerate((same & other, ~same)):
-            sums[place] += (found * chosen).sum()
-            counts[place] += chosen.sum()
+        other = rows.unsqueeze(1) != torch.arange(len(x))  # a sample is no pair with itself
+        for place, pairs in enumerate((same & other, ~same)):
+            sums[place] += (degrees * pairs).sum()
+            counts[place] += pairs.sum()
     within, between = (sums / counts.clamp(min=1)).tolist()
     return within, between
 
 
 def linear(width: int, classes: int, key: Key) -> Tree:
-    """A fresh linear layer, drawn as PyTorch does."""
+    """An initial linear layer, drawn as PyTorch does."""
     draw, bound = key.torch(), width**-0.5
-    return {"weight": torch.empty(classes, width).uniform_(-bound, bound, generator=draw),
-            "bias": torch.empty(classes).uniform_(-bound, bound, generator=draw)}  # fmt: skip
+    weight = torch.empty(classes, width).uniform_(-bound, bound, generator=draw)
+    return {"weight": weight, "bias": torch.empty(classes).uniform_(-bound, bound, generator=draw)}

@@ -1,11 +1,10 @@
-"""A client at work: open, step, close. Every backend runs this one function."""
+"""The local work of a client in one round: its passes over streams of images. Every backend uses this module."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,42 +15,51 @@ from benchmark.core.client.teacher_cache import TeacherCache
 from benchmark.core.data.batches import Stream
 from benchmark.core.errors import BenchmarkError, Diverged
 from benchmark.core.keys import Key
-from benchmark.core.models.functional import EvalModeModel, Model, TrainModeModel
+from benchmark.core.models.functional import EvalModeModel, Model, TrainModeModel, autocast
 from benchmark.core.storage import serialization
 from benchmark.core.tree import Tree
 
-LOOK = 500  # images per batch of a pass that only looks
+EVAL_BATCH = 500  # images per batch of a pass without updates
 
 
 class ClientUpdate(NamedTuple):
-    """What a visit leaves: memory and upload as trees, and the parameters after local work."""
+    """The result of a client's work in one round: memory, upload, and the parameters after it."""
 
     memory: Tree
     upload: Tree | None
     params: Tree
 
 
-def visit(
+def run_client(
     algorithm: Algorithm, site: Site, phase: Phase, message: Tree | None, client: Tree, key: Key, precision: str
 ) -> ClientUpdate:
-    """One client in one round.
+    """Run one client in one round.
 
-    message: decoded download; client: its memory
-    key: of this phase, round and client
+    Args:
+        algorithm: The method.
+        site: What the client sees.
+        phase: The current phase.
+        message: The decoded download.
+        client: The client's memory.
+        key: The key of this phase, round and client.
+        precision: "fp32", "bf16" or "tf32".
+
+    Raises:
+        Diverged: If the loss or the upload is not finite.
     """
     where = f"phase {phase.name}, client {site.who.id}"
-    key("dropout").reseed()  # what a method draws without a key still has no memory of other clients
-    local = opened(algorithm.begin(client, message, phase, site), site)
+    key("dropout").reseed()  # numbers drawn without a key must not depend on the clients before
+    local = prepare_state(algorithm.begin(client, message, phase, site), site)
     for number, run in enumerate(algorithm.passes(phase, site)):
-        worker = LocalTrainer(algorithm, site, run, key("pass", number), precision, where)
-        local = worker.run(local)
-    return closed(algorithm, site, phase, message, client, local)
+        trainer = LocalTrainer(algorithm, site, run, key("pass", number), precision, where)
+        local = trainer.run(local)
+    return finish_client(algorithm, site, phase, message, client, local)
 
 
-def closed(
+def finish_client(
     algorithm: Algorithm, site: Site, phase: Phase, message: Tree | None, client: Tree, local: Local
 ) -> ClientUpdate:
-    """What is left of a visit when the last pass is over; raises Diverged for an upload that is not finite."""
+    """The result of a client's work when the last pass is over; raises Diverged for an upload that is not finite."""
     where = f"phase {phase.name}, client {site.who.id}"
     memory, upload = algorithm.finish(client, local, message, phase, site)
     if upload is not None and (path := trees.finite(dict(serialization.check(upload, where)))):
@@ -59,23 +67,18 @@ def closed(
     return ClientUpdate(memory, upload, local.params)
 
 
-def opened(local: Local, site: Site) -> Local:
-    """Own copies of what trains, in the memory layout that convolutions read fastest."""
-    return local.having(params=trees.map(lambda leaf: _layout(leaf.detach().clone()), local.params),
-                        context=trees.map(_layout, local.context), steps=0, lr=site.lr)  # fmt: skip
+def prepare_state(local: Local, site: Site) -> Local:
+    """The state with copies of the parameters to train, in the memory layout that convolutions read fastest."""
+    params = trees.map(lambda leaf: _layout(leaf.detach().clone()), local.params)
+    return local.having(params=params, context=trees.map(_layout, local.context), steps=0, lr=site.lr)
 
 
 def _layout(leaf: Tensor) -> Tensor:
     return leaf.contiguous(memory_format=torch.channels_last) if leaf.dim() == 4 else leaf
 
 
-def autocast(precision: str) -> AbstractContextManager[Any]:
-    """bf16 arithmetic over fp32 master weights, or nothing."""
-    return torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else nullcontext()
-
-
 class LocalTrainer:
-    """One pass: a stream, a loss and an optimiser."""
+    """Runs one pass of a client."""
 
     def __init__(self, algorithm: Algorithm, site: Site, run: Pass, key: Key, precision: str, where: str) -> None:
         self.run_, self.key, self.precision, self.where = run, key, precision, where
@@ -88,10 +91,10 @@ class LocalTrainer:
         self.moments = self.optim.start()
 
     def run(self, local: Local) -> Local:
-        """All batches of the pass."""
+        """The client's state after all batches of the pass."""
         stream = self.stream(local)
         if not self.run_.update:
-            return self._look(local, self.batches(stream))
+            return self._evaluate(local, self.batches(stream))
         self.teachers = self._teachers(stream)
         for number, batch in enumerate(self.batches(stream)):
             if self.model.random:
@@ -101,7 +104,7 @@ class LocalTrainer:
         return local
 
     def stream(self, local: Local) -> Stream:
-        """Where the pass takes its images from."""
+        """The images of the pass."""
         source = self.site.public if self.run_.stream == "public" else self.site.data
         if source is None:
             raise BenchmarkError("the task has no public data", where=self.where, hint="choose a task with `public:`")
@@ -113,9 +116,9 @@ class LocalTrainer:
         return source.restricted(local.context[self.run_.rows])
 
     def batches(self, stream: Stream) -> Iterator[Batch]:
-        """What the pass feeds, in order."""
+        """The batches of the pass, in order."""
         if not self.run_.update:
-            return stream.looks(LOOK)
+            return stream.eval_batches(EVAL_BATCH)
         train = self.site.train
         batch = self.run_.batch or train.batch
         epochs = self.run_.epochs or train.epochs
@@ -123,10 +126,10 @@ class LocalTrainer:
         if steps is None:
             count = stream.view_steps if self.run_.stream == "views" else stream.steps
             steps = train.steps if self.run_.epochs is None and train.steps else count(epochs, batch)
-        lonely = bool(self.model.buffers)  # BatchNorm has no variance over a single sample
         if self.run_.stream == "views":
             return stream.views(self.key, batch, steps)
-        return stream.batches(self.key, batch, steps, self.run_.augment, skip_single=lonely)
+        skip_single = bool(self.model.buffers)  # BatchNorm has no variance over a single sample
+        return stream.batches(self.key, batch, steps, self.run_.augment, skip_single)
 
     def _teachers(self, stream: Stream) -> TeacherCache | None:
         """None where images change from epoch to epoch."""
@@ -135,7 +138,7 @@ class LocalTrainer:
             return None
         return TeacherCache(self.model, stream.size, self.run_.batch or self.site.train.batch)
 
-    def _look(self, local: Local, batches: Iterator[Batch]) -> Local:
+    def _evaluate(self, local: Local, batches: Iterator[Batch]) -> Local:
         for batch in batches:
             with torch.no_grad(), autocast(self.precision):
                 _, extras = self.loss(local.params, local, batch, EvalModeModel(self.model))
@@ -143,19 +146,19 @@ class LocalTrainer:
         return local
 
     def _gradient(self, local: Local, batch: Batch) -> tuple[Tree, Tree]:
-        tape = TrainModeModel(self.model, self.teachers.facing(batch) if self.teachers else None)
+        model = TrainModeModel(self.model, self.teachers.bind(batch) if self.teachers else None)
         leaves = {
             name: leaf.detach().requires_grad_()
             for name, leaf in local.params.items()
             if name not in self.model.buffers and name.startswith(self.run_.only)
         }
         with autocast(self.precision):
-            value, extras = self.loss({**local.params, **leaves}, local, batch, tape)
-        if not isfinite(reached := value.item()):
-            raise Diverged(f"the loss is {reached} at step {local.steps + 1}", where=self.where)
+            value, extras = self.loss({**local.params, **leaves}, local, batch, model)
+        if not isfinite(number := value.item()):
+            raise Diverged(f"the loss is {number} at step {local.steps + 1}", where=self.where)
         gradients = torch.autograd.grad(value, list(leaves.values()), allow_unused=True)
-        for name, moved in tape.moved.items():
-            local.params[name].copy_(moved)
+        for name, buffer in model.updated_buffers.items():
+            local.params[name].copy_(buffer)
         pairs = zip(leaves.items(), gradients, strict=True)
         return {n: torch.zeros_like(leaf) if g is None else g for (n, leaf), g in pairs}, trees.map(_plain, extras)
 

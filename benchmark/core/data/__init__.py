@@ -1,1 +1,1 @@
-"""Datasets, splits among clients, batches and augmentation."""
+"""Datasets, their partition among clients, batches and augmentation."""

@@ -49,7 +49,7 @@ class Augment:
         if self.flip:
             mirrored = draw.random(count) < 0.5
             cols = np.where(mirrored[:, None], cols[:, ::-1], cols)
-        down, along = (sent(torch.from_numpy(places.copy()), images.device) for places in (rows, cols))
+        down, along = (to_device(torch.from_numpy(places.copy()), images.device) for places in (rows, cols))
         tall, wide, channels = images.shape[1:]
         starts = (torch.arange(count, device=images.device)[:, None] * tall + down) * wide
         pixels = images.reshape(-1, channels).index_select(0, (starts[:, :, None] + along[:, None, :]).flatten())
@@ -59,12 +59,12 @@ class Augment:
         """Brightness, contrast and grey of images in [0, 1], (B, c, h, w)."""
         count = len(x)
         if self.brightness:
-            x = (x * sent(_factors(draw, count, self.brightness), x.device)).clamp(0, 1)
+            x = (x * to_device(_factors(draw, count, self.brightness), x.device)).clamp(0, 1)
         if self.contrast:
             middle = x.mean((1, 2, 3), keepdim=True)
-            x = (middle + (x - middle) * sent(_factors(draw, count, self.contrast), x.device)).clamp(0, 1)
+            x = (middle + (x - middle) * to_device(_factors(draw, count, self.contrast), x.device)).clamp(0, 1)
         if self.grey:
-            chosen = sent(torch.from_numpy(draw.random(count) < self.grey), x.device)[:, None, None, None]
+            chosen = to_device(torch.from_numpy(draw.random(count) < self.grey), x.device)[:, None, None, None]
             x = torch.where(chosen, x.mean(1, keepdim=True).expand_as(x), x)
         return x
 
@@ -80,11 +80,11 @@ class Augment:
         # one row of pixels and channels at a time: three channels are too few for a fast inner loop
         hidden = torch.from_numpy(rows[:, :, None] & cols.repeat(channels, axis=1)[:, None, :])
         planes = x.permute(0, 2, 3, 1).reshape(count, height, width * channels)
-        planes = planes.masked_fill(sent(hidden, x.device), 0.0)
+        planes = planes.masked_fill(to_device(hidden, x.device), 0.0)
         return planes.view(count, height, width, channels).permute(0, 3, 1, 2)
 
 
-def sent(tensor: Tensor, device: torch.device) -> Tensor:
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """The tensor on a device; on its way to a GPU nobody waits for it."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 

@@ -1,4 +1,4 @@
-"""Images in reach of one side as batches: gathered, augmented and normalised by whole batches."""
+"""Batches of images: gathered, augmented and normalised a whole batch at a time."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ from benchmark.core.api import Batch
 from benchmark.core.data.augment import Augment
 from benchmark.core.keys import Key
 
-TOGETHER = 500  # images gathered at once for the next steps where none is augmented: small gathers cost like large ones
+GATHERED = 500  # images gathered at once for the next steps if none is augmented: small gathers cost like large ones
 
 
 class Stream:
-    """A set of images of one side and nothing beyond; implements `api.Data`.
+    """The images that one side may use; implements `api.Data`.
 
-    pixels: (n, h, w, c), uint8, or float32 inputs that are used as they are
-    labels: (n,) int64, -1 where hidden
-    mean, std: per channel, of pixels in [0, 1]
-    order: "shuffled" anew each epoch, or "stored"
+    Args:
+        pixels: Images (n, height, width, channels), uint8, or float32 inputs that are used as they are.
+        labels: Labels (n,), int64; -1 where hidden.
+        classes: Number of classes.
+        mean: Mean of each channel, of pixels in [0, 1].
+        std: Standard deviation of each channel.
+        augment: Augmentation of training images; None for none.
+        order: "shuffled" anew in each epoch, or "stored".
     """
 
     def __init__(
@@ -40,25 +44,25 @@ class Stream:
         return self.normalise(self.pixels if rows is None else self.pixels.index_select(0, rows))
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Stored images (n, h, w, c) as a network reads them, (n, c, h, w)."""
+        """Normalised images (n, c, h, w) of stored ones (n, h, w, c), in channels-last memory."""
         planes = images.permute(0, 3, 1, 2)
         if planes.dtype != torch.uint8:
             return planes.contiguous(memory_format=torch.channels_last)
         return self._centred(planes.float().div_(255))
 
     def _centred(self, planes: Tensor) -> Tensor:
-        """Minus mean, over deviation, in place; whole images at a time, as three channels are a slow inner loop."""
+        """(planes - mean) / std in place; whole images at a time, since three channels are a slow inner loop."""
         images = planes.permute(0, 2, 3, 1)
         mean, std = (value.view(-1).expand(images.shape[1:]).contiguous() for value in (self.mean, self.std))
         images.sub_(mean).div_(std)
         return planes
 
     def restricted(self, rows: Tensor) -> Stream:
-        """The stream of some rows of this one, positions counted anew."""
+        """A stream of some rows of this one, numbered from 0."""
         return self._like(self.pixels.index_select(0, rows), self.labels[rows])
 
     def joined(self, images: Tensor, labels: Tensor) -> Stream:
-        """This stream followed by further images (m, h, w, c) with labels (m,)."""
+        """A stream of these images and further ones (m, h, w, c) with labels (m,)."""
         return self._like(torch.cat([self.pixels, images]), torch.cat([self.labels, labels]))
 
     def _like(self, pixels: Tensor, labels: Tensor) -> Stream:
@@ -68,23 +72,23 @@ class Stream:
         )  # fmt: skip
 
     def steps(self, epochs: int, batch: int) -> int:
-        """Batches in so many epochs; the last batch of an epoch may be short."""
+        """Number of batches in some epochs; the last batch of an epoch may be short."""
         return epochs * -(-self.size // batch)
 
     def batches(
         self, key: Key, batch: int, steps: int, augment: bool = True, skip_single: bool = False
     ) -> Iterator[Batch]:
-        """So many batches, shuffled anew each epoch; skip_single leaves out batches of one sample."""
+        """Some number of batches, shuffled anew in each epoch; skip_single leaves out batches of one image."""
         augment = augment and not self.augment.none
         schedule = (part for part in self._schedule(key, batch, steps, augment) if len(part[0]) > 1 or not skip_single)
-        together = 1 if augment else max(1, TOGETHER // batch)
+        together = 1 if augment else max(1, GATHERED // batch)
         while parts := list(islice(schedule, together)):
             rows, lengths = torch.cat([rows for rows, _ in parts]), [len(rows) for rows, _ in parts]
             images = self._views(rows, parts[0][1], augment).split(lengths)
             yield from map(Batch, images, self.labels[rows].split(lengths), rows.split(lengths))
 
     def view_steps(self, epochs: int, batch: int) -> int:
-        """Batches of `views` in so many epochs; the short rest of an epoch is dropped, as FedX does."""
+        """Number of batches of `views` in some epochs; the short rest of an epoch is dropped, as in FedX's code."""
         return epochs * max(1, self.size // (batch // 2))
 
     def views(self, key: Key, batch: int, steps: int) -> Iterator[Batch]:
@@ -97,17 +101,17 @@ class Stream:
                 first, torch.full_like(rows, -1), rows, other=second, random=self._views(random, random_draw, True)
             )
 
-    def looks(self, batch: int) -> Iterator[Batch]:
-        """Every row once, in order, without augmentation."""
+    def eval_batches(self, batch: int) -> Iterator[Batch]:
+        """Batches of all rows, each once and in order, without augmentation."""
         for rows in torch.arange(self.size).split(batch):
             yield Batch(self.inputs(rows), self.labels[rows], rows)
 
     def _schedule(
         self, key: Key, batch: int, steps: int, augment: bool, whole: bool = False
     ) -> Iterator[tuple[Tensor, np.random.Generator | None]]:
-        """Rows of every step and what draws their augmentation, None if nothing does.
+        """Rows of every step and the generator of their augmentation, None if they have none.
 
-        whole: drop an epoch's short last batch, unless it is alone
+        whole: drop an epoch's short last batch, unless it is the only one
         """
         per_epoch = max(1, self.size // batch) if whole else -(-self.size // batch)
         for step in range(steps):

@@ -1,4 +1,4 @@
-"""Decoded datasets on disk: array files per split, and cache.json, written last, that vouches for them."""
+"""Decoded datasets on disk: array files of every split, and cache.json, written last, with their fingerprints."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from benchmark.core.data.manifest import Arrays, Facts, fingerprint
+from benchmark.core.data.manifest import Arrays, DatasetInfo, fingerprint
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.storage.atomic_files import replacing, sweep
+from benchmark.core.storage.atomic_files import remove_leftovers, replacing
 
 
-class Receipt(BaseModel):
-    """What cache.json says: where the data came from, fingerprint per split, size in bytes per file.
+class CacheMetadata(BaseModel):
+    """The content of cache.json.
 
-    sha256: of the rest of it; receipts written before it existed lack it
+    Attributes:
+        source: The source that the data were decoded from.
+        fingerprints: Fingerprint of each split.
+        sizes: Bytes of each file.
+        sha256: Hash of the other fields; "" in files that are older than this field.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -27,43 +31,43 @@ class Receipt(BaseModel):
     sizes: dict[str, int]
     sha256: str = ""
 
-    def sealed(self) -> Receipt:
-        """The same with its checksum."""
+    def with_checksum(self) -> CacheMetadata:
+        """A copy with the hash of its other fields."""
         text = self.model_dump_json(exclude={"sha256"})
         return self.model_copy(update={"sha256": hashlib.sha256(text.encode()).hexdigest()})
 
 
 @dataclass(frozen=True, eq=False)
-class Cached:
-    """Arrays as they lie in the cache, images memory-mapped read-only, labels uint8, with their receipt."""
+class CachedArrays:
+    """Arrays of the cache: images, memory-mapped read-only, and labels, both uint8."""
 
-    receipt: Receipt
+    metadata: CacheMetadata
     arrays: Arrays
 
 
 def root() -> Path:
-    """Where everything is cached: FEDREPRO_CACHE, by default ~/.cache/fedrepro."""
+    """The folder of all that is cached: FEDREPRO_CACHE, by default ~/.cache/fedrepro."""
     return Path(os.environ.get("FEDREPRO_CACHE") or "~/.cache/fedrepro").expanduser()
 
 
 def folder(name: str) -> Path:
-    """Where a dataset is cached."""
+    """The folder of a cached dataset."""
     return root() / "data" / name
 
 
 def write(name: str, source: str, arrays: Arrays, fingerprints: dict[str, str]) -> None:
-    """Replace the cached dataset by canonical rows; readers see the old files or the new ones, never a part."""
+    """Replace a cached dataset by rows in canonical order; readers see old files or new ones, never a part of one."""
     target = folder(name)
     try:
         target.mkdir(parents=True, exist_ok=True)
-        sweep(target)
+        remove_leftovers(target)
         for split, (images, labels) in arrays.items():
             for kind, array in (("images", images), ("labels", labels.astype(np.uint8))):
                 with replacing(target / f"{split}-{kind}.npy") as file:
                     np.save(file, array)
         sizes = {path.name: path.stat().st_size for path in (target / name for name in _files(arrays))}
-        receipt = Receipt(source=source, fingerprints=fingerprints, sizes=sizes).sealed()
-        text = receipt.model_dump_json(indent=1) + "\n"
+        metadata = CacheMetadata(source=source, fingerprints=fingerprints, sizes=sizes).with_checksum()
+        text = metadata.model_dump_json(indent=1) + "\n"
         with replacing(target / "cache.json") as file:
             file.write(text.encode())
     except OSError as error:
@@ -72,44 +76,52 @@ def write(name: str, source: str, arrays: Arrays, fingerprints: dict[str, str]) 
         raise BenchmarkError(message, where=str(target), hint=hint, user=False) from error
 
 
-def read(name: str, facts: Facts, verify: bool) -> Cached | None:
-    """The cached dataset, None if it was never cached.
+def read(name: str, info: DatasetInfo, verify: bool) -> CachedArrays | None:
+    """Read a cached dataset.
 
-    verify: hash every byte (once per process tree is enough); otherwise only presence and size are checked.
-    Raises BenchmarkError when files are missing, truncated or changed.
+    Args:
+        name: The dataset.
+        info: What it must be.
+        verify: Whether to hash all bytes; otherwise only presence and size of the files are checked.
+
+    Returns:
+        The arrays; None if the dataset was never cached.
+
+    Raises:
+        BenchmarkError: If files are missing, truncated, changed or of another version.
     """
-    receipt = _receipt(name)
-    if receipt is None:
+    metadata = _metadata(name)
+    if metadata is None:
         return None
-    for split, known in facts.splits.items():
-        if known.fingerprint not in (None, receipt.fingerprints.get(split)):
+    for split, expected in info.splits.items():
+        if expected.fingerprint not in (None, metadata.fingerprints.get(split)):
             raise _damaged(name, "cache.json", "is of another version: not the data that the manifest asks for")
-    arrays = {split: _open(name, split, receipt, facts) for split in facts.splits}
+    arrays = {split: _open(name, split, metadata, info) for split in info.splits}
     for split, (images, labels) in arrays.items() if verify else ():
-        if fingerprint(images, labels) != receipt.fingerprints[split]:
+        if fingerprint(images, labels) != metadata.fingerprints[split]:
             raise _damaged(name, f"{split}-images.npy", "or its labels have changed bytes")
-    return Cached(receipt, arrays)
+    return CachedArrays(metadata, arrays)
 
 
-def _open(name: str, split: str, receipt: Receipt, facts: Facts) -> tuple[np.ndarray, np.ndarray]:
-    images, labels = (_array(name, f"{split}-{kind}.npy", receipt) for kind in ("images", "labels"))
-    n = facts.splits[split].n
-    for kind, array, shape in (("images", images, (n, *facts.shape)), ("labels", labels, (n,))):
+def _open(name: str, split: str, metadata: CacheMetadata, info: DatasetInfo) -> tuple[np.ndarray, np.ndarray]:
+    images, labels = (_array(name, f"{split}-{kind}.npy", metadata) for kind in ("images", "labels"))
+    n = info.splits[split].n
+    for kind, array, shape in (("images", images, (n, *info.shape)), ("labels", labels, (n,))):
         if array.shape != shape or array.dtype != np.uint8:
             raise _damaged(name, f"{split}-{kind}.npy", f"holds {array.dtype} {array.shape}, expected uint8 {shape}")
     return images, np.asarray(labels)
 
 
-def _array(name: str, file: str, receipt: Receipt) -> np.ndarray:
+def _array(name: str, file: str, metadata: CacheMetadata) -> np.ndarray:
     path = folder(name) / file
     if not path.is_file():
         raise _damaged(name, file, "is missing")
-    found, expected = path.stat().st_size, receipt.sizes.get(file)
-    if found != expected:
-        how = "is truncated" if found < (expected or 0) else "is not the file that was written"
-        if twin := next((other for other, size in receipt.sizes.items() if size == found), None):
+    size, expected = path.stat().st_size, metadata.sizes.get(file)
+    if size != expected:
+        how = "is truncated" if size < (expected or 0) else "is not the file that was written"
+        if twin := next((other for other, bytes_ in metadata.sizes.items() if bytes_ == size), None):
             how = f"holds what belongs into {twin}"
-        raise _damaged(name, file, f"{how}: {found} bytes, expected {expected}")
+        raise _damaged(name, file, f"{how}: {size} bytes, expected {expected}")
     try:
         array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
         return array
@@ -117,11 +129,11 @@ def _array(name: str, file: str, receipt: Receipt) -> np.ndarray:
         raise _damaged(name, file, f"has a changed header ({error})") from error
 
 
-def _receipt(name: str) -> Receipt | None:
+def _metadata(name: str) -> CacheMetadata | None:
     path = folder(name) / "cache.json"
     try:
         data = path.read_bytes()
-        receipt = Receipt.model_validate_json(data)
+        metadata = CacheMetadata.model_validate_json(data)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -129,9 +141,9 @@ def _receipt(name: str) -> Receipt | None:
     except ValidationError as error:
         how = "has changed bytes" if data.endswith(b"}\n") else "is truncated"
         raise _damaged(name, path.name, how) from error
-    if receipt.sha256 and receipt != receipt.sealed():
+    if metadata.sha256 and metadata != metadata.with_checksum():
         raise _damaged(name, path.name, "has changed bytes (its checksum does not match)")
-    return receipt
+    return metadata
 
 
 def _files(arrays: Arrays) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a dataset is, once it is decoded."""
+"""A decoded dataset."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from benchmark.core.errors import BenchmarkError
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Rows in canonical order: images uint8 [n, height, width, channels] (read-only), labels int64 [n].
+    """The training or the test images, in canonical order.
 
-    coarse: superclass of every row, int64 [n], None where the dataset has no superclasses
-    fine: class of every row, int64 [n], where the labels are superclasses; None where they are the classes
+    Attributes:
+        images: Images [n, height, width, channels], uint8, read-only.
+        labels: Labels [n], int64.
+        coarse: Superclass of every image [n], int64; None if the dataset has no superclasses.
+        fine: Class of every image [n], int64, if the labels are superclasses; else None.
     """
 
     images: np.ndarray
@@ -28,8 +31,16 @@ class Split:
 class Dataset:
     """A verified dataset.
 
-    classes, superclasses: their names; mean, std: per channel over all train pixels / 255
-    fingerprints: split -> sha256, of the whole dataset
+    Attributes:
+        name: Its name.
+        train: Training images.
+        test: Test images.
+        classes: Names of the classes.
+        mean: Mean of each channel over all training pixels / 255.
+        std: Standard deviation of each channel over all training pixels / 255.
+        fingerprints: sha256 of each split of the whole dataset.
+        source: The source that it was decoded from.
+        superclasses: Names of the superclasses.
     """
 
     name: str
@@ -44,12 +55,12 @@ class Dataset:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width), as networks count."""
+        """(channels, height, width) of an image."""
         _, height, width, channels = self.train.images.shape
         return channels, height, width
 
     def only(self, classes: Sequence[int] = (), superclasses: Sequence[int] = ()) -> Dataset:
-        """The images of these classes, or of these superclasses, which then are the labels, counted anew in this order.
+        """The images of some classes, or of some superclasses as labels, numbered from 0 in this order.
 
         Raises BenchmarkError for a number that the dataset does not have.
         """
@@ -58,17 +69,17 @@ class Dataset:
         if unknown := [number for number in chosen if number >= len(names)]:
             hint = f"choose among 0 to {len(names) - 1}" if names else "use cifar100"
             raise BenchmarkError(f"{self.name} has no {kind} {unknown[0]}", hint=hint)
-        place = np.full(len(names), -1)
-        place[chosen] = np.arange(len(chosen))
-        train, test = (_kept(split, place, bool(superclasses)) for split in (self.train, self.test))
+        new_labels = np.full(len(names), -1)
+        new_labels[chosen] = np.arange(len(chosen))
+        train, test = (_relabelled(split, new_labels, bool(superclasses)) for split in (self.train, self.test))
         return replace(self, train=train, test=test, classes=tuple(names[number] for number in chosen))
 
 
-def _kept(split: Split, place: np.ndarray, above: bool) -> Split:
-    """The rows whose label, or superclass, has a place of at least 0, which is their new label."""
-    labels = place[split.coarse if above else split.labels]
+def _relabelled(split: Split, new_labels: np.ndarray, by_superclass: bool) -> Split:
+    """The images whose class, or superclass, has a new label of at least 0."""
+    labels = new_labels[split.coarse if by_superclass else split.labels]
     rows = np.flatnonzero(labels >= 0)
     labels, coarse = labels[rows], None if split.coarse is None else split.coarse[rows]
-    if above:
+    if by_superclass:
         return Split(split.images[rows], labels, labels, split.labels[rows])
     return Split(split.images[rows], labels, coarse)

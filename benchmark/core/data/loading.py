@@ -1,4 +1,4 @@
-"""Datasets as arrays: decoded once from the first source that has them, verified, cached, then memory-mapped."""
+"""Loading of datasets: decoded once from the first source that has them, verified, cached, then memory-mapped."""
 
 from __future__ import annotations
 
@@ -7,64 +7,73 @@ import numpy as np
 from benchmark.core import registry
 from benchmark.core.data import cache, sources
 from benchmark.core.data.dataset import Dataset, Split
-from benchmark.core.data.manifest import Arrays, Facts, canonical, check, facts, registered
+from benchmark.core.data.manifest import Arrays, DatasetInfo, canonical_order, check, dataset_info, registered
 from benchmark.core.errors import BenchmarkError
 
 
 def load(name: str, verify: bool = True) -> Dataset:
-    """A dataset from the cache, or decoded into it from the first source that has it.
+    """Load a dataset from the cache, or decode it into the cache from the first source that has it.
 
-    verify: hash all cached bytes; workers of a process that did so pass False and check only presence and size.
-    Raises BenchmarkError for an unknown, missing or damaged dataset.
+    Args:
+        name: The dataset.
+        verify: Whether to hash all cached bytes; otherwise only presence and size of the files are checked.
+
+    Raises:
+        BenchmarkError: If the dataset is unknown, missing or damaged.
     """
-    known = facts(name)
-    if own := registry.find("dataset", name):
-        rows, prints = _verified(name, known, registered(own)[1], "registered", "")
-        return _dataset(name, known, rows, prints, "registered")
-    cached = cache.read(name, known, verify)
-    return _from_cache(name, known, cached) if cached else fetch(name)
+    info = dataset_info(name)
+    if function := registry.find("dataset", name):
+        rows, fingerprints = _verified(name, info, registered(function)[1], "registered", "")
+        return _dataset(name, info, rows, fingerprints, "registered")
+    cached = cache.read(name, info, verify)
+    return _from_cache(name, info, cached) if cached else fetch(name)
 
 
 def fetch(name: str, download: bool = False) -> Dataset:
-    """Decode from a source, check against the manifest and replace what the cache holds.
+    """Decode a dataset from its first source, check it against the manifest and replace it in the cache.
 
-    download: let torchvision fetch its archive if no other source has the dataset
+    Args:
+        name: The dataset.
+        download: Whether torchvision may download its archive if no other source has the dataset.
+
+    Raises:
+        BenchmarkError: If no source has the dataset, or what it has is not what the manifest asks for.
     """
-    known = facts(name)
+    info = dataset_info(name)
     source = next((source for source in sources.SOURCES if source.has(name)), None)
     if source is not None and not (download and source.name == "torchvision"):
-        arrays, origin, remedy = source.read(name), source.name, source.remedy
+        arrays, origin, fix = source.read(name), source.name, source.fix
     elif download:
-        arrays, origin, remedy = sources.download(name), "torchvision", f"delete what is in {sources.archives()}"
+        arrays, origin, fix = sources.download(name), "torchvision", f"delete what is in {sources.archives()}"
     else:
         asked = ", ".join(source.name for source in sources.SOURCES)
         raise BenchmarkError(f"{name} is in no source ({asked})", hint=f"get it: {sources.commands(name)[0]}")
-    rows, prints = _verified(name, known, arrays, origin, remedy)
-    label = origin if known.complete else f"{origin} (no fingerprint is known yet: only counts were checked)"
-    cache.write(name, label, rows, prints)
-    cached = cache.read(name, known, verify=False)
+    rows, fingerprints = _verified(name, info, arrays, origin, fix)
+    label = origin if info.complete else f"{origin} (no fingerprint is known yet: only counts were checked)"
+    cache.write(name, label, rows, fingerprints)
+    cached = cache.read(name, info, verify=False)
     assert cached is not None
-    return _from_cache(name, known, cached)
+    return _from_cache(name, info, cached)
 
 
-def _verified(name: str, known: Facts, arrays: Arrays, origin: str, remedy: str) -> tuple[Arrays, dict[str, str]]:
-    rows = {split: canonical(*arrays[split]) for split in known.splits}
-    prints = {}
+def _verified(name: str, info: DatasetInfo, arrays: Arrays, origin: str, fix: str) -> tuple[Arrays, dict[str, str]]:
+    rows = {split: canonical_order(*arrays[split]) for split in info.splits}
+    fingerprints = {}
     for split, (images, labels) in rows.items():
         try:
-            prints[split] = check(known, split, images, labels)
+            fingerprints[split] = check(info, split, images, labels)
         except BenchmarkError as error:
             where = f"{name} from {origin}"
-            raise BenchmarkError(error.message, where=where, hint=remedy, user=False) from error
-    return rows, prints
+            raise BenchmarkError(error.message, where=where, hint=fix, user=False) from error
+    return rows, fingerprints
 
 
-def _from_cache(name: str, known: Facts, cached: cache.Cached) -> Dataset:
-    return _dataset(name, known, cached.arrays, cached.receipt.fingerprints, cached.receipt.source)
+def _from_cache(name: str, info: DatasetInfo, cached: cache.CachedArrays) -> Dataset:
+    return _dataset(name, info, cached.arrays, cached.metadata.fingerprints, cached.metadata.source)
 
 
-def _dataset(name: str, known: Facts, arrays: Arrays, prints: dict[str, str], source: str) -> Dataset:
-    coarse = None if known.coarse is None else np.array(known.coarse)
+def _dataset(name: str, info: DatasetInfo, arrays: Arrays, fingerprints: dict[str, str], source: str) -> Dataset:
+    coarse = None if info.coarse is None else np.array(info.coarse)
 
     def split(which: str) -> Split:
         images, labels = arrays[which]
@@ -75,10 +84,10 @@ def _dataset(name: str, known: Facts, arrays: Arrays, prints: dict[str, str], so
         name=name,
         train=split("train"),
         test=split("test"),
-        classes=known.classes,
-        mean=known.mean,
-        std=known.std,
-        fingerprints=prints,
+        classes=info.classes,
+        mean=info.mean,
+        std=info.std,
+        fingerprints=fingerprints,
         source=source,
-        superclasses=known.coarse_classes or (),
+        superclasses=info.coarse_classes or (),
     )

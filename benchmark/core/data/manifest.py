@@ -1,8 +1,7 @@
-"""What every dataset must be: counts, shape, channel statistics and fingerprints, whatever source its files come from.
+"""The manifest of datasets: counts, shape, channel statistics and fingerprints, whatever source the files come from.
 
-Canonical order: the images of a split ascend by the sha256 of their own bytes (height, width, channel, uint8), ties by
-label.
-Fingerprint: sha256 over all image bytes in that order, then over the labels as uint8.
+In canonical order, the images of a split ascend by the sha256 of their own bytes (height, width, channel, uint8), and
+equal images by label. The fingerprint is the sha256 over all image bytes in that order and then the labels as uint8.
 """
 
 from __future__ import annotations
@@ -25,8 +24,14 @@ Arrays = dict[str, tuple[np.ndarray, np.ndarray]]
 """split -> (images uint8 [n, height, width, channels], labels [n])"""
 
 
-class SplitFacts(BaseModel):
-    """One split: images, images of each class, fingerprint (None: nobody has seen these data here yet)."""
+class SplitInfo(BaseModel):
+    """One split of a dataset.
+
+    Attributes:
+        n: Number of images.
+        class_counts: Images of each class.
+        fingerprint: Its fingerprint; None if the data were never at hand here.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     n: int
@@ -34,10 +39,18 @@ class SplitFacts(BaseModel):
     fingerprint: str | None
 
 
-class Facts(BaseModel):
-    """One dataset. shape is (height, width, channels); mean and std are per channel over train pixels / 255.
+class DatasetInfo(BaseModel):
+    """One dataset.
 
-    coarse: superclass of every class, where the dataset has superclasses
+    Attributes:
+        origin: Where it was published.
+        classes: Names of the classes.
+        shape: (height, width, channels) of an image.
+        mean: Mean of each channel over all training pixels / 255.
+        std: Standard deviation of each channel over all training pixels / 255.
+        splits: "train" and "test".
+        coarse: Superclass of every class, if the dataset has superclasses.
+        coarse_classes: Names of the superclasses.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,7 +59,7 @@ class Facts(BaseModel):
     shape: tuple[int, int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    splits: dict[str, SplitFacts]
+    splits: dict[str, SplitInfo]
     coarse: tuple[int, ...] | None = None
     coarse_classes: tuple[str, ...] | None = None
 
@@ -62,13 +75,13 @@ class Facts(BaseModel):
 
 
 @cache
-def manifest() -> dict[str, Facts]:
-    """Facts of every dataset the project knows, by name."""
-    return TypeAdapter(dict[str, Facts]).validate_json(PATH.read_bytes())
+def manifest() -> dict[str, DatasetInfo]:
+    """Every dataset that the project knows, by name."""
+    return TypeAdapter(dict[str, DatasetInfo]).validate_json(PATH.read_bytes())
 
 
-def facts(name: str) -> Facts:
-    """Facts of one dataset. Raises BenchmarkError with the nearest name if there is none."""
+def dataset_info(name: str) -> DatasetInfo:
+    """One dataset of the manifest or the registry; BenchmarkError, with the nearest name, if there is none."""
     known = manifest()
     if own := registry.find("dataset", name):
         return registered(own)[0]
@@ -80,8 +93,8 @@ def facts(name: str) -> Facts:
 
 
 @cache
-def registered(function: Callable[[], Arrays]) -> tuple[Facts, Arrays]:
-    """Facts of a dataset of one's own, whatever it has is right, and its arrays."""
+def registered(function: Callable[[], Arrays]) -> tuple[DatasetInfo, Arrays]:
+    """Info and arrays of a registered dataset; the info describes whatever the function returns."""
     arrays = function()
     images, labels = arrays["train"]
     if images.ndim != 4 or images.dtype != np.uint8 or len(images) != len(labels):
@@ -90,10 +103,10 @@ def registered(function: Callable[[], Arrays]) -> tuple[Facts, Arrays]:
     classes, axes = int(labels.max()) + 1, (0, 1, 2)
     splits = {}
     for name, (x, y) in arrays.items():
-        rows = canonical(x, y)
+        rows = canonical_order(x, y)
         counts = tuple(np.bincount(rows[1], minlength=classes).tolist())
-        splits[name] = SplitFacts(n=len(y), class_counts=counts, fingerprint=fingerprint(*rows))
-    known = Facts(
+        splits[name] = SplitInfo(n=len(y), class_counts=counts, fingerprint=fingerprint(*rows))
+    known = DatasetInfo(
         origin="registered",
         classes=tuple(map(str, range(classes))),
         shape=images.shape[1:],
@@ -104,43 +117,43 @@ def registered(function: Callable[[], Arrays]) -> tuple[Facts, Arrays]:
     return known, arrays
 
 
-def canonical(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same rows in canonical order: images uint8 [n, ...], labels uint8 [n]."""
+def canonical_order(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Images [n, ...] and labels [n] in canonical order, both uint8."""
     digests = [hashlib.sha256(image.tobytes()).digest() for image in images]
     order = sorted(range(len(images)), key=lambda i: (digests[i], labels[i]))
     return np.ascontiguousarray(images[order]), labels[order].astype(np.uint8)
 
 
 def fingerprint(images: np.ndarray, labels: np.ndarray) -> str:
-    """sha256, hexadecimal, of rows that are in canonical order."""
+    """Fingerprint of images and labels that are in canonical order."""
     digest = hashlib.sha256(np.ascontiguousarray(images).data)
     digest.update(labels.astype(np.uint8).tobytes())
     return digest.hexdigest()
 
 
-def check(facts: Facts, split: str, images: np.ndarray, labels: np.ndarray) -> str:
-    """Compare canonical rows with the facts and return their fingerprint.
+def check(info: DatasetInfo, split: str, images: np.ndarray, labels: np.ndarray) -> str:
+    """Compare a split in canonical order with what it must be, and return its fingerprint.
 
-    Raises BenchmarkError that says which fact fails; callers add dataset, source and remedy. Without a known
-    fingerprint only shape, number and class counts are compared.
+    Raises BenchmarkError that says what differs; callers add dataset, source and fix. Without a known fingerprint only
+    shape, number and class counts are compared.
     """
-    known = facts.splits[split]
-    expected = (known.n, *facts.shape)
+    known = info.splits[split]
+    expected = (known.n, *info.shape)
     if images.shape != expected or images.dtype != np.uint8 or labels.shape != (known.n,):
         message = f"{split} has {images.dtype} images of shape {images.shape}, expected {expected}"
         raise BenchmarkError(message, user=False)
-    counts = tuple(np.bincount(labels, minlength=len(facts.classes)).tolist())
+    counts = tuple(np.bincount(labels, minlength=len(info.classes)).tolist())
     if counts != known.class_counts:
         wrong = next(c for c in range(len(counts)) if counts[c : c + 1] != known.class_counts[c : c + 1])
         raise BenchmarkError(f"{split} has {counts[wrong]} images of class {wrong}, not as published", user=False)
-    found = fingerprint(images, labels)
-    if known.fingerprint not in (None, found):
-        raise BenchmarkError(f"{split} has fingerprint {found[:12]}…, expected {known.fingerprint[:12]}…", user=False)
-    return found
+    actual = fingerprint(images, labels)
+    if known.fingerprint not in (None, actual):
+        raise BenchmarkError(f"{split} has fingerprint {actual[:12]}…, expected {known.fingerprint[:12]}…", user=False)
+    return actual
 
 
 def without_fingerprint(names: Iterable[str]) -> list[str]:
-    """Those datasets of the manifest of which only the counts are known: nobody here has ever held them."""
+    """Those datasets of the manifest of which only counts are known, since they were never at hand here."""
     known = manifest()
     return [
         name

@@ -1,6 +1,6 @@
-"""Packed mirrors: folders of lossless WebP sheets in uncompressed zip files, for machines that reach no data server.
+"""Packed mirrors: folders of lossless WebP sheets in uncompressed zip files, for machines without a network.
 
-MANIFEST.json holds the size and sha256 of every file; from format 2 on also its own, over the entries of its datasets.
+MANIFEST.json holds size and sha256 of every file; from format 2 on also the sha256 of its own entries.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pydantic import BaseModel, PositiveInt, ValidationError
 
 from benchmark.core.data.manifest import Arrays
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.storage.atomic_files import replacing, sweep
+from benchmark.core.storage.atomic_files import remove_leftovers, replacing
 
 if TYPE_CHECKING:
     from benchmark.core.data.dataset import Dataset, Split
@@ -49,7 +49,7 @@ class PackedSplit(BaseModel):
 
 
 class PackedDataset(BaseModel):
-    """The part of a mirror's entry that a reader needs."""
+    """The part of a mirror's entry that reading needs."""
 
     labels_file: PackedFile
     splits: dict[str, PackedSplit]
@@ -61,7 +61,7 @@ class PackedDataset(BaseModel):
 
 
 def find() -> Path | None:
-    """The mirror named by FEDREPRO_MIRROR. Raises BenchmarkError if that is no mirror."""
+    """The mirror that FEDREPRO_MIRROR names; BenchmarkError if that is none."""
     value = os.environ.get("FEDREPRO_MIRROR")
     if not value:
         return None
@@ -92,9 +92,18 @@ def read(folder: Path, name: str) -> Arrays:
 
 
 def pack(dataset: Dataset, folder: Path, part_bytes: int = 20_000_000) -> list[Path]:
-    """Write a dataset into a mirror folder, beside those already there, and return the files written.
+    """Add a dataset to a mirror.
 
-    part_bytes: no zip grows beyond it
+    Args:
+        dataset: The dataset.
+        folder: The mirror, or the folder to make one of.
+        part_bytes: Largest size of a zip file.
+
+    Returns:
+        The files written.
+
+    Raises:
+        BenchmarkError: If the disk refuses, or one sheet is larger than a zip file may be.
     """
     home = folder / dataset.name
     known = _datasets(folder) if (folder / "MANIFEST.json").exists() else {}
@@ -118,7 +127,7 @@ def _pack_dataset(dataset: Dataset, home: Path, part_bytes: int) -> tuple[dict[s
     for split, rows in splits.items():
         if rows.coarse is not None:
             labels[f"{split}_coarse"] = rows.coarse.astype(np.uint8)
-    sweep(home)
+    remove_leftovers(home)
     with replacing(home / "labels.npz") as file:
         np.savez(file, **labels)
     written, described = [home / "labels.npz"], dict[str, object]()
@@ -137,7 +146,7 @@ def _pack_dataset(dataset: Dataset, home: Path, part_bytes: int) -> tuple[dict[s
 
 
 def _sheets(rows: Split) -> Iterator[bytes]:
-    """Encoded sheets; alike images (same class, like brightness) share one because that makes it smaller."""
+    """Encoded sheets; images of one class and similar brightness share one, which makes it smaller."""
     brightness = rows.images.mean(axis=(1, 2, 3))
     order = np.lexsort((brightness, rows.labels))
     for start in range(0, len(order), SHEET):
@@ -151,17 +160,17 @@ def _sheets(rows: Split) -> Iterator[bytes]:
 def _write_parts(home: Path, split: str, sheets: Iterable[bytes], part_bytes: int) -> list[Path]:
     """Fill one uncompressed zip after the other."""
     parts: list[list[bytes]] = [[]]
-    room = part_bytes
+    free = part_bytes
     for sheet in sheets:
         need = len(sheet) + ZIP_ENTRY
         if need > part_bytes - ZIP_END:
             message = f"one sheet takes {need} bytes, more than a part of {part_bytes}"
             raise BenchmarkError(message, hint="allow larger parts")
-        if need > room - ZIP_END:
+        if need > free - ZIP_END:
             parts.append([])
-            room = part_bytes
+            free = part_bytes
         parts[-1].append(sheet)
-        room -= need
+        free -= need
     paths = [home / f"{split}-{k}.zip" for k in range(len(parts))]
     for path, part in zip(paths, parts, strict=True):
         with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
@@ -176,7 +185,7 @@ def _describe(path: Path) -> dict[str, object]:
 
 
 def _datasets(folder: Path) -> dict[str, object]:
-    """Entries of MANIFEST.json, once it has proved whole."""
+    """The verified entries of MANIFEST.json."""
     try:
         data = (folder / "MANIFEST.json").read_bytes()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Where images come from, in the order in which sources are asked. Each returns rows of a split in any order."""
+"""Sources of images, in the order in which they are asked. Each returns the rows of a split in any order."""
 
 from __future__ import annotations
 
@@ -13,26 +13,33 @@ from typing import Any
 import numpy as np
 
 from benchmark.core.data import mirror
-from benchmark.core.data.manifest import Arrays, canonical, facts
+from benchmark.core.data.manifest import Arrays, canonical_order, dataset_info
 from benchmark.core.errors import BenchmarkError
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
-"""Where Debian's package dataset-fashion-mnist puts its four idx files."""
+"""The folder in which Debian's package dataset-fashion-mnist has its four idx files."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One kind of source: has looks without heavy imports, read decodes, remedy says what to do about bad files."""
+    """A kind of source.
+
+    Attributes:
+        name: Its name.
+        has: Whether it has a dataset; found out without heavy imports.
+        read: Decodes a dataset.
+        fix: What to do about files that are damaged.
+    """
 
     name: str
     has: Callable[[str], bool]
     read: Callable[[str], Arrays]
-    remedy: str
+    fix: str
 
 
 @dataclass(frozen=True)
 class Archive:
-    """How torchvision knows a dataset: its class, and the files of which one must be there, packed or unpacked."""
+    """A dataset of torchvision: the name of its class, and files of which one must be there, packed or unpacked."""
 
     kind: str
     files: tuple[str, ...]
@@ -61,9 +68,9 @@ def archives() -> Path:
 
 def commands(name: str) -> list[str]:
     """Commands that get a dataset that no source has, first choice first."""
-    ways = ["apt-get install dataset-fashion-mnist"] if name == "fashion_mnist" else []
-    ways += [f"fedrepro data get {name} --download"] if name in ARCHIVES else []
-    return [*ways, f"FEDREPRO_MIRROR=<folder> fedrepro data get {name}"]
+    commands_ = ["apt-get install dataset-fashion-mnist"] if name == "fashion_mnist" else []
+    commands_ += [f"fedrepro data get {name} --download"] if name in ARCHIVES else []
+    return [*commands_, f"FEDREPRO_MIRROR=<folder> fedrepro data get {name}"]
 
 
 def download(name: str) -> Arrays:
@@ -82,7 +89,7 @@ def _digits(name: str) -> Arrays:
 
     raw = load_digits()
     levels = (raw.images.astype(np.int64) * 255 + 8) // 16
-    images, labels = canonical(levels.astype(np.uint8)[..., None], raw.target)
+    images, labels = canonical_order(levels.astype(np.uint8)[..., None], raw.target)
     test = np.arange(len(labels)) % 5 == 4
     return {"train": (images[~test], labels[~test]), "test": (images[test], labels[test])}
 
@@ -119,7 +126,7 @@ def _torchvision(name: str, fetch: bool = False) -> Arrays:
             rows = kind(archives(), split if svhn else split == "train", download=unpack)
             images = np.transpose(rows.data, (0, 2, 3, 1)) if svhn else np.asarray(rows.data)
             labels = np.asarray(rows.labels if svhn else rows.targets)
-            arrays[split] = images.reshape(-1, *facts(name).shape), labels
+            arrays[split] = images.reshape(-1, *dataset_info(name).shape), labels
     except (RuntimeError, OSError, AssertionError, ValueError, EOFError, KeyError) as error:
         what = "cannot be downloaded" if fetch else "is incomplete or damaged"
         hint = f"delete what is broken and run: fedrepro data get {name} --download"

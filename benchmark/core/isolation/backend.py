@@ -66,7 +66,7 @@ class IsolatedBackend(Backend):
             if job.memory_in:
                 memory: Tree = checkpoint.load_memory(job.memory_in)
             else:
-                memory = self.method.born(room, site, self.federation.birth(job.client))
+                memory = self.method.born(room, site, self.federation.client_init_key(job.client))
             encoded = serialization.encode(memory, where).data
             arguments = *self.method.luggage(site), job.phase, job.message, encoded, key.names, self.worker.precision
             answer = room.ask("visit", *arguments, where=where, key=key)

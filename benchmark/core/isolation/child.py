@@ -99,7 +99,7 @@ def enter(pipe: Connection) -> None:
     """The life of a process: give everything up, make the desk, answer calls until nobody asks any more."""
     with suppress(EOFError, ConnectionError):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        determinism.fix()
+        determinism.enable()
         order: Order = pickle.loads(pipe.recv_bytes())
         line, attempts = Line(pipe), list[str]()
         _silence()

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from benchmark.core.api import Algorithm, Hub, Phase, Site, Upload, Who
-from benchmark.core.client.local_training import visit
+from benchmark.core.client.local_training import run_client
 from benchmark.core.isolation.child import Line, Reply
 from benchmark.core.storage import serialization
 from benchmark.core.tree import Tree
@@ -35,7 +35,7 @@ class Client:
     ) -> Reply:
         """New memory, upload and the parameters after local work."""
         site, key = _furnished(site, arch), self.line.key(names)
-        done = visit(
+        done = run_client(
             self.method, site, phase, serialization.decode(message), serialization.decode(memory) or {}, key, precision
         )
         uploads = done.upload is not None

@@ -10,7 +10,7 @@ from benchmark.core.models.build import build
 
 
 def _warm() -> None:
-    determinism.fix()
+    determinism.enable()
     net, images = build("golden", (1, 8, 8), 3), torch.zeros(2, 1, 8, 8)
     for precision in (torch.float32, torch.bfloat16):
         with torch.autocast("cpu", torch.bfloat16, enabled=precision is torch.bfloat16):

@@ -1,1 +1,1 @@
-"""Networks, and their use as pure functions."""
+"""Networks, and networks as pure functions."""

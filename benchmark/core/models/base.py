@@ -1,4 +1,4 @@
-"""The shape that all networks share: a body of named layers, then one linear classifier."""
+"""The base of all networks: a body of named layers, then one linear classifier."""
 
 from __future__ import annotations
 
@@ -17,10 +17,16 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class Net(nn.Module):
-    """Body layers under their own names, in order, and the linear layer `classifier` that reads their vector.
+    """Layers under their own names, in order, and the linear layer `classifier` on top of them.
 
-    body: name -> layer; the last one answers (n, width)
-    shape: (channels, height, width) of one image; RuntimeError if the body cannot take it
+    Args:
+        body: Layers by name; the last one answers features (n, width).
+        shape: (channels, height, width) of an image.
+        classes: Number of classes.
+        bias: Whether the classifier has a bias.
+
+    Raises:
+        RuntimeError: If the layers cannot take such an image.
     """
 
     def __init__(self, body: Body, shape: Shape, classes: int, *, bias: bool = True) -> None:
@@ -46,7 +52,7 @@ Builder = Callable[[Shape, int], Net]
 
 
 def width(body: Mapping[str, nn.Module], shape: Shape) -> int:
-    """Length of the vector that the layers make of one image, found by sending one through."""
+    """Number of features that the layers compute of an image, found by passing one through."""
     layers = nn.Sequential(*body.values()).eval()
     with torch.no_grad():
         length = layers(torch.zeros(1, *shape)).shape[1]
@@ -55,10 +61,10 @@ def width(body: Mapping[str, nn.Module], shape: Shape) -> int:
 
 
 def plain_batchnorm(module: M) -> M:
-    """The same module, its BatchNorms with momentum 0.1 and running mean and variance as their only buffers.
+    """Give a module's BatchNorms the momentum 0.1, and running mean and variance as their only buffers.
 
-    The step counter is an integer that no average of models can treat sensibly, and momentum 0.1 never reads it.
-    Torch's load_state_dict still looks for it: give plain dicts to such a module with strict=False.
+    The step counter is an integer, of which no average is meaningful, and a fixed momentum does not use it. Torch's
+    `load_state_dict` still expects it: pass strict=False with plain dicts.
     """
     for layer in module.modules():
         if isinstance(layer, _BatchNorm):

@@ -20,18 +20,25 @@ _HEADS = ("heads", "projection")
 
 
 def names() -> list[str]:
-    """All classifiers that `build` knows by heart, sorted; every timm model and the head suffixes come on top."""
+    """Names of the classifiers of this package, sorted; `build` also knows every timm model and the head suffixes."""
     return sorted(_NETS)
 
 
 def build(name: str, shape: Shape, classes: int) -> nn.Module:
-    """A fresh network whose forward takes images (n, *shape) and answers an Output, drawn from torch's generator.
+    """Build a network with initial weights drawn from torch's default generator.
 
-    name: one of `names()` or `timm:<model>`; with `+projection` or `+heads` (projection and prediction) appended it
-    loses its classifier and gains the heads of unsupervised methods. The parts of FAug's GAN, `faug_generator` and
-    `faug_discriminator`, have inputs and answers of their own.
-    shape: (channels, height, width) of one image
-    Errors: BenchmarkError for an unknown name, with the nearest one, and for images that the network cannot take.
+    Args:
+        name: One of `names()`, or `timm:<model>`. With `+projection` or `+heads` (projection and prediction) appended,
+            the network has these heads in place of the classifier. The parts of FAug's GAN are `faug_generator` and
+            `faug_discriminator`.
+        shape: (channels, height, width) of an image.
+        classes: Number of classes.
+
+    Returns:
+        A module that takes images (n, *shape) and answers an `Output`; the parts of the GAN have their own inputs.
+
+    Raises:
+        BenchmarkError: If there is no such network, or it cannot take such images.
     """
     if name in gan.PARTS:
         return gan.PARTS[name](shape, classes)
@@ -53,8 +60,8 @@ def _builder(base: str) -> Builder:
         from benchmark.core.models.timm_models import timm_net  # timm takes seconds to import
 
         return lambda shape, classes: timm_net(base.removeprefix("timm:"), shape, classes)
-    if own := registry.find("network", base):
-        return own
+    if registered := registry.find("network", base):
+        return registered
     if base not in _NETS:
         near = difflib.get_close_matches(base, _NETS, n=1, cutoff=0.0)[0]
         raise BenchmarkError(f"unknown network {base!r}", hint=f"did you mean {near!r}? Any timm model is timm:<model>")

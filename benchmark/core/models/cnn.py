@@ -1,7 +1,7 @@
-"""Small convolutional networks: FedNTD's, FD's, the lite protocol's and the one of the golden trajectories.
+"""Small convolutional networks: FedNTD's, FD's, those of the lite tasks and that of the golden trajectories.
 
-Where the papers pool after a ReLU, pooling stands first: outputs and gradients are the same to the bit, since both keep
-the order of numbers, and the ReLU has a quarter of the work.
+Where the papers pool after a ReLU, these networks pool before it: outputs and gradients have the same bits, since both
+keep the order of numbers, and the ReLU has a quarter of the work.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _stacked(shape: Shape, classes: int, *, channels: tuple[int, ...], kernel: i
 def cnn_fd(shape: Shape, classes: int) -> Net:
     """FD's CNN (arXiv 1811.11479): two valid convolutions, one max-pooling, two linear layers.
 
-    Without biases: only then has it the 1,199,648 parameters on 28x28 that the paper's message sizes rest on.
+    Without biases it has 1,199,648 parameters on 28x28, from which the paper's message sizes follow.
     """
     body: Body = {
         "conv_1": nn.Conv2d(shape[0], 32, 3, bias=False),
@@ -62,7 +62,7 @@ def golden(shape: Shape, classes: int) -> Net:
 def cnn_bn(shape: Shape, classes: int) -> Net:
     """Four convolutions with BatchNorm, max-pooling between them, the mean over the image at the end.
 
-    For learning without labels on one core: BYOL needs BatchNorm, and pooled features are what its papers probe.
+    For unsupervised learning on one core: BYOL needs BatchNorm, and its papers probe pooled features.
     """
     body: Body = {}
     before = shape[0]

@@ -1,9 +1,9 @@
 """The ten networks of FedMD (arXiv 1910.03581, Tables 1 and 2), layers as in the published code.
 
-Each of them is convolution, BatchNorm, ReLU, dropout and average pooling, two to four times, and a classifier
-without bias. The code has two and three convolutions; the paper's one network of four (`fedmd_cifar_9`) gets its last
-convolution as a padded 3x3 of stride 1, because nothing tells how it was. Dropout draws from torch's generator, so
-under vmap these networks need `randomness="different"`.
+Each has convolution, BatchNorm, ReLU, dropout and average pooling, two to four times, and a classifier without bias.
+The code has networks of two and three convolutions. The last convolution of the paper's one network of four,
+`fedmd_cifar_9`, is not published; here it is a padded 3x3 of stride 1. Dropout draws from torch's generator, so under
+vmap these networks need `randomness="different"`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from benchmark.core.models.base import Body, Builder, Net, Shape
 
 
 class SamePool(nn.Module):
-    """Keras' average pooling 2x2 with stride 1 and padding "same": the size stays.
+    """Keras' average pooling 2x2 with stride 1 and padding "same", which keeps the size.
 
-    Keras pads on the right and at the bottom only and leaves the padding out of its averages. Torch pads both sides
-    alike; the first row and column that this adds are cut off again.
+    Keras pads on the right and at the bottom alone and leaves the padding out of its averages. Torch pads both sides;
+    the first row and column of its result are cut off.
     """
 
     def forward(self, x: Tensor) -> Tensor:

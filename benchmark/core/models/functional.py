@@ -1,8 +1,9 @@
-"""A module seen as a function of its parameters, with buffers handled."""
+"""Networks as functions of their parameters and buffers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -17,22 +18,30 @@ Input = Tensor | tuple[Tensor, ...]
 Frozen = Callable[[Tree, Input], Output]
 
 
+def autocast(precision: str, device: str = "cpu") -> AbstractContextManager[Any]:
+    """bf16 arithmetic over fp32 weights if the precision is "bf16", else the arithmetic of the weights."""
+    return torch.autocast(device, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
 def _arguments(x: Input) -> tuple[Tensor, ...]:
     return x if isinstance(x, tuple) else (x,)
 
 
-def _place(module: nn.Module, path: str) -> tuple[dict[str, Any], str]:
-    """The dictionary in which a module keeps one of its parameters or buffers, and the name there."""
-    folder, _, name = path.rpartition(".")
-    owner = module.get_submodule(folder)
+def _holder(module: nn.Module, path: str) -> tuple[dict[str, Any], str]:
+    """The dict in which a module has one of its parameters or buffers, and the name there."""
+    parent, _, name = path.rpartition(".")
+    owner = module.get_submodule(parent)
     return (owner._parameters if name in owner._parameters else owner._buffers), name
 
 
 class Model:
-    """A network by name; the module itself holds no state between calls.
+    """A network; implements `api.Net`. The module itself keeps no state between calls.
 
-    shape: (channels, height, width) of an input
-    initial: fixed initial parameters instead of random ones (replays)
+    Args:
+        arch: Name of the network, see `build`.
+        shape: (channels, height, width) of an image.
+        classes: Number of classes.
+        initial: Initial parameters in place of random ones, for replays.
     """
 
     def __init__(self, arch: str, shape: tuple[int, int, int], classes: int, initial: Tree | None = None) -> None:
@@ -41,21 +50,21 @@ class Model:
             torch.manual_seed(0)
             self.module = build(arch, shape, classes)
         self.module.requires_grad_(False)
-        self.parts = list(self.module.modules())
-        stored = self.module.state_dict()  # constants that a module keeps to itself are no part of its parameters
+        self.submodules = list(self.module.modules())
+        stored = self.module.state_dict()  # without the constants that a module keeps to itself
         self.names = frozenset(stored)
         self.buffers = frozenset(name for name, _ in self.module.named_buffers() if name in stored)
-        self.places = {name: _place(self.module, name) for name in stored}
+        self.holders = {name: _holder(self.module, name) for name in stored}
         self.random = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in self.module.modules())
 
     def init(self, key: Key) -> Tree:
-        """Fresh parameters and buffers from a key, a flat tree."""
+        """Initial parameters and buffers, a flat tree."""
         if self.initial is not None:
             return {name: leaf.clone() for name, leaf in self.initial.items()}
         with torch.random.fork_rng(devices=[]):
             key.reseed()
-            fresh = build(self.arch, self.shape, self.classes)
-        return {name: leaf.detach() for name, leaf in fresh.state_dict().items()}
+            module = build(self.arch, self.shape, self.classes)
+        return {name: leaf.detach() for name, leaf in module.state_dict().items()}
 
     def weights(self, params: Tree) -> Tree:
         """The entries that train."""
@@ -66,9 +75,9 @@ class Model:
         return TrainModeModel(self)(params, x)
 
     def train(self, params: Tree, x: Input) -> tuple[Output, Tree]:
-        """Training mode with the moved buffers."""
-        tape = TrainModeModel(self)
-        return tape(params, x), tape.moved
+        """Training mode; also returns the updated buffers."""
+        model = TrainModeModel(self)
+        return model(params, x), model.updated_buffers
 
     def frozen(self, params: Tree, x: Input) -> Output:
         """Evaluation mode without gradient."""
@@ -76,37 +85,39 @@ class Model:
             return self.call(params, x, training=False)
 
     def call(self, params: Tree, x: Input, training: bool) -> Output:
-        """The module with these parameters, which may have others beside them.
+        """The module's answer with these parameters; further entries of the tree are ignored.
 
-        What `torch.func.functional_call` does, without its searches, which small networks wait for longer than for
-        arithmetic. Raises ValueError if one is missing, for which the module's own would stand in.
+        Does what `torch.func.functional_call` does, without its searches, which take small networks longer than the
+        arithmetic. Raises ValueError if a parameter is missing: the module's own would be used without notice.
         """
         if not self.names <= params.keys():
-            lacking = sorted(self.names - params.keys())
-            raise ValueError(f"parameters of {self.arch} are missing: {', '.join(lacking[:3])}")
+            missing = sorted(self.names - params.keys())
+            raise ValueError(f"parameters of {self.arch} are missing: {', '.join(missing[:3])}")
         if self.module.training != training:
-            for part in self.parts:
-                vars(part)["training"] = training
-        own = [holder[name] for holder, name in self.places.values()]
+            for submodule in self.submodules:
+                vars(submodule)["training"] = training
+        originals = [holder[name] for holder, name in self.holders.values()]
         try:
-            for path, (holder, name) in self.places.items():
+            for path, (holder, name) in self.holders.items():
                 holder[name] = params[path]
             output: Output = self.module(*_arguments(x))
         finally:
-            for (holder, name), tensor in zip(self.places.values(), own, strict=True):
+            for (holder, name), tensor in zip(self.holders.values(), originals, strict=True):
                 holder[name] = tensor
         return output
 
 
 class TrainModeModel:
-    """A model during one step: remembers the buffers that training-mode calls moved on.
+    """A model during one training step, with the buffers that its calls have updated.
 
-    frozen: stands in for the model's own, see `teachers`
+    Args:
+        model: The model.
+        frozen: Used in place of the model's own `frozen`, see `TeacherCache`.
     """
 
     def __init__(self, model: Model, frozen: Frozen | None = None) -> None:
         self.model = model
-        self.moved: Tree = {}
+        self.updated_buffers: Tree = {}
         self.buffers, self.init, self.weights = model.buffers, model.init, model.weights
         self.frozen, self.train = frozen or model.frozen, model.train
 
@@ -114,15 +125,15 @@ class TrainModeModel:
         """Training mode; a second call continues from the buffers of the first."""
         if not self.buffers:
             return self.model.call(params, x, training=True)
-        now = {**params, **self.moved}
+        now = {**params, **self.updated_buffers}
         current = {name: now[name].clone() for name in self.buffers if name in now}
         output = self.model.call({**params, **current}, x, training=True)
-        self.moved = current
+        self.updated_buffers = current
         return output
 
 
 class EvalModeModel:
-    """A model that only looks: calls run in evaluation mode without gradient."""
+    """A model whose calls run in evaluation mode and without gradient."""
 
     def __init__(self, model: Model) -> None:
         self.buffers, self.init, self.weights = model.buffers, model.init, model.weights

@@ -1,4 +1,4 @@
-"""FAug's conditional GAN (arXiv 1811.11479): four linear layers on either side."""
+"""FAug's conditional GAN (arXiv 1811.11479): generator and discriminator of four linear layers each."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ NOISE = 100
 class Generator(nn.Module):
     """Images (n, channels, height, width) in [-1, 1] from noise (n, 100) and labels (n,).
 
-    The layers hold 1,493,520 numbers for 28x28, running statistics included, as the paper counts them. The table
-    `label`, one vector per class that scales the noise, is 100 x classes more; the paper leaves it out of its sum, but
-    no receiver can ask for a class without it.
+    The layers have 1,493,520 numbers for 28x28, with running statistics, as the paper counts. The table `label`, one
+    vector per class that scales the noise, has 100 x classes more; the paper does not count it, but a receiver cannot
+    generate a class without it.
     """
 
     def __init__(self, shape: Shape, classes: int) -> None:
@@ -36,7 +36,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Logits (n,) that images in [-1, 1] with labels (n,) are real; the paper tells only the number of layers."""
+    """Logits (n,) that images in [-1, 1] with labels (n,) are real; the paper gives the number of layers alone."""
 
     def __init__(self, shape: Shape, classes: int) -> None:
         super().__init__()

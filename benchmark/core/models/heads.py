@@ -1,4 +1,4 @@
-"""Heads for learning without labels: FedX's projection and prediction (arXiv 2207.09158)."""
+"""Heads of unsupervised methods: FedX's projection and prediction (arXiv 2207.09158)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _head(before: int) -> nn.Sequential:
 class Contrastive(nn.Module):
     """A network without its classifier under `backbone`, with a head `projection` and, if asked for, `prediction`.
 
-    The answer has no logits; its prediction is that of the projection, and None without such a head.
+    The answer has no logits. Its prediction is computed from the projection, and None without that head.
     """
 
     def __init__(self, net: Net, *, predicts: bool) -> None:

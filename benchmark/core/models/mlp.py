@@ -16,10 +16,10 @@ def _mlp(shape: Shape, classes: int, *, hidden: int) -> Net:
 
 
 def mlp_bn(shape: Shape, classes: int) -> Net:
-    """Two hidden layers with BatchNorm, the second narrow, to learn without labels.
+    """Two hidden layers with BatchNorm, the second narrow, for unsupervised learning.
 
-    Narrow, for else random features leave nothing to learn; BatchNorm, for without it methods that have no negatives
-    fall below random features.
+    With a wide layer, random features leave nothing to learn; without BatchNorm, methods that have no negatives end
+    below random features.
     """
     body: Body = {"flatten": nn.Flatten()}
     before = prod(shape)

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from benchmark.core.models.base import Body, Builder, Net, Shape
 
-GROUPS = 2  # FedDF's code leaves the number open and tries itself out with two
+GROUPS = 2  # of GroupNorm; FedDF's code leaves the number open and has two in its examples
 
 
 def _norm(channels: int, groups: int) -> nn.Module:
@@ -53,7 +53,7 @@ def _resnet(shape: Shape, classes: int, *, channels: tuple[int, ...], blocks: in
 
 
 def he_normal(net: Net) -> Net:
-    """The same network, its convolutions drawn with variance 2 / (kernel area x output channels), as FedDF does."""
+    """Draw the weights of convolutions with variance 2 / (kernel area x output channels), as FedDF does."""
     for layer in net.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")

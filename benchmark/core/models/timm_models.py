@@ -25,9 +25,9 @@ class TimmBody(nn.Module):
 
 
 def timm_net(model: str, shape: Shape, classes: int) -> Net:
-    """The timm model as a network of `body` and `classifier`, initialised as timm does.
+    """A timm model as a network of `body` and `classifier`, initialised as timm does.
 
-    Errors: an unknown model, one without a single linear classifier, one that cannot take such images.
+    Raises BenchmarkError for an unknown model and one without a single linear classifier.
     """
     if not timm.is_model(model):
         near = difflib.get_close_matches(model, timm.list_models(), n=3, cutoff=0.0)
@@ -44,7 +44,7 @@ def timm_net(model: str, shape: Shape, classes: int) -> Net:
 
 
 def _create(model: str, shape: Shape, classes: int) -> Any:
-    """The model with a stem for small images: smaller patches where it cuts patches, else half the first stride."""
+    """A model for small images: with smaller patches if it has patches, else with half the first stride."""
     options: dict[str, Any] = {"pretrained": False, "in_chans": shape[0], "num_classes": classes}
     try:
         return timm.create_model(model, img_size=shape[1:], patch_size=_patch(shape), **options)
@@ -56,7 +56,7 @@ def _create(model: str, shape: Shape, classes: int) -> Any:
 
 
 def _stem(model: Any) -> list[nn.Conv2d]:
-    """The convolutions that read the image; timm names them, because it exchanges them for other channel counts."""
+    """The convolutions that read the image, which timm names since it adapts them to other numbers of channels."""
     names = model.pretrained_cfg.get("first_conv") or ()
     layers = [model.get_submodule(name) for name in ([names] if isinstance(names, str) else names)]
     return [layer for layer in layers if isinstance(layer, nn.Conv2d)]

@@ -1,4 +1,4 @@
-"""FedDF's VGG-9 without BatchNorm (arXiv 2006.07242); poolings stand before their ReLUs, as in `cnn`."""
+"""FedDF's VGG-9 without BatchNorm (arXiv 2006.07242); it pools before the ReLU, as in `cnn`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _STAGES = ((4,), (8,), (16, 16), (32, 32), (32, 32))
 def _vgg9(shape: Shape, classes: int, *, factor: int) -> Net:
     """Eight 3x3 convolutions of `factor` times the published channels, five poolings, one classifier.
 
-    The factor behind the paper's numbers is unknown. Poolings round up, so that images below 32 pixels, which five
-    halvings would use up, still fit; on 32 pixels this changes nothing.
+    The factor behind the paper's numbers is unknown. Poolings round up, so that images of less than 32 pixels fit five
+    of them; on 32 pixels this changes nothing.
     """
     body: Body = {}
     before, number = shape[0], 0

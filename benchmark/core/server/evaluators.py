@@ -97,7 +97,7 @@ class GlobalModelEvaluator:
             who, path = self.federation.who(client), memories.current(client)
             if path is None:
                 site = self.federation.site(client, first, 0)
-                memory = self.algorithm.init_client(site, self.federation.birth(client))
+                memory = self.algorithm.init_client(site, self.federation.client_init_key(client))
             else:
                 memory = checkpoint.load_memory(path)
             models.append((who, self.algorithm.local_model(server, memory, who)))
@@ -184,7 +184,7 @@ class PersonalizedEvaluator(ClientModelsEvaluator):
     @cached_property
     def _label_distributions(self) -> list[list[float]]:
         """Of every client's own data, also where models are trained on the data of all."""
-        data = self.federation.given
+        data = self.federation.data
         labels = [data.private.labels[rows] for rows in data.parts]
         return [(np.bincount(own, minlength=data.classes) / len(own)).tolist() for own in labels]
 

@@ -70,7 +70,7 @@ class Run:
 
     def execute(self) -> dict[str, Any]:
         """Run (or resume) to the end; the result part of a record."""
-        with determinism.fixed():  # as in workers: aggregation must have the same bits whichever backend runs clients
+        with determinism.enabled():  # as in workers: aggregation must have the same bits whichever backend runs clients
             return self._execute()
 
     def _execute(self) -> dict[str, Any]:
@@ -229,7 +229,7 @@ class Run:
             "done": self.done,
             "seconds": self.seconds,
             "communication": self.communication.to_json(),
-            "memories": self.memories.settle(),
+            "memories": self.memories.sync(),
             "evaluations": self.evaluations,
         }
         checkpoint.save(self.file, self.server, facts)

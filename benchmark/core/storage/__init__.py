@@ -1,1 +1,1 @@
-"""Files that are written whole: messages, checkpoints, checksummed JSON."""
+"""Files and encodings: atomic writes, messages, checkpoints, checksummed JSON."""

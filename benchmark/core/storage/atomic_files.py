@@ -14,9 +14,13 @@ from benchmark.core.errors import BenchmarkError
 def write_atomic(path: Path, data: bytes | str, sync: bool = True) -> None:
     """Write a file so that a reader sees the old one or the new one.
 
-    data: text is written as UTF-8
-    sync: also after a power failure
-    Raises BenchmarkError if the disk refuses; the old file then stays.
+    Args:
+        path: The file.
+        data: Its content; text is written as UTF-8.
+        sync: Whether this must also hold after a power failure.
+
+    Raises:
+        BenchmarkError: If the disk refuses; the old file then stays.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,7 +33,7 @@ def write_atomic(path: Path, data: bytes | str, sync: bool = True) -> None:
 
 @contextmanager
 def replacing(path: Path, sync: bool = True) -> Iterator[BinaryIO]:
-    """A file to fill, which takes its name when it is whole; OSError if the disk refuses."""
+    """A file to write, which takes its name when the block ends; OSError if the disk refuses."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -39,14 +43,14 @@ def replacing(path: Path, sync: bool = True) -> Iterator[BinaryIO]:
                 os.fsync(file.fileno())
         temporary.replace(path)
         if sync:
-            settle(path.parent)
+            sync_path(path.parent)
     finally:
-        with suppress(OSError):  # of what refused already
+        with suppress(OSError):  # a second error would hide the first
             temporary.unlink(missing_ok=True)
 
 
-def settle(path: Path) -> None:
-    """Make a file, or the names in a folder, last through a power failure."""
+def sync_path(path: Path) -> None:
+    """Make a file, or the names in a folder, survive a power failure."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -54,14 +58,14 @@ def settle(path: Path) -> None:
         os.close(descriptor)
 
 
-def sweep(folder: Path, name: str = "*") -> None:
-    """Remove what writers that were killed have left of the files of a name; those of living processes stay."""
+def remove_leftovers(folder: Path, name: str = "*") -> None:
+    """Remove temporary files of killed processes; those of running processes stay. `name` may be a pattern."""
     for path in folder.glob(f".{name}.tmp"):
-        if not _lives(path.name.split(".")[-2]):
+        if not _is_running(path.name.split(".")[-2]):
             path.unlink(missing_ok=True)
 
 
-def _lives(process: str) -> bool:
+def _is_running(process: str) -> bool:
     try:
         os.kill(int(process), 0)
     except (ValueError, ProcessLookupError, OverflowError):

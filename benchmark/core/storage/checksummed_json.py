@@ -1,4 +1,4 @@
-"""JSON that is equal for equal content, and files of it that carry their own checksum."""
+"""JSON with equal text for equal content, and JSON files with their own checksum."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pydantic import BaseModel
 NAME = "sha256"
 
 
-def canonical(content: Any) -> str:
-    """JSON that is equal for equal content: sorted keys, one space of indent, a newline at the end."""
+def canonical_json(content: Any) -> str:
+    """JSON with sorted keys, one space of indent and a newline at the end: equal text for equal content."""
     if isinstance(content, BaseModel):
         content = content.model_dump(mode="json", by_alias=True)
     return json.dumps(content, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
@@ -21,16 +21,16 @@ def canonical(content: Any) -> str:
 
 def sha256(content: Any) -> str:
     """Hash of the canonical JSON."""
-    return hashlib.sha256(canonical(content).encode()).hexdigest()
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
 
-def seal(content: Mapping[str, Any]) -> str:
-    """Text of a file that holds the content and, as `sha256`, its hash."""
-    return canonical({**content, NAME: sha256(content)})
+def dump_checksummed(content: Mapping[str, Any]) -> str:
+    """Text of a file with the content and, as `sha256`, its hash."""
+    return canonical_json({**content, NAME: sha256(content)})
 
 
-def unseal(data: bytes) -> dict[str, Any]:
-    """The content of a file with a checksum, however it is laid out; ValueError says how it is damaged."""
+def load_checksummed(data: bytes) -> dict[str, Any]:
+    """The content of a file with a checksum, whatever its layout; ValueError says how it is damaged."""
     if not data.endswith(b"}\n"):
         raise ValueError("it is truncated, its end is missing")
     try:

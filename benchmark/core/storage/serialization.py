@@ -1,4 +1,4 @@
-"""Messages as bytes: safetensors, nothing but tensors, the same bytes for the same tree."""
+"""Encoding of messages as safetensors: nothing but tensors, and the same bytes for the same tree."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from benchmark.core.tree import Tree
 
 
 class EncodedMessage(NamedTuple):
-    """An encoded message; `payload` counts tensor data by top-level name, in bytes."""
+    """An encoded message.
+
+    Attributes:
+        data: The encoding.
+        payload: Bytes of tensor data by top-level name.
+    """
 
     data: bytes
     payload: dict[str, int]
@@ -26,9 +31,14 @@ class EncodedMessage(NamedTuple):
 
 
 def encode(message: Tree | None, where: str) -> EncodedMessage:
-    """Bytes of a message; None (nothing is sent) has no bytes at all.
+    """Encode a message.
 
-    where: who sends it, for the error if a leaf is not a tensor
+    Args:
+        message: Nested dicts of tensors; None, which sends nothing, has no bytes.
+        where: Who sends it, for errors.
+
+    Raises:
+        BenchmarkError: If a leaf is not a plain dense tensor.
     """
     if message is None:
         return EncodedMessage(b"", {})
@@ -38,7 +48,7 @@ def encode(message: Tree | None, where: str) -> EncodedMessage:
         name = path.split(trees.SEPARATOR)[0]
         payload[name] = payload.get(name, 0) + leaf.numel() * leaf.element_size()
     try:
-        return EncodedMessage(save(_apart(leaves)), payload)
+        return EncodedMessage(save(plain_tensors(leaves)), payload)
     except (ValueError, RuntimeError) as error:  # sparse, on no device, of an exotic type
         raise BenchmarkError(
             f"cannot be encoded ({error})", where=where, hint="send plain dense tensors", user=False
@@ -46,18 +56,18 @@ def encode(message: Tree | None, where: str) -> EncodedMessage:
 
 
 def decode(data: bytes) -> Tree | None:
-    """The message again, on fresh memory."""
+    """Decode a message into new memory; BenchmarkError for bytes that are none."""
     try:
-        # sorted: safetensors hands tensors over in another order each time, and sums over a tree follow its order
+        # sorted: safetensors returns tensors in a different order each time, and sums over a tree follow its order
         return trees.nest(dict(sorted(load(data).items()))) if data else None
     except Exception as error:  # each layer of the format has its own
         raise BenchmarkError(f"not an encoded message ({error})", user=False) from error
 
 
 def check(message: Any, where: str, prefix: str = "") -> list[tuple[str, torch.Tensor]]:
-    """Paths and tensors of a message in sorted order; refuses whatever is not a tree of tensors, by path.
+    """Paths and tensors of a message in sorted order; BenchmarkError names what is not a tree of tensors.
 
-    An empty dict has a path that ends in "/" and an empty tensor, so that it arrives as what it was.
+    An empty dict has a path that ends in "/" and an empty tensor, so that decoding returns it.
     """
     if not isinstance(message, Mapping):
         what = f"{prefix.removesuffix(trees.SEPARATOR)} is" if prefix else "a message must be a dict of tensors, got"
@@ -74,15 +84,15 @@ def check(message: Any, where: str, prefix: str = "") -> list[tuple[str, torch.T
     leaves: list[tuple[str, torch.Tensor]] = []
     for name in sorted(message):
         node, path = message[name], prefix + name
-        if type(node) in (torch.Tensor, torch.nn.Parameter):  # a class of one's own could lie about its size
+        if type(node) in (torch.Tensor, torch.nn.Parameter):  # a subclass could lie about its size
             leaves.append((path, node))
         else:
             leaves += check(node, where, path + trees.SEPARATOR)
     return leaves
 
 
-def _apart(leaves: list[tuple[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """Plain tensors that share no memory, which the format refuses."""
+def plain_tensors(leaves: list[tuple[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Dense tensors on the CPU by path; copies where memory is shared, which the format refuses."""
     seen: set[int] = set()
     plain = {}
     for path, leaf in leaves:

@@ -1,10 +1,12 @@
-"""Which of a dataset's classes a task has, its field `only`, and how they are divided among clients, `split`."""
+"""The fields `only` of a task, which chooses classes, and `split`, which divides the images among clients."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from benchmark.core.strict_model import StrictModel
 
 Precision = Literal["fp32", "bf16", "tf32"]
 Backend = Literal["loop", "stacked"]
@@ -12,14 +14,13 @@ Positive = Annotated[int, Field(ge=1)]
 Numbers = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)]
 
 
-class Strict(BaseModel):
-    """Unknown fields and implicit conversions are errors."""
+class Only(StrictModel):
+    """The classes of a dataset to use; they are numbered from 0 in this order, for `split` as well.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class Only(Strict):
-    """Of the dataset these classes alone, or these superclasses as labels: numbered anew, for the split as well."""
+    Attributes:
+        classes: Numbers of classes.
+        superclasses: Numbers of superclasses, which become the labels.
+    """
 
     classes: Numbers = ()
     superclasses: Numbers = ()
@@ -30,26 +31,43 @@ class Only(Strict):
             raise ValueError("name either classes or superclasses")
         chosen = self.classes or self.superclasses
         if len(set(chosen)) < len(chosen):
-            raise ValueError("a number stands twice")
+            raise ValueError("a number is given twice")
         return self
 
 
-class Iid(Strict):
-    """Equal random parts."""
+class Iid(StrictModel):
+    """Equal random parts.
+
+    Attributes:
+        kind: "iid".
+    """
 
     kind: Literal["iid"]
 
 
-class Shards(Strict):
-    """s one-class shards per client; `published` draws the classes as FedNTD's code does."""
+class Shards(StrictModel):
+    """FedNTD's shards of one class each.
+
+    Attributes:
+        kind: "shards".
+        shards: Shards of each client, s.
+        draws: "keyed" draws their classes by the seed, "published" as FedNTD's code does.
+    """
 
     kind: Literal["shards"]
-    shards: Positive  # s
+    shards: Positive
     draws: Literal["keyed", "published"] = "keyed"
 
 
-class Dirichlet(Strict):
-    """Per class Dir(alpha) over clients; sizes differ. capped: none of further classes beyond an even share of rows."""
+class Dirichlet(StrictModel):
+    """Proportions of every class by Dir(alpha); sizes of clients differ.
+
+    Attributes:
+        kind: "dirichlet".
+        alpha: Concentration; smaller values are more skewed.
+        minimum: Images that the smallest client must have.
+        capped: Whether a client with its even share of all images gets none of further classes.
+    """
 
     kind: Literal["dirichlet"]
     alpha: Annotated[float, Field(gt=0)]
@@ -57,15 +75,27 @@ class Dirichlet(Strict):
     capped: bool = True
 
 
-class DirichletEqual(Strict):
-    """FedDF's draw in groups of ten clients, re-cut into equal sizes."""
+class DirichletEqual(StrictModel):
+    """FedDF's partition: Dir(alpha) within groups of ten clients, cut again into equal sizes.
+
+    Attributes:
+        kind: "dirichlet_equal".
+        alpha: Concentration; smaller values are more skewed.
+    """
 
     kind: Literal["dirichlet_equal"]
     alpha: Annotated[float, Field(gt=0)]
 
 
-class LabelsRemoved(Strict):
-    """FAug's setting: each client draws `per_client` samples and keeps `keep` of each of its `targets` labels."""
+class LabelsRemoved(StrictModel):
+    """FAug's partition: clients draw images and lose most of those of their target labels.
+
+    Attributes:
+        kind: "labels_removed".
+        per_client: Images that each client draws.
+        targets: Number of target labels of each client.
+        keep: Images of each target label that a client keeps.
+    """
 
     kind: Literal["labels_removed"]
     per_client: Positive
@@ -73,35 +103,58 @@ class LabelsRemoved(Strict):
     keep: Positive = 5
 
 
-class Superclass(Strict):
-    """FedMD's non-IID setting: one class of each superclass per client."""
+class Superclass(StrictModel):
+    """FedMD's skewed partition: each client has one class of each superclass.
+
+    Attributes:
+        kind: "superclass".
+        per_class: Images of each class that a client has.
+        superclasses: Numbers of the superclasses to use.
+    """
 
     kind: Literal["superclass"]
     per_class: Positive
     superclasses: tuple[int, ...] = Field(strict=False)
 
 
-class FewPerClass(Strict):
-    """FedMD's IID setting: the same few classes for everyone, k samples of each per client."""
+class FewPerClass(StrictModel):
+    """FedMD's even partition: all clients have images of the same few classes.
+
+    Attributes:
+        kind: "few_per_class".
+        per_class: Images of each class that a client has.
+        classes: Numbers of the classes to use.
+    """
 
     kind: Literal["few_per_class"]
     per_class: Positive
     classes: tuple[int, ...] = Field(strict=False)
 
 
-class Drawn(Strict):
-    """Every client draws its own `per_client` samples, which clients may share: lazy, for very many clients."""
+class Drawn(StrictModel):
+    """Every client draws its own images, which clients may share; lazy, for very many clients.
+
+    Attributes:
+        kind: "drawn".
+        per_client: Images of each client.
+    """
 
     kind: Literal["drawn"]
     per_client: Positive
 
 
-class Registered(Strict):
-    """A partition of one's own: the function registered under `name`, called with `options`; see core/parts.py."""
+class Registered(StrictModel):
+    """A partition by a registered function.
+
+    Attributes:
+        kind: "registered".
+        name: Name of the function, see `benchmark.core.registry.partition`.
+        options: Further arguments of the function.
+    """
 
     kind: Literal["registered"]
     name: str
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default={})
 
 
 KINDS = (Iid, Shards, Dirichlet, DirichletEqual, LabelsRemoved, Superclass, FewPerClass, Drawn, Registered)

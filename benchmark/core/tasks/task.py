@@ -15,8 +15,9 @@ from yaml.composer import ComposerError
 
 from benchmark.core import registry
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.storage.checksummed_json import unseal
-from benchmark.core.tasks.partition_config import KINDS, Only, Positive, Precision, Split, Strict
+from benchmark.core.storage.checksummed_json import load_checksummed
+from benchmark.core.strict_model import StrictModel
+from benchmark.core.tasks.partition_config import KINDS, Only, Positive, Precision, Split
 from benchmark.paths import RESULTS
 
 FOLDER = Path(__file__).parents[2] / "tasks"
@@ -30,7 +31,7 @@ Tier = Literal["quick", "lite", "paper"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
 
 
-class Optimiser(Strict):
+class Optimiser(StrictModel):
     """Local optimiser; the rate of round t is lr * decay**t."""
 
     name: Literal["sgd", "adam"] = "sgd"
@@ -40,7 +41,7 @@ class Optimiser(Strict):
     decay: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
-class Train(Strict):
+class Train(StrictModel):
     """Local training: epochs (or steps), batch and optimiser."""
 
     epochs: Positive = 1  # E
@@ -49,7 +50,7 @@ class Train(Strict):
     optimiser: Optimiser
 
 
-class AugmentSpec(Strict):
+class AugmentSpec(StrictModel):
     """Augmentation of training images; see data/augment.py."""
 
     crop: Annotated[int, Field(ge=0)] = 0
@@ -61,7 +62,7 @@ class AugmentSpec(Strict):
     grey: Share = 0.0
 
 
-class Extra(Strict):
+class Extra(StrictModel):
     """Public or unlabelled images: another dataset's training images, or a part of the task's own, held out.
 
     labels: "own" for the task's classes, "joint" for classes appended after the task's, "none"
@@ -72,7 +73,7 @@ class Extra(Strict):
     labels: Literal["own", "joint", "none"] = "own"
 
 
-class ProbeSpec(Strict):
+class ProbeSpec(StrictModel):
     """The linear probe that judges representations: Adam on the features of all clients' labelled images."""
 
     epochs: Positive = 100
@@ -81,7 +82,7 @@ class ProbeSpec(Strict):
     labelled: tuple[float, ...] = Field(default=(0.01, 0.05, 0.1), strict=False)  # shares for fine-tuning at the end
 
 
-class Task(Strict):
+class Task(StrictModel):
     """A frozen setting; two numbers compare only within one task."""
 
     name: str
@@ -146,7 +147,7 @@ class Task(Strict):
         used += [("network", name.partition("+")[0]) for name in self.networks]
         used += [("partition", self.split.name)] if self.split.kind == "registered" else []
         return [
-            f"{kind} {name} is of one's own ({registry.fingerprint(kind, name)[:12]})"
+            f"{kind} {name} is of one's own ({registry.source_sha256(kind, name)[:12]})"
             for kind, name in dict.fromkeys(used) if registry.find(kind, name)
         ]  # fmt: skip
 
@@ -189,7 +190,7 @@ def _tuned(name: str) -> Settings:
 
 def _chosen(path: Path, task: str) -> dict[str, Any]:
     try:
-        content = unseal(path.read_bytes())
+        content = load_checksummed(path.read_bytes())
         if (owner := (content.get("task"), content.get("algorithm"))) != (task, path.stem):
             raise ValueError(f"it belongs to {owner[1]} on {owner[0]}")
         return dict(content["chosen"])

@@ -260,7 +260,7 @@ def test_batches_are_those_of_the_loop_to_the_bit(how: str, padded: bool, augmen
 def test_a_client_s_bits_do_not_depend_on_who_shares_its_chunk(tmp_path: Path) -> None:
     def upload(clients: list[int]) -> bytes:
         federation = small_federation(sizes=(8, 8, 8, 8), cohort=4)
-        federation.given = dataclasses.replace(federation.given, cohorts=np.array([clients]))
+        federation.data = dataclasses.replace(federation.data, cohorts=np.array([clients]))
         algorithm = Algorithm()
         backend = StackedBackend(WorkerConfig(lambda _: federation, lambda: algorithm))
         run_ = Run(federation, algorithm, backend, tmp_path, "small")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmark.core.backends import ProcessPoolBackend, SerialBackend
-from benchmark.core.client.determinism import fixed
+from benchmark.core.client.determinism import enabled
 from benchmark.core.server.rounds import Run
 from helpers.full_run import OPTIONS, HalvingMethod, open_federation, worker_config
 
@@ -18,7 +18,7 @@ TINY = torch.tensor([2e-39])  # below 1.2e-38, the smallest float32 with full pr
 
 def test_denormal_numbers_are_zero_for_a_while() -> None:
     assert (TINY / 2).item() > 0
-    with pytest.raises(KeyError), fixed():
+    with pytest.raises(KeyError), enabled():
         assert (TINY / 2).item() == 0 and torch.get_num_threads() == 1
         raise KeyError
     assert (TINY / 2).item() > 0

@@ -14,7 +14,8 @@ from torch import nn
 
 from algorithms.fedavg import FedAvg
 from benchmark.core.api import Phase
-from benchmark.core.client.federation import Federation, Ingredients, Rows
+from benchmark.core.client.federation import Federation
+from benchmark.core.client.federation_data import FederationData, IndexedImages
 from benchmark.core.data.partition import Drawn
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.keys import Key
@@ -33,9 +34,9 @@ def federation(track: str = "global", **changes: Any) -> Federation:
     images[:, 0, 0, 0] = np.arange(80)
     images.flags.writeable = False
     labels = np.arange(80) % 3
-    sides = {name: Rows(images, labels, np.array(rows)) for name, rows in SIDES.items()}
+    sides = {name: IndexedImages(images, labels, np.array(rows)) for name, rows in SIDES.items()}
     parts = [np.array(cut) for cut in CUTS]
-    given = Ingredients(**sides, parts=parts, shape=(1, 4, 4), classes=3, mean=(0.0,), std=(1.0,))
+    given = FederationData(**sides, parts=parts, shape=(1, 4, 4), classes=3, mean=(0.0,), std=(1.0,))
     probe = {"probe": {"epochs": 1}} if track == "unsupervised" else {}
     fields: dict[str, Any] = {
         "name": "barrier", "track": track, "tier": "quick", "dataset": "noise", "split": Iid(kind="iid"), "clients": 3,
@@ -72,7 +73,7 @@ def reachable(start: Any, depth: int = 8) -> set[int]:
     for thing in seen.values():
         if isinstance(thing, torch.Tensor | np.ndarray) and thing.shape[1:] == (4, 4, 1):
             found |= {int(image[0, 0, 0]) for image in thing}
-    assert not any(isinstance(thing, Federation | Ingredients | Rows) for thing in seen.values())
+    assert not any(isinstance(thing, Federation | FederationData | IndexedImages) for thing in seen.values())
     return found
 
 
@@ -93,19 +94,19 @@ def test_the_server_reaches_no_private_and_no_test_image() -> None:
 
 def test_what_is_reachable_shares_no_memory_with_the_dataset() -> None:
     one = federation()
-    before = one.given.private.images.copy()
+    before = one.data.private.images.copy()
     for side in (one.site(0, PHASE, 0).data, one.hub.public, one.hub.validation):
         assert side is not None
         side.pixels.zero_()
         side.labels.zero_()
-    assert np.array_equal(one.given.private.images, before) and one.given.private.labels[:4].tolist() == [0, 1, 2, 0]
+    assert np.array_equal(one.data.private.images, before) and one.data.private.labels[:4].tolist() == [0, 1, 2, 0]
 
 
 def test_labels_are_struck_out_where_a_track_learns_without_them() -> None:
     one = federation("unsupervised")
     data, unlabelled = one.site(1, PHASE, 0).data, one.hub.unlabelled
     assert unlabelled is not None and set(data.labels.tolist()) == set(unlabelled.labels.tolist()) == {-1}
-    assert one.union.labels.tolist() == [row % 3 for row in range(40)]  # for the probe of the evaluator
+    assert one.all_client_data.labels.tolist() == [row % 3 for row in range(40)]  # for the probe of the evaluator
 
 
 def test_the_server_s_unlabelled_images_fall_back_on_the_public_ones() -> None:
@@ -116,7 +117,7 @@ def test_the_server_s_unlabelled_images_fall_back_on_the_public_ones() -> None:
 def test_networks_by_name_are_the_same_for_everyone() -> None:
     one = federation()
     site, hub = one.site(0, PHASE, 0), one.hub
-    assert site.network("cnn_lite") is hub.network("cnn_lite") is one.named("cnn_lite")
+    assert site.network("cnn_lite") is hub.network("cnn_lite") is one.network("cnn_lite")
     assert site.model is hub.models["mlp"]
 
 
@@ -135,9 +136,9 @@ def test_cohorts_are_sorted_different_and_keyed_by_round() -> None:
 
 def test_cohorts_and_births_differ_by_seed_and_births_by_client() -> None:
     one = federation()
-    other = Federation(one.task, 1, one.given)
+    other = Federation(one.task, 1, one.data)
     assert [one.cohort(round_) for round_ in range(30)] != [other.cohort(round_) for round_ in range(30)]
-    assert len({side.birth(client).seed for side in (one, other) for client in range(3)}) == 6
+    assert len({side.client_init_key(client).seed for side in (one, other) for client in range(3)}) == 6
 
 
 def test_only_what_trains_is_augmented() -> None:
@@ -155,16 +156,16 @@ def test_published_cohorts_are_those_of_the_published_draw() -> None:
 
 def test_pooled_data_belong_to_one_client_per_architecture() -> None:
     one = federation(networks=("mlp", "mlp_wide", "mlp"))
-    pooled = Federation(one.task, 0, one.given, pooled=True)
+    pooled = Federation(one.task, 0, one.data, pooled=True)
     assert [(who.arch, who.size) for who in pooled.hub.whos] == [("mlp", 40), ("mlp_wide", 40)]
-    assert (pooled.clients, pooled.cohort(3), pooled.union.size) == (2, [0, 1], 40)
+    assert (pooled.clients, pooled.cohort(3), pooled.all_client_data.size) == (2, [0, 1], 40)
     for client in range(2):
         assert reachable(pooled.site(client, PHASE, 0)) == {*SIDES["private"], *SIDES["public"]}
 
 
 def test_a_million_clients_cost_nothing() -> None:
     one = federation(clients=10**6)
-    given = replace(one.given, parts=Drawn(np.arange(40), 10**6, 5, Key(0)))
+    given = replace(one.data, parts=Drawn(np.arange(40), 10**6, 5, Key(0)))
     many = Federation(one.task.model_copy(update={"clients": 10**6}), 0, given)
     assert len(many.hub.whos) == 10**6 and many.hub.whos[999_999].size == 5
     assert many.site(123_456, PHASE, 0).data.size == 5 and len(many.cohort(0)) == 2
@@ -174,9 +175,9 @@ def test_a_million_clients_cost_nothing() -> None:
 
 def test_all_methods_see_one_federation() -> None:
     one = federation()
-    other = Federation(one.task, 0, one.given, FedAvg.pooled, FedAvg().network)
+    other = Federation(one.task, 0, one.data, FedAvg.pooled, FedAvg().network)
     assert [one.cohort(r) for r in range(9)] == [other.cohort(r) for r in range(9)]
-    assert one.birth(2) == other.birth(2)
+    assert one.client_init_key(2) == other.client_init_key(2)
 
 
 @pytest.mark.parametrize(("sizes", "batch"), [((8, 8, 2, 1), 4), ((8, 8, 8, 8), 1)])

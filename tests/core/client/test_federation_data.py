@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmark.core.client import federation
-from benchmark.core.client.federation import Ingredients, Rows, gather, split_tables
+from benchmark.core.client import federation_data
+from benchmark.core.client.federation_data import FederationData, IndexedImages, load_federation_data, split_tables
 from benchmark.core.data.dataset import Dataset, Split
 from benchmark.core.tasks import task as tasks
 from benchmark.core.tasks.task import Task
@@ -31,7 +31,7 @@ AWAY = made("away", 2, range(150, 190), range(190, 200))
 @pytest.fixture(autouse=True)
 def _two_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
     known = {"home": HOME, "away": AWAY}
-    monkeypatch.setattr(federation, "load", lambda name, verify=True: known[name])
+    monkeypatch.setattr(federation_data, "load", lambda name, verify=True: known[name])
 
 
 def task(**fields: Any) -> Task:
@@ -41,13 +41,13 @@ def task(**fields: Any) -> Task:
     return Task.model_validate({**base, **own, **fields})
 
 
-def numbers(rows: Rows | None) -> list[int]:
+def numbers(rows: IndexedImages | None) -> list[int]:
     """Pixels of one side: which images it has."""
     assert rows is not None
     return rows.images[rows.rows].ravel().tolist()
 
 
-def held(given: Ingredients) -> list[list[int]]:
+def held(given: FederationData) -> list[list[int]]:
     """Which images each client has."""
     return [given.private.images[part].ravel().tolist() for part in given.parts]
 
@@ -56,7 +56,7 @@ def held(given: Ingredients) -> list[list[int]]:
 def test_no_image_serves_two_sides(split: dict[str, Any]) -> None:
     # Of 120 images, 40 per class, validation takes a tenth: 4 per class. 108 are left, 36 per class, of which the
     # public part takes 24: 8 per class; of the 84 then left, 28 per class, 12 have hidden labels: 4 per class.
-    given = gather(task(validation=0.1, public={"size": 24}, unlabelled={"size": 12}, split=split), 0)
+    given = load_federation_data(task(validation=0.1, public={"size": 24}, unlabelled={"size": 12}, split=split), 0)
     aside = {"validation": given.validation, "public": given.public, "unlabelled": given.unlabelled}
     for rows, size in zip(aside.values(), (12, 24, 12), strict=True):
         assert np.bincount(np.array(numbers(rows)) % 3).tolist() == [size // 3] * 3
@@ -71,7 +71,7 @@ def test_no_image_serves_two_sides(split: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("labels", "offset", "classes"), [("own", 0, 3), ("none", 0, 3), ("joint", 3, 5)])
 def test_public_images_of_another_dataset_take_nothing_from_the_clients(labels: str, offset: int, classes: int) -> None:
-    given = gather(task(public={"dataset": "away", "size": 15, "labels": labels}), 0)
+    given = load_federation_data(task(public={"dataset": "away", "size": 15, "labels": labels}), 0)
     public = numbers(given.public)
     assert len(set(public)) == 15 and set(public) <= set(range(150, 190))  # of its training images
     assert given.public is not None and given.classes == classes  # joint: its two after the three of home
@@ -81,7 +81,7 @@ def test_public_images_of_another_dataset_take_nothing_from_the_clients(labels: 
 
 def test_every_side_is_drawn_anew_for_each_seed() -> None:
     one = task(validation=0.1, public={"size": 24})
-    first, again, other = (gather(one, seed) for seed in (0, 0, 1))
+    first, again, other = (load_federation_data(one, seed) for seed in (0, 0, 1))
     for side in (held, lambda given: numbers(given.validation), lambda given: numbers(given.public)):
         assert side(first) == side(again) != side(other)
 
@@ -89,6 +89,9 @@ def test_every_side_is_drawn_anew_for_each_seed() -> None:
 def test_a_split_table_is_that_of_its_seed() -> None:
     one = task(split={"kind": "dirichlet", "alpha": 1.0, "minimum": 1}, seeds=[0, 1, 2])
     for seed, table in split_tables(one).items():
-        counts = [np.bincount(np.array(client) % 3, minlength=3).tolist() for client in held(gather(one, int(seed)))]
+        counts = [
+            np.bincount(np.array(client) % 3, minlength=3).tolist()
+            for client in held(load_federation_data(one, int(seed)))
+        ]
         assert [client["counts"] for client in table["clients"]] == counts
     assert len({table["sha256"] for table in split_tables(one).values()}) == 3

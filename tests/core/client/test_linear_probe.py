@@ -72,13 +72,15 @@ def test_fine_tuning_takes_its_share_of_every_class_and_leaves_the_model_as_it_w
     model = federation.model("mlp")
     params = model.init(Key(0))
     before = {name: leaf.clone() for name, leaf in params.items()}
-    arguments = (model, params, federation.union, federation.test)
+    arguments = (model, params, federation.all_client_data, federation.test)
     spec = ProbeSpec(epochs=30, batch=8)
     half = linear_probe.fine_tuned(*arguments, 0.5, KEY, spec)
     assert half == linear_probe.fine_tuned(*arguments, 0.5, KEY, spec)
     assert all(torch.equal(params[name], before[name]) for name in params)
     # what was learned is known by heart: of the training images themselves at least that half is right
-    known = linear_probe.fine_tuned(model, params, federation.union, federation.union, 0.5, KEY, spec)
+    known = linear_probe.fine_tuned(
+        model, params, federation.all_client_data, federation.all_client_data, 0.5, KEY, spec
+    )
     assert known >= 0.5
     with pytest.raises(BenchmarkError, match="leaves none"):  # 20 samples of a class: 1 % of them is none
         linear_probe.fine_tuned(*arguments, 0.01, KEY, spec)
@@ -94,7 +96,7 @@ def test_fine_tuning_is_judged_by_the_network_that_it_tuned(monkeypatch: pytest.
 
     monkeypatch.setattr(linear_probe, "features", reading)
     start = model.init(Key(0))
-    linear_probe.fine_tuned(model, start, federation.union, federation.test, 0.5, KEY, SPEC)
+    linear_probe.fine_tuned(model, start, federation.all_client_data, federation.test, 0.5, KEY, SPEC)
     moved = {name for name, leaf in judged[0].items() if not torch.equal(leaf, start[name])}
     assert moved >= model.buffers and any("conv" in name for name in moved)
 
@@ -106,7 +108,7 @@ def test_a_run_is_judged_by_the_probe_and_its_result_describes_the_representatio
     )
     outcome = run(algorithm, federation)
     model, params = federation.model("mlp"), outcome.server["models"]["mlp"]
-    union, test = federation.union, federation.test
+    union, test = federation.all_client_data, federation.test
     spec = federation.task.probe
     assert spec is not None
     layer = linear_probe.fit(

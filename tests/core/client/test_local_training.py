@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from benchmark.core import tree
 from benchmark.core.api import Algorithm, Batch, Local, Net, Optim, Pass, Phase, Site, Tensor, Tree
 from benchmark.core.client.federation import Federation
-from benchmark.core.client.local_training import ClientUpdate, LocalTrainer, visit
+from benchmark.core.client.local_training import ClientUpdate, LocalTrainer, run_client
 from benchmark.core.errors import BenchmarkError, Diverged
 from benchmark.core.keys import Key
 from benchmark.core.tasks.task import Optimiser, Train
@@ -30,7 +30,7 @@ def federation(**options: Any) -> Federation:
 def visited(algorithm: Algorithm, one: Federation, message: Tree | None = None, key: Key = KEY) -> ClientUpdate:
     site = one.site(0, PHASE, 0)
     sent = {"model": site.model.init(Key(1))} if message is None else message
-    return visit(algorithm, site, PHASE, sent, {}, key, "fp32")
+    return run_client(algorithm, site, PHASE, sent, {}, key, "fp32")
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,7 @@ def test_a_pass_that_only_looks_asks_in_evaluation_mode(network: str) -> None:
 def test_a_pass_computes_in_the_precision_of_the_run(precision: str, kind: torch.dtype, update: bool) -> None:
     witness, one = Witness((Pass(update=update),)), federation()
     sent = {"model": one.model("mlp").init(Key(1))}
-    done = visit(witness, one.site(0, PHASE, 0), PHASE, sent, {}, KEY, precision)
+    done = run_client(witness, one.site(0, PHASE, 0), PHASE, sent, {}, KEY, precision)
     assert {answer.dtype for answer in witness.answers} == {kind} and {leaf.dtype for leaf in done.params.values()} == {
         torch.float32
     }

@@ -46,7 +46,7 @@ def visit(algorithm: Algorithm, size: int) -> Tree:
     site, who = federation.site(0, phase, 0), federation.who(0)
     memory = algorithm.init_client(site, Key(0)("birth"))
     message = algorithm.download(server, who, phase, Key(0)("download"))
-    return visits.visit(algorithm, site, phase, message, memory, Key(0)("visit"), "fp32").params
+    return visits.run_client(algorithm, site, phase, message, memory, Key(0)("visit"), "fp32").params
 
 
 def test_four_epochs_ask_for_every_image_once(asked: list[int]) -> None:
@@ -87,11 +87,11 @@ def test_a_teacher_that_moves_is_asked_again() -> None:
     batch = Batch(torch.ones(4, 1, 4, 4), torch.zeros(4, dtype=torch.int64), torch.arange(4))
     teachers = TeacherCache(model, 4, 4)
     for _ in range(4):  # in place, more often than answers are kept
-        before = teachers.facing(batch)(teacher, batch.x).logits
-        assert torch.equal(before, teachers.facing(batch)(teacher, batch.x).logits)
+        before = teachers.bind(batch)(teacher, batch.x).logits
+        assert torch.equal(before, teachers.bind(batch)(teacher, batch.x).logits)
         for leaf in teacher.values():
             leaf.add_(1)
-        after = teachers.facing(batch)(teacher, batch.x).logits
+        after = teachers.bind(batch)(teacher, batch.x).logits
         assert torch.equal(after, model.frozen(teacher, batch.x).logits) and not torch.equal(before, after)
 
 
@@ -99,6 +99,6 @@ def test_other_images_than_the_batch_s_are_not_looked_up() -> None:
     model = Model("mlp", (1, 4, 4), 3)
     teacher = model.init(Key(0))
     batch = Batch(torch.ones(4, 1, 4, 4), torch.zeros(4, dtype=torch.int64), torch.arange(4))
-    frozen = TeacherCache(model, 4, 4).facing(batch)
+    frozen = TeacherCache(model, 4, 4).bind(batch)
     frozen(teacher, batch.x)
     assert torch.equal(frozen(teacher, 2 * batch.x).logits, model.frozen(teacher, 2 * batch.x).logits)

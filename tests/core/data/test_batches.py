@@ -125,7 +125,7 @@ def test_parts_and_unions_are_fed_as_their_stream_is() -> None:
 
 def test_looks_pass_every_row_once_in_order_and_never_augmented() -> None:
     data = stream(augment=EVERYTHING)
-    batches = list(data.looks(4))
+    batches = list(data.eval_batches(4))
     assert torch.equal(torch.cat([b.rows for b in batches]), torch.arange(10))
     assert torch.equal(torch.cat([b.x for b in batches]), data.inputs())
 

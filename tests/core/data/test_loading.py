@@ -107,8 +107,8 @@ def test_a_worker_checks_presence_and_size_only() -> None:
 def test_a_cache_of_another_manifest_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     load("digits")
     path = cache.folder("digits") / "cache.json"
-    other = cache.Receipt.model_validate_json(path.read_text().replace("1135f2ca", "00000000"))
-    path.write_text(other.sealed().model_dump_json())
+    other = cache.CacheMetadata.model_validate_json(path.read_text().replace("1135f2ca", "00000000"))
+    path.write_text(other.with_checksum().model_dump_json())
     with pytest.raises(BenchmarkError, match="is of another version: not the data that the manifest asks for"):
         load("digits", verify=False)
 

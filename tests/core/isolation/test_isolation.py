@@ -87,7 +87,7 @@ def test_an_honest_method_s_audit_has_the_bits_and_bytes_of_its_plain_run(
 def test_a_client_s_process_gets_no_row_of_anybody_else() -> None:
     stranger = apart("fedavg")
     federation = toy_federation(stranger, "global")
-    given, phase = federation.given, Phase("train", 2)
+    given, phase = federation.data, Phase("train", 2)
     own, name = stranger.luggage(federation.site(1, phase, 0))
     sent = pickle.dumps((own, name))
     foreign = [given.private.images[part[0]] for number, part in enumerate(given.parts) if number != 1]
@@ -100,9 +100,9 @@ def test_a_client_s_process_gets_no_row_of_anybody_else() -> None:
 def test_the_server_s_process_gets_neither_private_nor_test_data() -> None:
     federation = toy_federation(apart("fedavg"), "global")
     sent = pickle.dumps(replace(federation.hub, models={}))
-    assert federation.given.private.images[0].tobytes() not in sent
-    assert federation.given.test.images[0].tobytes() not in sent
-    assert federation.given.public is not None and federation.given.public.images[0].tobytes() in sent
+    assert federation.data.private.images[0].tobytes() not in sent
+    assert federation.data.test.images[0].tobytes() not in sent
+    assert federation.data.public is not None and federation.data.public.images[0].tobytes() in sent
 
 
 def test_labels_that_a_track_hides_do_not_reach_a_client_s_process() -> None:

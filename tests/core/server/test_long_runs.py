@@ -12,7 +12,7 @@ from statistics import fmean
 
 import pytest
 
-from benchmark.core.storage.checksummed_json import canonical
+from benchmark.core.storage.checksummed_json import canonical_json
 from benchmark.records.index import ResultsIndex
 from benchmark.reports import leaderboard
 from helpers.handmade_records import fingerprint, make, result
@@ -97,7 +97,7 @@ def test_many_records_are_read_and_become_a_board(number: int, tmp_path: Path, f
             for seed in range(seeds):
                 one = make(f"m{method}", seed, task=task, result=_result(seed))
                 (results / one.path).parent.mkdir(parents=True, exist_ok=True)
-                (results / one.path).write_text(canonical(one))  # not synced: it is reading that is measured
+                (results / one.path).write_text(canonical_json(one))  # not synced: it is reading that is measured
     begun, worked = time.monotonic(), time.process_time()
     suite = ResultsIndex.load(results)
     made = leaderboard.files(suite)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.storage import checkpoint
@@ -23,9 +25,16 @@ def saved(folder: Path, facts: dict[str, object] | None = None) -> Path:
 
 def test_a_tree_comes_back_with_its_facts_and_empty_parts(tmp_path: Path) -> None:
     loaded, facts = checkpoint.load(saved(tmp_path, {"done": 3, "name": "é", "x": [0.1, None]}))
-    assert loaded is not None and facts == {"done": 3, "name": "é", "x": [0.1, None]}
+    assert facts == {"done": 3, "name": "é", "x": [0.1, None]}
     assert loaded["seen"] == {} and loaded["twin"].dtype == torch.float64
     assert loaded["model"].keys() == MODEL.keys() and torch.equal(loaded["model"]["w"], MODEL["w"])
+
+
+def test_safetensors_opens_it(tmp_path: Path) -> None:
+    with safe_open(saved(tmp_path), framework="pt") as file:
+        assert sorted(file.keys()) == ["model/n", "model/w", "seen/", "twin"]
+        assert torch.equal(file.get_tensor("model/w"), MODEL["w"]) and file.get_tensor("seen/").numel() == 0
+        assert json.loads(file.metadata()["fedrepro"])["facts"] == {"done": 3}
 
 
 def test_equal_states_are_equal_bytes_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -38,7 +47,7 @@ def test_server_memory_may_hold_one_tensor_twice(tmp_path: Path) -> None:
     weight = torch.ones(2)
     checkpoint.save(tmp_path / "x", {"now": weight, "before": weight}, {})
     loaded, _ = checkpoint.load(tmp_path / "x")
-    assert loaded is not None and torch.equal(loaded["now"], loaded["before"])
+    assert torch.equal(loaded["now"], loaded["before"])
 
 
 def test_every_flipped_byte_is_noticed(tmp_path: Path) -> None:
@@ -56,7 +65,7 @@ def test_every_truncation_is_noticed(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for size in range(len(whole)):
         path.write_bytes(whole[:size])
-        with pytest.raises(BenchmarkError, match=r"is truncated|its first line has changed"):
+        with pytest.raises(BenchmarkError, match="is truncated"):
             checkpoint.load(path)
 
 
@@ -89,7 +98,7 @@ def test_memories_keep_what_a_checkpoint_refers_to_until_the_next_one(tmp_path: 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["client-4-1.safetensors", "client-4-3.safetensors"]
     memories.prune()
     assert [path for path in tmp_path.iterdir()] == [memories.current(4)]
-    again = Memories(tmp_path, memories.settle())
+    again = Memories(tmp_path, memories.sync())
     path = again.current(4)
     assert path is not None and checkpoint.load_memory(path)["round"].item() == 3
 
@@ -100,7 +109,7 @@ def test_a_memory_of_another_run_is_noticed(tmp_path: Path) -> None:
     for memories, number in ((left, 1), (right, 2)):
         checkpoint.save(memories.path(3, 7), {"x": torch.tensor(number)}, {"client": 3, "round": 7})
         memories.commit(3, 7)
-    entries = left.settle()
+    entries = left.sync()
     assert [entry[:2] for entry in entries] == [(3, 7)]
     right.path(3, 7).replace(left.path(3, 7))
     with pytest.raises(BenchmarkError, match="not the memory that the checkpoint belongs with"):

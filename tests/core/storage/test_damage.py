@@ -59,9 +59,12 @@ def cached(home: Path) -> Store:
         return again.fingerprints
 
     def older(content: bytes) -> bytes:
-        receipt = cache.Receipt.model_validate_json(content)
-        prints = {split: "0" * 64 for split in receipt.fingerprints}
-        return receipt.model_copy(update={"fingerprints": prints}).sealed().model_dump_json(indent=1).encode() + b"\n"
+        metadata = cache.CacheMetadata.model_validate_json(content)
+        prints = {split: "0" * 64 for split in metadata.fingerprints}
+        return (
+            metadata.model_copy(update={"fingerprints": prints}).with_checksum().model_dump_json(indent=1).encode()
+            + b"\n"
+        )
 
     return Store([folder / "cache.json", *sorted(folder.glob("*.npy"))], use, older)
 
@@ -95,7 +98,7 @@ def checkpointed(home: Path) -> Store:
 
 
 def _newer(data: bytes) -> bytes:
-    return data.replace(b"checkpoint 1 ", b"checkpoint 2 ")
+    return data.replace(rb"\"format\": 2", rb"\"format\": 9")
 
 
 def interrupted(event: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ import torch
 from pydantic import ValidationError
 
 from algorithms.fedmd import FedMD
-from benchmark.core.client.federation import gather, split
+from benchmark.core.client.federation_data import load_federation_data, split
 from benchmark.core.data.dataset import Dataset, Split
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.keys import Key
@@ -65,7 +65,7 @@ def test_a_party_has_one_class_of_each_superclass_and_all_are_asked_for(held_out
 
 
 def test_all_sides_of_a_task_have_its_classes_alone() -> None:
-    given = gather(digits(only={"classes": [7, 1]}, clients=4, public={"size": 20}), 0)
+    given = load_federation_data(digits(only={"classes": [7, 1]}, clients=4, public={"size": 20}), 0)
     sides = [given.private, given.validation, given.public, given.test]
     assert given.classes == 2 and len(given.test.rows) == 34 + 44  # as the manifest counts
     for side in sides:
@@ -90,7 +90,7 @@ def test_a_wrong_choice_is_refused(only: dict[str, list[int]], words: str) -> No
 )
 def test_classes_that_a_dataset_lacks_are_refused(only: dict[str, list[int]], words: str) -> None:
     with pytest.raises(BenchmarkError, match=words):
-        gather(digits(only=only), 0)
+        load_federation_data(digits(only=only), 0)
 
 
 def test_the_field_changes_the_hash_of_tasks_that_have_it_alone() -> None:

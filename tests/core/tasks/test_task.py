@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.core import method_files
-from benchmark.core.data.manifest import facts
+from benchmark.core.data.manifest import dataset_info
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.models import build
 from benchmark.core.tasks import task as tasks
@@ -185,9 +185,9 @@ def test_a_task_may_be_a_file_of_one_s_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", tasks.names())
 def test_a_shipped_task_loads_and_fits(name: str) -> None:
     task = tasks.load(name)
-    known = facts(task.dataset)
+    known = dataset_info(task.dataset)
     for extra in (task.public, task.unlabelled):
-        assert extra is None or extra.dataset is None or facts(extra.dataset).shape == known.shape
+        assert extra is None or extra.dataset is None or dataset_info(extra.dataset).shape == known.shape
     assert task.evaluate_every <= task.rounds and len(task.seeds) >= (3 if task.tier != "paper" else 1)
     assert list(task.targets) == sorted(task.targets)
     for arch in dict.fromkeys(task.networks):
@@ -195,7 +195,7 @@ def test_a_shipped_task_loads_and_fits(name: str) -> None:
         assert build.build(arch, (channels, height, width), len(known.classes))
     for method, settings in task.methods.items():
         if method in method_files.names():
-            assert method_files.make(method, settings) and method_files.applies(method, task) is None
+            assert method_files.make(method, settings) and method_files.why_not_applicable(method, task) is None
 
 
 def test_names_are_file_stems() -> None:
