@@ -155,7 +155,9 @@ class StackedBackend(Worker, Backend):
         session = slot.session
         with error_context(session.where, override=True):
             torch.manual_seed(session.key("dropout").seed)
-            update = finish_client(self.algorithm, session.site, slot.job.phase, slot.message, session.memory, slot.local)
+            update = finish_client(
+                self.algorithm, session.site, slot.job.phase, slot.message, session.memory, slot.local
+            )
         return slot.job.close(self, session, update)
 
     def _train(self, kind: Kind, slots: list[Slot]) -> None:

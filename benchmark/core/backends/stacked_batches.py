@@ -176,7 +176,9 @@ class StackedBatches:
     def _gathered(self, images: dict[int, LazyImages]) -> Tensor:
         """Augmented images (chunk, length, channels, height, width); zeros where there is no sample."""
         length = max(len(lazy.rows) for lazy in images.values())
-        index = to_device(torch.cat([self.positions[client][lazy.rows] for client, lazy in images.items()]), self.device)
+        index = to_device(
+            torch.cat([self.positions[client][lazy.rows] for client, lazy in images.items()]), self.device
+        )
         parts = [(lazy.generator, len(lazy.rows)) for lazy in images.values()]
         generator: Any = GroupedGenerator([(draw, count) for draw, count in parts if draw is not None])
         views = self.images._views(index, generator, augment=bool(generator.parts))
