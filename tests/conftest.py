@@ -50,9 +50,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         print(f"\n{report(rows)}")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Name the reason where a test over files beside the checkout has none to run on."""
+    """Mark all long tests slow, and name the reason where a test over files beside the checkout has none to run on."""
     for item in items:
+        if any(map(item.get_closest_marker, ("regress", "reliability"))):
+            item.add_marker("slow")
         for mark in item.own_markers:
             if str(mark.kwargs.get("reason", "")).startswith("got empty parameter set"):
                 mark.kwargs["reason"] = ABSENT  # type: ignore[index]
