@@ -174,7 +174,7 @@ class Data(Protocol):
         """
 
     def batches(self, key: Key, batch: int, steps: int, augment: bool = True) -> Any:
-        """An iterator of `Batch`, shuffled anew in each epoch.
+        """An iterator of `Batch`, reshuffled in each epoch.
 
         Args:
             key: What order and augmentation are drawn by.
@@ -280,9 +280,9 @@ class Local:
     """The state of a client during its local work.
 
     Attributes:
-        params: Parameters and buffers, which are updated in place; whoever keeps them must `tree.copy` them.
+        params: Parameters and buffers, which are updated in place; copy them (`tree.copy`) to keep them.
         context: Constant inputs of the loss.
-        carry: What moves from step to step: sums, a queue, a slowly moving copy.
+        carry: What changes from step to step: sums, a queue, a moving average.
         steps: Optimiser steps so far; set by the engine.
         lr: Learning rate of this round; set by the engine.
     """

@@ -103,20 +103,20 @@ def make(name: str, settings: dict[str, Any] | None = None) -> Algorithm:
 
     path = find(name)
     kind = load(path)
-    known = {entry.name: entry for entry in dataclasses.fields(kind)}
+    entries = {entry.name: entry for entry in dataclasses.fields(kind)}
     hints = get_type_hints(kind)
     values = {}
     for field, setting in (settings or {}).items():
-        if field not in known:
-            near = difflib.get_close_matches(field, known, n=1)
-            listed = f"its fields are {', '.join(known)}" if known else "it has no fields"
+        if field not in entries:
+            near = difflib.get_close_matches(field, entries, n=1)
+            listed = f"its fields are {', '.join(entries)}" if entries else "it has no fields"
             hint = f"did you mean {near[0]}?" if near else listed
             raise BenchmarkError(f"method {path.stem} has no field {field}", hint=hint)
         try:
             value = TypeAdapter(hints[field]).validate_python(setting)
         except ValidationError as error:
             raise BenchmarkError(f"{path.stem}.{field}: {error.errors()[0]['msg']}, got {setting!r}") from None
-        _check_range(f"{path.stem}.{field}", value, known[field].metadata)
+        _check_range(f"{path.stem}.{field}", value, entries[field].metadata)
         values[field] = value
     return kind(**values)
 
@@ -216,6 +216,13 @@ def describe(name: str) -> dict[str, Any]:
     fields = {e.name: {"default": e.default, "symbol": e.metadata.get("symbol", "")} for e in dataclasses.fields(kind)}
     title = next(iter((kind.__doc__ or path.stem).strip().splitlines()))
     return {
-        "name": path.stem, "title": title, "paper": kind.paper, "version": kind.version, "track": list(kind.track),
-        "needs": list(kind.needs), "pooled": kind.pooled, "fields": fields, "sha256": method_sha256(path),
-    }  # fmt: skip
+        "name": path.stem,
+        "title": title,
+        "paper": kind.paper,
+        "version": kind.version,
+        "track": list(kind.track),
+        "needs": list(kind.needs),
+        "pooled": kind.pooled,
+        "fields": fields,
+        "sha256": method_sha256(path),
+    }

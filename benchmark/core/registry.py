@@ -95,7 +95,7 @@ def registered(kind: str) -> dict[str, Callable[..., Any]]:
         kind: "dataset", "partition", "network" or "metric".
     """
     _read_files()
-    return {name: function for (known, name), function in _EXTENSIONS.items() if known == kind}
+    return {name: function for (other, name), function in _EXTENSIONS.items() if other == kind}
 
 
 def source_sha256(kind: str, name: str) -> str:

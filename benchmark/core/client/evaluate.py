@@ -17,7 +17,7 @@ from benchmark.core.models.functional import Model, autocast
 from benchmark.core.tree import Tree
 
 BATCH = 125  # fixed, so that the bits of a logit do not depend on who evaluates; 250 take 125 MB more and no less time
-LAST = 5  # evaluations in the mean that is reported beside the final one
+LAST = 5  # evaluations in the mean that is reported with the final one
 
 
 def correct(model: Model, params: Tree, stream: Stream, start: int, stop: int, precision: str) -> list[int]:

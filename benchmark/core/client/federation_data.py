@@ -49,7 +49,7 @@ class FederationData:
         validation: Images held out of the training set.
         cohorts: Clients of each sampled round [rounds, K]; None draws them by key.
         initial: Initial parameters by architecture; None draws them by key.
-        order: "shuffled" anew in each epoch, or "stored".
+        order: "shuffled" in each epoch, or "stored".
     """
 
     private: IndexedImages

@@ -14,10 +14,10 @@ from benchmark.core.optim import Optim
 from benchmark.core.tasks.task import ProbeSpec
 from benchmark.core.tree import Tree
 
-PROBE = "probe."  # prefix of the linear layer's names beside a network's
+PROBE = "probe."  # prefix of the linear layer's names among those of a network
 BATCH = 500  # fixed, so that the bits of a feature do not depend on who extracts it
 WEIGHT_DECAY = 1e-6
-FINE_TUNING_RATE = 1e-3  # the whole network moves: gentler than the probe
+FINE_TUNING_RATE = 1e-3  # smaller than the probe's, since the whole network trains
 
 
 def features(model: Model, params: Tree, stream: Stream, precision: str = "fp32") -> Tensor:

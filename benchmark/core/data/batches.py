@@ -26,13 +26,20 @@ class Stream:
         mean: Mean of each channel, of pixels in [0, 1].
         std: Standard deviation of each channel.
         augment: Augmentation of training images; None for none.
-        order: "shuffled" anew in each epoch, or "stored".
+        order: "shuffled" in each epoch, or "stored".
     """
 
     def __init__(
-        self, pixels: Tensor, labels: Tensor, *, classes: int, mean: tuple[float, ...], std: tuple[float, ...],
-        augment: Augment | None = None, order: str = "shuffled",
-    ) -> None:  # fmt: skip
+        self,
+        pixels: Tensor,
+        labels: Tensor,
+        *,
+        classes: int,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        augment: Augment | None = None,
+        order: str = "shuffled",
+    ) -> None:
         self.pixels, self.labels, self.order = pixels, labels, order
         self.counts = torch.bincount(labels[labels >= 0], minlength=classes)
         self.classes, self.augment = classes, augment or Augment()
@@ -67,9 +74,14 @@ class Stream:
 
     def _like(self, pixels: Tensor, labels: Tensor) -> Stream:
         return Stream(
-            pixels, labels, classes=self.classes, augment=self.augment, order=self.order,
-            mean=tuple(self.mean.flatten().tolist()), std=tuple(self.std.flatten().tolist()),
-        )  # fmt: skip
+            pixels,
+            labels,
+            classes=self.classes,
+            augment=self.augment,
+            order=self.order,
+            mean=tuple(self.mean.flatten().tolist()),
+            std=tuple(self.std.flatten().tolist()),
+        )
 
     def steps(self, epochs: int, batch: int) -> int:
         """Number of batches in some epochs; the last batch of an epoch may be short."""
@@ -78,7 +90,7 @@ class Stream:
     def batches(
         self, key: Key, batch: int, steps: int, augment: bool = True, skip_single: bool = False
     ) -> Iterator[Batch]:
-        """Some number of batches, shuffled anew in each epoch; skip_single leaves out batches of one image."""
+        """Some number of batches, reshuffled in each epoch; skip_single leaves out batches of one image."""
         augment = augment and not self.augment.none
         schedule = (part for part in self._schedule(key, batch, steps, augment) if len(part[0]) > 1 or not skip_single)
         together = 1 if augment else max(1, GATHERED // batch)

@@ -82,14 +82,14 @@ def manifest() -> dict[str, DatasetInfo]:
 
 def dataset_info(name: str) -> DatasetInfo:
     """One dataset of the manifest or the registry; BenchmarkError, with the nearest name, if there is none."""
-    known = manifest()
-    if own := registry.find("dataset", name):
-        return registered(own)[0]
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+    datasets = manifest()
+    if function := registry.find("dataset", name):
+        return registered(function)[0]
+    if name not in datasets:
+        near = difflib.get_close_matches(name, datasets, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(datasets)}"
         raise BenchmarkError(f"unknown dataset {name!r}", hint=hint)
-    return known[name]
+    return datasets[name]
 
 
 @cache
@@ -106,7 +106,7 @@ def registered(function: Callable[[], Arrays]) -> tuple[DatasetInfo, Arrays]:
         rows = canonical_order(x, y)
         counts = tuple(np.bincount(rows[1], minlength=classes).tolist())
         splits[name] = SplitInfo(n=len(y), class_counts=counts, fingerprint=fingerprint(*rows))
-    known = DatasetInfo(
+    info = DatasetInfo(
         origin="registered",
         classes=tuple(map(str, range(classes))),
         shape=images.shape[1:],
@@ -114,7 +114,7 @@ def registered(function: Callable[[], Arrays]) -> tuple[DatasetInfo, Arrays]:
         mean=tuple((images / 255).mean(axes).tolist()),
         std=tuple((images / 255).std(axes).tolist()),
     )
-    return known, arrays
+    return info, arrays
 
 
 def canonical_order(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -137,26 +137,26 @@ def check(info: DatasetInfo, split: str, images: np.ndarray, labels: np.ndarray)
     Raises BenchmarkError that says what differs; callers add dataset, source and fix. Without a known fingerprint only
     shape, number and class counts are compared.
     """
-    known = info.splits[split]
-    expected = (known.n, *info.shape)
-    if images.shape != expected or images.dtype != np.uint8 or labels.shape != (known.n,):
+    wanted = info.splits[split]
+    expected = (wanted.n, *info.shape)
+    if images.shape != expected or images.dtype != np.uint8 or labels.shape != (wanted.n,):
         message = f"{split} has {images.dtype} images of shape {images.shape}, expected {expected}"
         raise BenchmarkError(message, user=False)
     counts = tuple(np.bincount(labels, minlength=len(info.classes)).tolist())
-    if counts != known.class_counts:
-        wrong = next(c for c in range(len(counts)) if counts[c : c + 1] != known.class_counts[c : c + 1])
+    if counts != wanted.class_counts:
+        wrong = next(c for c in range(len(counts)) if counts[c : c + 1] != wanted.class_counts[c : c + 1])
         raise BenchmarkError(f"{split} has {counts[wrong]} images of class {wrong}, not as published", user=False)
     actual = fingerprint(images, labels)
-    if known.fingerprint not in (None, actual):
-        raise BenchmarkError(f"{split} has fingerprint {actual[:12]}…, expected {known.fingerprint[:12]}…", user=False)
+    if wanted.fingerprint not in (None, actual):
+        raise BenchmarkError(f"{split} has fingerprint {actual[:12]}…, expected {wanted.fingerprint[:12]}…", user=False)
     return actual
 
 
 def without_fingerprint(names: Iterable[str]) -> list[str]:
     """Those datasets of the manifest of which only counts are known, since they were never at hand here."""
-    known = manifest()
+    datasets = manifest()
     return [
         name
         for name in names
-        if name in known and any(part.fingerprint is None for part in known[name].splits.values())
+        if name in datasets and any(part.fingerprint is None for part in datasets[name].splits.values())
     ]

@@ -106,11 +106,11 @@ def pack(dataset: Dataset, folder: Path, part_bytes: int = 20_000_000) -> list[P
         BenchmarkError: If the disk refuses, or one sheet is larger than a zip file may be.
     """
     home = folder / dataset.name
-    known = _datasets(folder) if (folder / "MANIFEST.json").exists() else {}
+    existing = _datasets(folder) if (folder / "MANIFEST.json").exists() else {}
     try:
         home.mkdir(parents=True, exist_ok=True)
         entry, written = _pack_dataset(dataset, home, part_bytes)
-        datasets = {**known, dataset.name: entry}
+        datasets = {**existing, dataset.name: entry}
         content = {"format": FORMAT, "sha256": _sha256(datasets), "datasets": datasets}
         with replacing(folder / "MANIFEST.json") as file:
             file.write(json.dumps(content, indent=1).encode() + b"\n")
@@ -210,7 +210,7 @@ def _sha256(datasets: object) -> str:
 def _verified(folder: Path, file: PackedFile, packed: PackedDataset) -> bytes:
     path = folder / file.path
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise _unusable(folder, f"{file.path} lies outside the mirror")
+        raise _unusable(folder, f"{file.path} is outside the mirror")
     if not path.is_file():
         raise _unusable(folder, f"{file.path} is missing")
     data = path.read_bytes()

@@ -42,12 +42,12 @@ def hold_out(labels: np.ndarray, share: float, key: Key) -> tuple[np.ndarray, np
         raise BenchmarkError(f"share {share} of the rows to hold out is not in [0, 1)")
     present = np.bincount(labels)
     held = np.rint(present * share).astype(np.int64)
-    poor = np.flatnonzero((present > 0) & (held == 0))
-    if share > 0 and len(poor):
-        message = f"holding out {share} of {present[poor[0]]} samples of class {poor[0]} leaves none"
+    missing = np.flatnonzero((present > 0) & (held == 0))
+    if share > 0 and len(missing):
+        message = f"holding out {share} of {present[missing[0]]} samples of class {missing[0]} leaves none"
         raise BenchmarkError(message, hint="hold out a larger share")
-    rest, cut = assign_rows(labels, np.stack([present - held, held]), key("hold out"))
-    return np.sort(rest), np.sort(cut)
+    rest, held_out = assign_rows(labels, np.stack([present - held, held]), key("hold out"))
+    return np.sort(rest), np.sort(held_out)
 
 
 def iid(labels: np.ndarray, clients: int, key: Key) -> Parts:
@@ -148,14 +148,14 @@ def dirichlet_equal(labels: np.ndarray, clients: int, alpha: float, key: Key) ->
         raise BenchmarkError(f"{len(labels)} samples do not serve {clients} clients", hint="ask for fewer clients")
     order = key("groups").permutation(len(labels))
     first = np.arange(0, clients, GROUP)
-    listed: Parts = []
+    chunks: Parts = []
     for group, rows in enumerate(np.split(order, first[1:] * len(order) // clients)):
         members = min(GROUP, clients - first[group])
         minimum = int(np.ceil(len(rows) / members / 2))
         counts = dirichlet_counts(np.bincount(labels[rows]), members, alpha, minimum, key("proportions", group))
-        listed += [rows[part] for part in assign_rows(labels[rows], counts, key("dirichlet", group))]
+        chunks += [rows[part] for part in assign_rows(labels[rows], counts, key("dirichlet", group))]
     size = len(labels) // clients
-    return ascending(np.split(np.concatenate(listed)[: size * clients], clients))
+    return ascending(np.split(np.concatenate(chunks)[: size * clients], clients))
 
 
 def labels_removed(labels: np.ndarray, clients: int, per_client: int, targets: int, keep: int, key: Key) -> Parts:
@@ -175,14 +175,14 @@ def labels_removed(labels: np.ndarray, clients: int, per_client: int, targets: i
     drawn = key("pool").permutation(len(labels))[: clients * per_client].reshape(clients, per_client)
     parts = []
     for rows, scarce in zip(drawn, target_labels(int(labels.max()) + 1, clients, targets, key), strict=True):
-        kept = ~np.isin(labels[rows], scarce)
+        mask = ~np.isin(labels[rows], scarce)
         for target in scarce:
-            found = np.flatnonzero(labels[rows] == target)
-            if len(found) < keep:
-                message = f"a client drew {len(found)} samples of its target class {target}, {keep} are to be kept"
+            of_target = np.flatnonzero(labels[rows] == target)
+            if len(of_target) < keep:
+                message = f"a client drew {len(of_target)} samples of its target class {target}, {keep} are to be kept"
                 raise BenchmarkError(message, hint="ask for more samples per client")
-            kept[found[:keep]] = True
-        parts.append(rows[kept])
+            mask[of_target[:keep]] = True
+        parts.append(rows[mask])
     return ascending(parts)
 
 
@@ -260,8 +260,8 @@ def registered(name: str, options: Mapping[str, object], labels: np.ndarray, cli
     if len(parts) != clients or not all(map(len, parts)):
         filled = sum(len(rows) > 0 for rows in parts)
         raise BenchmarkError(f"partition {name} serves {filled} clients of {clients}", hint="fix the function")
-    listed = np.concatenate(parts)
-    if len(np.unique(listed)) != len(listed) or not np.isin(listed, np.arange(len(labels))).all():
+    used = np.concatenate(parts)
+    if len(np.unique(used)) != len(used) or not np.isin(used, np.arange(len(labels))).all():
         message = f"partition {name} gives a row twice, or one that is none of 0..{len(labels) - 1}"
         raise BenchmarkError(message, hint="fix the function")
     return ascending(parts)

@@ -72,9 +72,11 @@ def check(message: Any, where: str, prefix: str = "") -> list[tuple[str, torch.T
     if not isinstance(message, Mapping):
         what = f"{prefix.removesuffix(trees.SEPARATOR)} is" if prefix else "a message must be a dict of tensors, got"
         raise BenchmarkError(
-            f"{what} a {type(message).__name__}" + ", not a tensor" * bool(prefix), where=where,
-            hint="only nested dicts of tensors move (None sends nothing): wrap numbers in torch.tensor", user=False,
-        )  # fmt: skip
+            f"{what} a {type(message).__name__}" + ", not a tensor" * bool(prefix),
+            where=where,
+            hint="only nested dicts of tensors move (None sends nothing): wrap numbers in torch.tensor",
+            user=False,
+        )
     if prefix and not message:
         return [(prefix, torch.zeros(0))]
     for name in message:

@@ -98,7 +98,7 @@ def edit(folder: Path, change: object) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda toy: toy["labels_file"].update(path="../secret"), "lies outside the mirror"),
+        (lambda toy: toy["labels_file"].update(path="../secret"), "is outside the mirror"),
         (lambda toy: toy.pop("labels_file"), "entry toy is not valid"),
         (lambda toy: toy["splits"]["train"].update(shape=[231, 8, 6]), "labels.npz holds no 231 labels of train"),
         (lambda toy: toy["splits"]["train"]["files"].clear(), "hold 0 images, expected 230"),
