@@ -5,24 +5,21 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
-from yaml.composer import ComposerError
+from pydantic import Field, ValidationError, model_validator
 
 from benchmark.core import registry
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.storage.checksummed_json import load_checksummed
 from benchmark.core.strict_model import StrictModel
 from benchmark.core.tasks.partition_config import KINDS, Only, Positive, Precision, Split
+from benchmark.core.tasks.yaml_file import list_faults, parse_yaml
 from benchmark.paths import RESULTS
 
 FOLDER = Path(__file__).parents[2] / "tasks"
 RATE = "train.lr"  # among a method's settings: the learning rate of local training in place of the task's
-LISTED = 12  # faults in one message
 Share = Annotated[float, Field(ge=0, lt=1)]
 Settings = dict[str, dict[str, Any]]  # by method, then by name
 Track = Literal["global", "heterogeneous", "personal", "unsupervised"]
@@ -178,7 +175,7 @@ def load(name: str) -> Task:
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise BenchmarkError(f"cannot be read ({error.strerror})", where=str(path), hint="mend the file") from None
+        raise BenchmarkError(f"cannot be read ({error.strerror})", where=str(path), hint="fix the file") from None
     task = parse(text, str(path), path.stem)
     return task if own else task.model_copy(update={"tuned": _tuned(name)})
 
@@ -207,38 +204,9 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML in which a field stands once and nothing is an alias, so that a file is as large as it looks."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        """Refuse aliases."""
-        if self.check_event(yaml.AliasEvent):
-            raise ComposerError(None, None, "aliases have no place in a task", self.peek_event().start_mark)  # type: ignore[no-untyped-call]
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        """Refuse a field that stands twice."""
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise ComposerError(None, None, f"the field {key.value} stands twice", key.start_mark)
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
-
-
 def parse(text: str, where: str, name: str) -> Task:
     """A task from the text of its file; every fault is named with its path."""
-    try:
-        content = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error)
-        raise BenchmarkError(f"broken YAML{line}: {problem}", where=where, hint="mend the file") from None
-    except Exception as error:  # the parser's own mistakes on odd input, and nesting without end
-        raise BenchmarkError(f"unreadable YAML: {type(error).__name__}", where=where, hint="mend the file") from None
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise BenchmarkError("a task file holds `field: value` lines", where=where, hint="see docs/protocol.md")
+    content = parse_yaml(text, where)
     if "name" in content:
         raise BenchmarkError("name: a task is named by its file", where=where, hint="leave the field out")
     if "tuned" in content:
@@ -247,31 +215,5 @@ def parse(text: str, where: str, name: str) -> Task:
     try:
         return Task.model_validate({"name": name, **content})
     except ValidationError as error:
-        raise BenchmarkError(faults(error, Task), where=where, hint="mend these fields") from None
-
-
-def faults(error: ValidationError, model: type[BaseModel]) -> str:
-    """All faults of a validation in one line, unknown fields with the nearest known one."""
-    words = [_fault(entry, model) for entry in error.errors()]
-    return "; ".join(words[:LISTED] + [f"and {len(words) - LISTED} more"] * (len(words) > LISTED))
-
-
-def _fault(entry: Any, model: type[BaseModel]) -> str:
-    path = ".".join(str(part) for part in entry["loc"]) or model.__name__.lower()
-    if entry["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(entry["loc"][-1]), _field_names(model), n=1)
-        return f"unknown field {path}" + (f", did you mean {near[0]}?" if near else "")
-    got = f", got {_shown(entry['input'])}" if entry["type"] not in ("missing", "value_error") else ""
-    return f"{path}: {entry['msg']}{got}"
-
-
-def _shown(value: Any) -> str:
-    try:
-        return reprlib.repr(value)
-    except ValueError:  # an integer too long to print
-        return "a number without end"
-
-
-def _field_names(model: type[BaseModel]) -> list[str]:
-    nested = (Only, Train, Optimiser, AugmentSpec, Extra, ProbeSpec, *KINDS)
-    return sorted({name for kind in (model, *nested) for name in kind.model_fields})
+        models = (Task, Only, Train, Optimiser, AugmentSpec, Extra, ProbeSpec, *KINDS)
+        raise BenchmarkError(list_faults(error, models), where=where, hint="fix these fields") from None

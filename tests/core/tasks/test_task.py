@@ -15,6 +15,7 @@ from benchmark.core.data.manifest import dataset_info
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.models import build
 from benchmark.core.tasks import task as tasks
+from benchmark.core.tasks import yaml_file
 
 TEXT = """
 track: global
@@ -126,7 +127,7 @@ def test_a_nest_of_lists_is_shown_in_short() -> None:
 
 def test_many_faults_are_counted() -> None:
     sentence = fault(changed(targets=[2.0] * 30))
-    assert sentence.count("targets.") == tasks.LISTED and f"and {30 - tasks.LISTED} more" in sentence
+    assert sentence.count("targets.") == yaml_file.MOST_FAULTS and f"and {30 - yaml_file.MOST_FAULTS} more" in sentence
 
 
 ANY = st.recursive(
