@@ -1,4 +1,4 @@
-"""Real processes to be killed: a warm one forks a child per job, since starting Python takes longer than the job."""
+"""A server of jobs in processes that may be killed; it forks a child per job, which is faster than starting Python."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WRITING = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir")
 
 
 class JobServer:
-    """Start jobs, kill them, and hear how they ended."""
+    """Starts jobs and reports how they ended."""
 
     def __init__(self) -> None:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -27,20 +27,27 @@ class JobServer:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self.process.communicate()
 
-    def _ask(self, question: Any) -> Any:
+    def _request(self, order: Any) -> Any:
         assert self.process.stdin is not None and self.process.stdout is not None
-        self.process.stdin.write(json.dumps(question) + "\n")
+        self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
 
-    def start(self, what: str, *words: str, folder: Path, step: int = 0) -> int:
-        """Process id of a job; step: it kills itself at this operation on a file below the folder, 0 for never."""
-        return int(self._ask({"what": what, "words": words, "folder": str(folder), "step": step}))
+    def start(self, job: str, *words: str, folder: Path, step: int = 0) -> int:
+        """Start a job and return its process id.
+
+        Args:
+            job: "cell" or "board".
+            words: Arguments of the job.
+            folder: Folder whose file operations are counted.
+            step: The job kills itself at this operation on a file below the folder; 0 for never.
+        """
+        return int(self._request({"job": job, "words": words, "folder": str(folder), "step": step}))
 
     def end(self, pid: int) -> tuple[int, str]:
-        """Wait for a job: its exit status, negative if it was killed, and what it said."""
-        status, said = self._ask({"wait": pid})
-        return status, said
+        """Wait for a job: its exit status (negative if it was killed) and its result or error."""
+        status, result = self._request({"wait": pid})
+        return status, result
 
 
 def _serve() -> None:
@@ -55,31 +62,31 @@ def _serve() -> None:
         "cell": lambda task, method, results: run.run(cell.Cell(task, method), Path(results)).status,
         "board": lambda results: str(leaderboard.write(Path(results))),
     }
-    ears: dict[int, int] = {}
+    results: dict[int, int] = {}  # pipes by process id
     for line in sys.stdin:
-        job = json.loads(line)
-        if "wait" in job:
-            _, status = os.waitpid(job["wait"], 0)
-            with os.fdopen(ears.pop(job["wait"])) as ear:
-                print(json.dumps([os.waitstatus_to_exitcode(status), ear.read()]), flush=True)
+        order = json.loads(line)
+        if "wait" in order:
+            _, status = os.waitpid(order["wait"], 0)
+            with os.fdopen(results.pop(order["wait"])) as result:
+                print(json.dumps([os.waitstatus_to_exitcode(status), result.read()]), flush=True)
             continue
-        ear_, mouth = os.pipe()
+        reader, writer = os.pipe()
         pid = os.fork()
         if pid == 0:
-            _child(jobs[job["what"]], job, mouth)
-        os.close(mouth)
-        ears[pid] = ear_
+            _child(jobs[order["job"]], order, writer)
+        os.close(writer)
+        results[pid] = reader
         print(pid, flush=True)
 
 
-def _child(work: Any, job: Any, mouth: int) -> None:
-    if job["step"]:
-        _die_at(job["step"], job["folder"])
+def _child(job: Any, order: Any, writer: int) -> None:
+    if order["step"]:
+        _die_at(order["step"], order["folder"])
     try:
-        said, code = work(*job["words"]), 0
+        result, code = job(*order["words"]), 0
     except BaseException as error:
-        said, code = f"{type(error).__name__}: {error}", 1
-    os.write(mouth, said.encode())
+        result, code = f"{type(error).__name__}: {error}", 1
+    os.write(writer, result.encode())
     os._exit(code)
 
 

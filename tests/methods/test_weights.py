@@ -10,10 +10,12 @@ from torch import nn
 
 from benchmark.core import method_files
 from benchmark.core import tree as trees
+from benchmark.core.api import Batch
 from benchmark.core.client.federation import Federation
 from benchmark.core.storage import checkpoint
 from benchmark.core.tasks.task import load
 from benchmark.core.tree import Tree
+from helpers.constant_network import PHASE
 from helpers.small_federation import run, small_federation
 
 METHODS = (
@@ -53,6 +55,28 @@ def test_without_its_term_a_method_is_fedavg_to_the_bit(name: str, settings: dic
 def test_a_term_is_not_lost(name: str) -> None:
     federation = small_federation(sizes=(8, 6, 9, 5))
     assert gap(common(name, federation), common("fedavg", federation)) > 1e-5
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("fedprox", {"mu": 2}), ("fedntd", {"beta": 2}), ("fedlmd", {"beta": 2}), ("fedgkd", {"coefficient": 2})],
+)
+def test_a_term_is_lower_after_training_with_it(name: str, settings: dict[str, Any]) -> None:
+    """Each of these terms is a distance to the received model: 0 there, and positive once FedAvg has moved away."""
+    federation = small_federation(sizes=(12,), cohort=1, rounds=1, epochs=10, batch=12, classes=4)
+    method, plain, model = method_files.make(name, settings), method_files.make("fedavg"), federation.hub.models["mlp"]
+    start = model.init(federation.key("server", "model", "mlp"))
+    local = method.begin({}, {"model": start}, PHASE, federation.site(0, PHASE, 0))
+    images = federation.private(0)
+    batch = Batch(images.inputs(), images.labels, torch.arange(12))
+
+    def term(params: Tree) -> float:
+        return float(method.loss(params, local, batch, model)[0] - plain.loss(params, local, batch, model)[0])
+
+    assert term(start) == pytest.approx(0, abs=1e-6)
+    without = term(common("fedavg", federation))
+    assert without > 1e-4
+    assert 0 < term(common(name, federation, **settings)) < without
 
 
 def test_fednova_with_equal_steps_is_fedavg_and_otherwise_is_not() -> None:
