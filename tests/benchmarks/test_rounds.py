@@ -15,6 +15,8 @@ from benchmark.experiments.cell import Cell
 from benchmark.profiling.round_throughput import pace
 from benchmark.profiling.time_breakdown import profile
 
+pytestmark = pytest.mark.slow
+
 PAPER, UNEVEN, WORKERS = "paper-fedntd-t1-cifar10-s2", "cifar10-dirichlet", 2
 ROUNDS = {PAPER: 5, UNEVEN: 13}
 CASES = [

@@ -24,6 +24,8 @@ from benchmark.core.data.batches import Stream
 from benchmark.core.storage import checkpoint, serialization
 from helpers.small_federation import many_clients
 
+pytestmark = pytest.mark.slow
+
 IMAGES = 500
 METHODS = ("fedavg", "fedprox", "fedntd", "scaffold", "feddyn", "moon")
 

@@ -257,6 +257,7 @@ def test_a_failed_cell_fails_its_campaign() -> None:
     assert not caught.value.user
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_one_line_and_the_same_command_resumes(tmp_path: Path) -> None:
     program = [sys.executable, "-c", "from benchmark.cli import main; main()"]
     words = ["run", "fedavg", "--task", TASK, "--rounds", "2000", "--out", str(tmp_path), "--json", "--workers", "1"]

@@ -31,6 +31,8 @@ from helpers.handmade_records import make, with_checksum
 from helpers.malformed import Attempt, bytes_of, command_line, junk, name, refuse, tree_of
 from helpers.reliability_figures import Figures
 
+pytestmark = pytest.mark.slow
+
 Source = Callable[[Path, random.Random], Iterator[Attempt]]
 GOLDEN = {"algorithm": "fedavg", "params": {}, "num_classes": 3, "rounds": 2, "local_epochs": 1, "batch_size": 4,
           "lr": 0.1, "momentum": 0.5, "weight_decay": 0, "lr_decay_per_round": 0.9, "participation": 0.5}  # fmt: skip

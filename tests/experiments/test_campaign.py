@@ -32,6 +32,8 @@ from benchmark.records import compare
 from benchmark.records.index import Method, ResultsIndex
 from helpers.handmade_records import make, with_checksum, write
 
+pytestmark = pytest.mark.slow
+
 TASK = "digits-shards"
 
 

@@ -26,6 +26,8 @@ from helpers import handmade_records as records
 from helpers.handmade_records import make, result
 from helpers.reliability_figures import Figures
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
 TASK = """

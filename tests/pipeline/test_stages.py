@@ -17,6 +17,8 @@ from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.pipeline import stages as pipeline
 from helpers.handmade_records import TASK
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 STUB = """#!{python}
 import sys

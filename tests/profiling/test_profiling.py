@@ -12,6 +12,8 @@ from benchmark.experiments.cell import Cell
 from benchmark.profiling.round_throughput import pace
 from benchmark.profiling.time_breakdown import profile
 
+pytestmark = pytest.mark.slow
+
 TASK = """
 track: global
 tier: quick

@@ -62,6 +62,7 @@ def test_a_method_imports_the_interface_torch_and_the_method_it_inherits_from(na
         assert may_import(other), f"{name} imports {other}"
 
 
+@pytest.mark.slow
 def test_reading_records_does_not_import_torch() -> None:
     """Importing these modules, and running the commands that only read, in one process that counts as it goes."""
     script = f"""

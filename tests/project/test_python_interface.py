@@ -16,6 +16,8 @@ from benchmark.core.errors import BenchmarkError
 from benchmark.paths import CHECKOUT, RESULTS, ROOT
 from helpers.handmade_records import TASK, example_results
 
+pytestmark = pytest.mark.slow
+
 PARTS = '''
 """Stripes whose direction is the class, cut in turns, for a linear model."""
 import numpy as np

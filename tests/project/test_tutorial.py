@@ -11,6 +11,8 @@ import pytest
 
 from benchmark.core import registry
 
+pytestmark = pytest.mark.slow
+
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "tutorial.ipynb"
 
 

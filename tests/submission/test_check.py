@@ -12,6 +12,8 @@ from benchmark.cli import invoke
 from benchmark.core.errors import BenchmarkError
 from benchmark.submission import check as conformance
 
+pytestmark = pytest.mark.slow
+
 HEAD = """
 from __future__ import annotations
 from dataclasses import dataclass

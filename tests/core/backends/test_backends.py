@@ -27,6 +27,8 @@ from benchmark.core.storage import checkpoint, serialization
 from helpers.full_run import OPTIONS, worker_config
 from helpers.small_federation import small_federation
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 PHASE = Phase("train", 1)
 

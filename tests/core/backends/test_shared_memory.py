@@ -29,6 +29,8 @@ from benchmark.core.keys import Key
 from benchmark.core.storage import serialization
 from helpers.full_run import open_federation, worker_config
 
+pytestmark = pytest.mark.slow
+
 LARGE: dict[str, Any] = {"sizes": (4, 4, 4, 4), "networks": ("cnn_fedntd",), "shape": (3, 32, 32), "classes": 10}
 PHASE = Phase("train", 1)
 DATA = bytes(range(256)) * (MIN_BYTES // 256)

@@ -13,6 +13,8 @@ from benchmark.core.client.determinism import enabled
 from benchmark.core.server.rounds import Run
 from helpers.full_run import OPTIONS, HalvingMethod, open_federation, worker_config
 
+pytestmark = pytest.mark.slow
+
 TINY = torch.tensor([2e-39])  # below 1.2e-38, the smallest float32 with full precision
 
 

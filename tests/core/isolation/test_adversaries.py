@@ -8,6 +8,8 @@ import pytest
 
 from benchmark.submission import check as conformance
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parents[2] / "adversaries"
 
 # file -> the check that fails, and what its sentence says

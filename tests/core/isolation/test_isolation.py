@@ -36,6 +36,8 @@ from benchmark.submission.scenarios import RecordingBackend, difference, remains
 from benchmark.submission.toy_task import NETWORKS, toy_federation, toy_method
 from helpers import handmade_records as records
 
+pytestmark = pytest.mark.slow
+
 ADVERSARIES = Path(__file__).parents[2] / "adversaries"
 TASK = """
 track: global

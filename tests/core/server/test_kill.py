@@ -19,6 +19,8 @@ from helpers.handmade_records import write as put
 from helpers.killable_jobs import JobServer
 from helpers.reliability_figures import Figures
 
+pytestmark = pytest.mark.slow
+
 TASK = """
 track: global
 tier: quick

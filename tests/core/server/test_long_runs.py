@@ -18,6 +18,8 @@ from benchmark.reports import leaderboard
 from helpers.handmade_records import fingerprint, make, result
 from helpers.reliability_figures import Figures
 
+pytestmark = pytest.mark.slow
+
 TASK = """
 track: global
 tier: quick

@@ -29,6 +29,8 @@ from helpers.handmade_records import TASK, example_results, make, with_checksum
 from helpers.handmade_records import write as put
 from helpers.reliability_figures import Figures
 
+pytestmark = pytest.mark.slow
+
 WORDS = {  # what a message says of each kind of damage; a flipped bit may hit a length, a version or an end
     "flipped": "changed|damaged|not a record|version|truncated|another|not what",
     "truncated": "truncated",
