@@ -32,7 +32,7 @@ def flower(
 ) -> None:
     """Run one cell as a Flower app in its simulation engine; the result is the one of `fedrepro run`, bit for bit.
 
-    Shows what Flower moved beside the ledger's bytes. For SuperLink and SuperNodes see docs/flower.md.
+    Shows what Flower moved beside the counted bytes. For SuperLink and SuperNodes see docs/flower.md.
     """
     if not all(map(importlib.util.find_spec, ("flwr", "ray"))):
         raise BenchmarkError("Flower is not installed", hint="install it: pip install 'fedrepro[flower]'")

@@ -50,7 +50,7 @@ def same(results: Path, other: Path, method: str) -> bool:
 
 
 def check_bytes(results: Path, method: str) -> None:
-    """Each of 2 rounds x 3 clients moves a message each way; around the ledger's wire there is little of Flower's own.
+    """Each of 2 rounds x 3 clients moves a message each way; around the counted wire there is little of Flower's own.
 
     Around a visit lie its plain values, around a message of a node the cell: less than 2 kB each in at most 3 messages
     per round and way, and in two hellos.

@@ -1,4 +1,4 @@
-"""Flower as the way to the clients: each lives on a node, and only what the ledger counts goes there and comes back."""
+"""Runs clients on Flower nodes: only messages that are counted go there and come back."""
 
 import os
 

@@ -36,7 +36,7 @@ def serve(grid: Grid, cell: Cell, results: Path, observer: Observer, limit: floa
 
 
 def account(record: Record, results: Path) -> list[dict[str, Any]]:
-    """Bytes of a run per direction: payload and wire of the ledger, and what Flower moved; none if it did not run."""
+    """Bytes of a run per direction: counted payload and wire, and what Flower moved; none if it did not run."""
     path = (results / record.path).with_suffix(".run.json")
     moved = json.loads(path.read_text()).get("moved") if path.exists() else None
     if not moved or record.result is None:
