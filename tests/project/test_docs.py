@@ -16,7 +16,12 @@ from benchmark.core import method_files
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-PAGES = [README, *map(ROOT.joinpath, ("CONTRIBUTING.md", "AGENTS.md")), *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    README,
+    ROOT / "docs" / "tutorial.ipynb",
+    *map(ROOT.joinpath, ("CONTRIBUTING.md", "AGENTS.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 FROM_ELSEWHERE = re.compile(r'(?:src|href)="(?:https?:)?//[^"]*"')
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import benchmark as fb
+import fedrepro as fr
 from benchmark.cli import invoke
 from benchmark.core import registry
 from benchmark.core.errors import BenchmarkError
@@ -22,10 +22,10 @@ PARTS = '''
 """Stripes whose direction is the class, cut in turns, for a linear model."""
 import numpy as np
 from torch import nn
-import benchmark as fb
+import fedrepro as fr
 from benchmark.core.nets import Output
 
-@fb.dataset("stripes")
+@fr.dataset("stripes")
 def stripes():
     def draw(count, seed):
         labels = np.arange(count) % 2
@@ -35,11 +35,11 @@ def stripes():
         return images.astype(np.uint8), labels
     return {"train": draw(80, 0), "test": draw(40, 1)}
 
-@fb.partition("turns")
+@fr.partition("turns")
 def turns(labels, clients, key, skip=0):
     return [np.arange(client, len(labels) - skip, clients) for client in range(clients)]
 
-@fb.network("line")
+@fr.network("line")
 class Line(nn.Module):
     def __init__(self, shape, classes):
         super().__init__()
@@ -48,7 +48,7 @@ class Line(nn.Module):
         features = x.flatten(1)
         return Output(self.classifier(features), features)
 
-@fb.metric("worst_class")
+@fr.metric("worst_class")
 def worst_class(result):
     return min(result.evaluations[-1].per_class) * 100
 '''
@@ -82,21 +82,21 @@ def test_importing_is_light() -> None:
 
 
 def test_a_run_gives_its_record_and_a_finished_one_is_read(tmp_path: Path) -> None:
-    made = fb.run("fedntd", task=TASK, seed=0, out=tmp_path, rounds=2, beta=0.5)
+    made = fr.run("fedntd", task=TASK, seed=0, out=tmp_path, rounds=2, beta=0.5)
     assert made.departures == ["beta set to 0.5", "rounds 2 instead of 30"] and made.result is not None
-    assert fb.run("fedntd", task=TASK, out=tmp_path, rounds=2, beta=0.5) == made
+    assert fr.run("fedntd", task=TASK, out=tmp_path, rounds=2, beta=0.5) == made
     assert [path.name for path in (tmp_path / TASK / "fedntd").glob("0*")] == ["0.json", "0.run.json"]
 
 
 def test_mistakes_are_sentences(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match=r"departs from the protocol \(beta set to 2\); .* out="):
-        fb.run("fedntd", task=TASK, beta=2)
+        fr.run("fedntd", task=TASK, beta=2)
     with pytest.raises(BenchmarkError, match="unknown task digit-shards; did you mean digits-shards"):
-        fb.board("digit-shards")
+        fr.board("digit-shards")
 
 
 def test_a_board_is_a_table_of_records(tmp_path: Path) -> None:
-    frame = fb.board(TASK, example_results(tmp_path))
+    frame = fr.board(TASK, example_results(tmp_path))
     assert list(frame["method"]) == ["fedntd", "fedavg", "fedprox"] and list(frame["accuracy"]) == [62.0, 52.0, 55.0]
 
 
@@ -105,7 +105,7 @@ def test_records_lie_beside_the_package_in_a_checkout_and_else_in_the_working_fo
 
 
 def test_parts_of_one_s_own_make_a_task_that_learns(own: Path, tmp_path: Path) -> None:
-    records = [fb.run("fedavg", task=str(own), seed=seed, out=tmp_path / "out") for seed in range(3)]
+    records = [fr.run("fedavg", task=str(own), seed=seed, out=tmp_path / "out") for seed in range(3)]
     assert all(made.result is not None and made.result.accuracy > 0.9 for made in records)  # stripes are separable
     words = records[0].departures
     own_parts = [word.split(" is of one's own (")[0] for word in words]
@@ -113,7 +113,7 @@ def test_parts_of_one_s_own_make_a_task_that_learns(own: Path, tmp_path: Path) -
     result = records[0].result
     # Two clients of 18 of the 72 rows, so a linear model of 36 * 2 + 2 numbers moves in 4 rounds, both ways: 4 bytes.
     assert result is not None and result.bytes.up == result.bytes.down == 4 * 2 * 74 * 4
-    frame = fb.board(str(own), tmp_path / "out")
+    frame = fr.board(str(own), tmp_path / "out")
     worst = [min(made.result.evaluations[-1].per_class) * 100 for made in records if made.result]
     assert frame["worst_class"].iloc[0] == pytest.approx(sum(worst) / 3, abs=1e-3)
 
@@ -121,7 +121,7 @@ def test_parts_of_one_s_own_make_a_task_that_learns(own: Path, tmp_path: Path) -
 def test_worker_processes_and_the_command_line_know_the_parts(
     own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    here = fb.run("fedavg", task=str(own), out=tmp_path / "here")
+    here = fr.run("fedavg", task=str(own), out=tmp_path / "here")
     words = ["run", "fedavg", "--task", str(own), "--workers", "2", "--json", "--out", str(tmp_path / "there")]
     assert invoke(words) == 0
     there = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -135,7 +135,7 @@ def test_worker_processes_and_the_command_line_know_the_parts(
         (("np.arange(client, len(labels) - skip, clients)", "np.arange(9)"), "partition turns gives a row twice"),
         (("range(clients)]", "range(1)]"), "partition turns serves 1 clients of 4"),
         (("images.astype(np.uint8)", "images"), "a registered dataset has images int64"),
-        (('@fb.partition("turns")', ""), "no partition turns is registered"),
+        (('@fr.partition("turns")', ""), "no partition turns is registered"),
         (("import numpy as np", "import nompy"), "cannot be run (ModuleNotFoundError: No module named 'nompy')"),
     ],
 )
@@ -148,10 +148,10 @@ def test_parts_that_are_none_are_refused_in_a_sentence(
     monkeypatch.setenv(registry.FILES, str(path))
     monkeypatch.setattr(registry, "_EXTENSIONS", {})
     if not words:  # still a partition, of all rows
-        assert fb.run("fedavg", task=str(own), out=tmp_path / "out").status == "ok"
+        assert fr.run("fedavg", task=str(own), out=tmp_path / "out").status == "ok"
         return
     with pytest.raises(BenchmarkError) as caught:
-        fb.run("fedavg", task=str(own), out=tmp_path / "out")
+        fr.run("fedavg", task=str(own), out=tmp_path / "out")
     assert words in str(caught.value)
 
 
