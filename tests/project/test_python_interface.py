@@ -77,7 +77,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_importing_is_light() -> None:
-    script = "import sys, benchmark; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
+    script = "import sys, fedrepro; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
 
 
@@ -100,7 +100,7 @@ def test_a_board_is_a_table_of_records(tmp_path: Path) -> None:
     assert list(frame["method"]) == ["fedntd", "fedavg", "fedprox"] and list(frame["accuracy"]) == [62.0, 52.0, 55.0]
 
 
-def test_records_lie_beside_the_package_in_a_checkout_and_else_in_the_working_folder() -> None:
+def test_a_checkout_has_its_records_beside_the_package() -> None:  # an installed wheel: test_wheel.py
     assert CHECKOUT and Path(__file__).parents[2] / "results" == RESULTS
 
 
