@@ -104,8 +104,9 @@ def load_federation_data(task: Task, seed: int, verify: bool = True) -> Federati
         classes=classes,
         mean=dataset.mean,
         std=dataset.std,
+        public=extras["public"],
+        unlabelled=extras["unlabelled"],
         validation=validation if task.validation else None,
-        **extras,
     )
 
 
