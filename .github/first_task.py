@@ -6,4 +6,4 @@ from benchmark.core import method_files
 from benchmark.core.tasks import task as tasks
 
 quick = [task for task in map(tasks.load, tasks.names()) if task.tier == "quick"]
-print(next(task.name for task in quick if not method_files.applies(sys.argv[1], task)))
+print(next(task.name for task in quick if not method_files.why_not_applicable(sys.argv[1], task)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -125,6 +126,17 @@ def test_a_long_text_is_cut() -> None:
     script = [sys.executable, str(GITHUB / "comment.py")]
     page = subprocess.run(script, input="a" * 100_000, capture_output=True, text=True, check=True).stdout
     assert len(page) < 20_200 and "(cut after 20,000 characters)" in page
+
+
+@pytest.mark.parametrize(
+    ("method", "task"), [("fedavg", "digits-shards"), ("finetune", "digits-personal"), ("fedsimclr", "digits-unsup")]
+)
+def test_the_task_of_an_audit_is_the_first_quick_one_that_a_method_applies_to(
+    method: str, task: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["first_task.py", method])
+    runpy.run_path(str(GITHUB / "first_task.py"))
+    assert capsys.readouterr().out.strip() == task
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
