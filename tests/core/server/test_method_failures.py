@@ -65,10 +65,10 @@ class Faulty(Algorithm):
     ("where", "words"),
     [
         ("init_server", "server memory after init_server: round is a int, not a tensor"),
-        ("init_client", r"phase train, round 1, client \d: KeyError: 'b' \(test_engine_failures.py, line \d+\)"),
+        ("init_client", r"phase train, round 1, client \d: KeyError: 'b' \(test_method_failures.py, line \d+\)"),
         ("download", r"download in phase train, round 1, client \d: KeyError: 'nothing'"),
         ("memory", r"memory in phase train, round 1, client \d: list is a list, not a tensor"),
-        ("aggregate", r"aggregate in phase train, round 1: RuntimeError: no idea \(test_engine"),
+        ("aggregate", r"aggregate in phase train, round 1: RuntimeError: no idea \(test_method_failures"),
         ("shape", r"aggregate in phase train, round 1: ValueError: shapes differ: \(3,\), \(1,\)"),
         ("server", "server memory after aggregate in phase train, round 1: names/of is a list"),
         ("global_model", "evaluation after round 1: .*parameters of mlp are missing: classifier.bias, "),
