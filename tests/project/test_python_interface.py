@@ -23,7 +23,7 @@ PARTS = '''
 import numpy as np
 from torch import nn
 import fedrepro as fr
-from benchmark.core.nets import Output
+from benchmark.core.model_output import Output
 
 @fr.dataset("stripes")
 def stripes():

@@ -129,7 +129,7 @@ def test_a_long_text_is_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "task"), [("fedavg", "digits-shards"), ("finetune", "digits-personal"), ("fedsimclr", "digits-unsup")]
+    ("method", "task"), [("fedavg", "digits-mixed"), ("finetune", "digits-personal"), ("fedsimclr", "digits-unsup")]
 )
 def test_the_task_of_an_audit_is_the_first_quick_one_that_a_method_applies_to(
     method: str, task: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
