@@ -108,9 +108,9 @@ def test_two_files_of_one_name_stay_apart(tmp_path: Path) -> None:
 
 def test_text_becomes_what_a_field_is(tmp_path: Path) -> None:
     given_ = {"mu": "0.25", "count": "7", "wide": "true", "kind": "b", "pair": ["0.1", 0.2]}
-    made: Any = method_files.make(written(tmp_path, GOOD), given_)
-    assert (made.mu, made.count, made.wide, made.kind, made.pair) == (0.25, 7, True, "b", (0.1, 0.2))
-    assert type(made.count) is int and made.free == 1.0
+    method: Any = method_files.make(written(tmp_path, GOOD), given_)
+    assert (method.mu, method.count, method.wide, method.kind, method.pair) == (0.25, 7, True, "b", (0.1, 0.2))
+    assert type(method.count) is int and method.free == 1.0
 
 
 @pytest.mark.parametrize(

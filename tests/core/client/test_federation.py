@@ -36,14 +36,14 @@ def federation(track: str = "global", **changes: Any) -> Federation:
     labels = np.arange(80) % 3
     sides = {name: IndexedImages(images, labels, np.array(rows)) for name, rows in SIDES.items()}
     parts = [np.array(cut) for cut in CUTS]
-    given = FederationData(**sides, parts=parts, shape=(1, 4, 4), classes=3, mean=(0.0,), std=(1.0,))
+    data = FederationData(**sides, parts=parts, shape=(1, 4, 4), classes=3, mean=(0.0,), std=(1.0,))
     probe = {"probe": {"epochs": 1}} if track == "unsupervised" else {}
     fields: dict[str, Any] = {
         "name": "barrier", "track": track, "tier": "quick", "dataset": "noise", "split": Iid(kind="iid"), "clients": 3,
         "cohort": 2, "rounds": 4, "networks": ("mlp", "mlp_wide"), "train": Train(batch=4, optimiser=Optimiser(lr=0.1)),
     }  # fmt: skip
     task = Task(**fields, **probe)
-    return Federation(task.model_copy(update=changes), 0, given)
+    return Federation(task.model_copy(update=changes), 0, data)
 
 
 def neighbours(thing: Any) -> Iterator[Any]:
@@ -66,15 +66,15 @@ def neighbours(thing: Any) -> Iterator[Any]:
 
 def reachable(start: Any, depth: int = 8) -> set[int]:
     """Rows of the one array of images whose pixels can be reached from an object."""
-    seen, edge, found = {id(start): start}, [start], set()
+    seen, edge, images = {id(start): start}, [start], set()
     for _ in range(depth):
         edge = [item for thing in edge for item in neighbours(thing) if id(item) not in seen]
         seen |= {id(item): item for item in edge}
     for thing in seen.values():
         if isinstance(thing, torch.Tensor | np.ndarray) and thing.shape[1:] == (4, 4, 1):
-            found |= {int(image[0, 0, 0]) for image in thing}
+            images |= {int(image[0, 0, 0]) for image in thing}
     assert not any(isinstance(thing, Federation | FederationData | IndexedImages) for thing in seen.values())
-    return found
+    return images
 
 
 @pytest.mark.parametrize("track", ["global", "unsupervised"])
@@ -165,8 +165,8 @@ def test_pooled_data_belong_to_one_client_per_architecture() -> None:
 
 def test_a_million_clients_cost_nothing() -> None:
     one = federation(clients=10**6)
-    given = replace(one.data, parts=Drawn(np.arange(40), 10**6, 5, Key(0)))
-    many = Federation(one.task.model_copy(update={"clients": 10**6}), 0, given)
+    data = replace(one.data, parts=Drawn(np.arange(40), 10**6, 5, Key(0)))
+    many = Federation(one.task.model_copy(update={"clients": 10**6}), 0, data)
     assert len(many.hub.whos) == 10**6 and many.hub.whos[999_999].size == 5
     assert many.site(123_456, PHASE, 0).data.size == 5 and len(many.cohort(0)) == 2
     with pytest.raises(IndexError):

@@ -14,7 +14,7 @@ from benchmark.core.tasks import task as tasks
 from benchmark.core.tasks.task import Task
 
 
-def made(name: str, classes: int, train: range, test: range) -> Dataset:
+def handmade(name: str, classes: int, train: range, test: range) -> Dataset:
     """Images of one pixel, which is their number; label: number mod classes."""
 
     def part(numbers: range) -> Split:
@@ -24,8 +24,8 @@ def made(name: str, classes: int, train: range, test: range) -> Dataset:
     return Dataset(name, part(train), part(test), tuple("abc"[:classes]), (0.0,), (1.0,), {}, "made up")
 
 
-HOME = made("home", 3, range(0, 120), range(120, 150))
-AWAY = made("away", 2, range(150, 190), range(190, 200))
+HOME = handmade("home", 3, range(0, 120), range(120, 150))
+AWAY = handmade("away", 2, range(150, 190), range(190, 200))
 
 
 @pytest.fixture(autouse=True)
@@ -47,42 +47,43 @@ def numbers(rows: IndexedImages | None) -> list[int]:
     return rows.images[rows.rows].ravel().tolist()
 
 
-def held(given: FederationData) -> list[list[int]]:
+def client_images(data: FederationData) -> list[list[int]]:
     """Which images each client has."""
-    return [given.private.images[part].ravel().tolist() for part in given.parts]
+    return [data.private.images[part].ravel().tolist() for part in data.parts]
 
 
 @pytest.mark.parametrize("split", [{"kind": "iid"}, {"kind": "drawn", "per_client": 30}], ids=lambda how: how["kind"])
 def test_no_image_serves_two_sides(split: dict[str, Any]) -> None:
     # Of 120 images, 40 per class, validation takes a tenth: 4 per class. 108 are left, 36 per class, of which the
     # public part takes 24: 8 per class; of the 84 then left, 28 per class, 12 have hidden labels: 4 per class.
-    given = load_federation_data(task(validation=0.1, public={"size": 24}, unlabelled={"size": 12}, split=split), 0)
-    aside = {"validation": given.validation, "public": given.public, "unlabelled": given.unlabelled}
+    data = load_federation_data(task(validation=0.1, public={"size": 24}, unlabelled={"size": 12}, split=split), 0)
+    aside = {"validation": data.validation, "public": data.public, "unlabelled": data.unlabelled}
     for rows, size in zip(aside.values(), (12, 24, 12), strict=True):
         assert np.bincount(np.array(numbers(rows)) % 3).tolist() == [size // 3] * 3
         assert rows is not None and rows.labels[rows.rows].tolist() == [number % 3 for number in numbers(rows)]
     apart = [number for rows in aside.values() for number in numbers(rows)]
     assert len(set(apart)) == 12 + 24 + 12
     left = set(range(120)) - set(apart)
-    assert set(numbers(given.private)) == left and sorted(numbers(given.test)) == list(range(120, 150))
-    assert {number for client in held(given) for number in client} <= left
-    assert split["kind"] == "drawn" or sorted(number for client in held(given) for number in client) == sorted(left)
+    assert set(numbers(data.private)) == left and sorted(numbers(data.test)) == list(range(120, 150))
+    assert {number for client in client_images(data) for number in client} <= left
+    owned = sorted(number for client in client_images(data) for number in client)
+    assert split["kind"] == "drawn" or owned == sorted(left)
 
 
 @pytest.mark.parametrize(("labels", "offset", "classes"), [("own", 0, 3), ("none", 0, 3), ("joint", 3, 5)])
 def test_public_images_of_another_dataset_take_nothing_from_the_clients(labels: str, offset: int, classes: int) -> None:
-    given = load_federation_data(task(public={"dataset": "away", "size": 15, "labels": labels}), 0)
-    public = numbers(given.public)
+    data = load_federation_data(task(public={"dataset": "away", "size": 15, "labels": labels}), 0)
+    public = numbers(data.public)
     assert len(set(public)) == 15 and set(public) <= set(range(150, 190))  # of its training images
-    assert given.public is not None and given.classes == classes  # joint: its two after the three of home
-    assert given.public.labels[given.public.rows].tolist() == [offset + number % 2 for number in public]
-    assert sorted(number for client in held(given) for number in client) == list(range(120))
+    assert data.public is not None and data.classes == classes  # joint: its two after the three of home
+    assert data.public.labels[data.public.rows].tolist() == [offset + number % 2 for number in public]
+    assert sorted(number for client in client_images(data) for number in client) == list(range(120))
 
 
 def test_every_side_is_drawn_anew_for_each_seed() -> None:
     one = task(validation=0.1, public={"size": 24})
     first, again, other = (load_federation_data(one, seed) for seed in (0, 0, 1))
-    for side in (held, lambda given: numbers(given.validation), lambda given: numbers(given.public)):
+    for side in (client_images, lambda data: numbers(data.validation), lambda data: numbers(data.public)):
         assert side(first) == side(again) != side(other)
 
 
@@ -91,7 +92,7 @@ def test_a_split_table_is_that_of_its_seed() -> None:
     for seed, table in split_tables(one).items():
         counts = [
             np.bincount(np.array(client) % 3, minlength=3).tolist()
-            for client in held(load_federation_data(one, int(seed)))
+            for client in client_images(load_federation_data(one, int(seed)))
         ]
         assert [client["counts"] for client in table["clients"]] == counts
     assert len({table["sha256"] for table in split_tables(one).values()}) == 3

@@ -117,9 +117,9 @@ def test_a_run_is_judged_by_the_probe_and_its_result_describes_the_representatio
     hits = linear_probe.correct(layer, linear_probe.features(model, params, test), test.labels, 3)
     assert outcome.result["accuracy"] == round(sum(hits) / test.size, 6)
     assert outcome.result["in_local"] is None
-    found = outcome.result["representation"]
+    representation = outcome.result["representation"]
     within, between = linear_probe.angles(linear_probe.features(model, params, test), test.labels)
-    assert (found["angle_within"], found["angle_between"]) == (round(within, 4), round(between, 4))
+    assert (representation["angle_within"], representation["angle_between"]) == (round(within, 4), round(between, 4))
     key = federation.key("fine-tuning")("share", "0.5")
     tuned = linear_probe.fine_tuned(model, params, union, test, 0.5, key, spec)  # learns from clients' images alone
-    assert found["fine_tuned"] == [[0.5, round(tuned, 6)]]
+    assert representation["fine_tuned"] == [[0.5, round(tuned, 6)]]

@@ -76,9 +76,9 @@ def test_a_visit_is_a_hand_written_loop() -> None:
 def test_message_memory_and_context_stay_as_they_were() -> None:
     one = federation()
     message = {"model": one.model("mlp").init(Key(1))}
-    kept = tree.copy(message)
+    copies = tree.copy(message)
     done = visited(Scenario(), one, message)
-    assert all(torch.equal(message["model"][name], leaf) for name, leaf in kept["model"].items())
+    assert all(torch.equal(message["model"][name], leaf) for name, leaf in copies["model"].items())
     shared = {leaf.data_ptr() for _, leaf in tree.walk(message)}
     assert not shared & {leaf.data_ptr() for _, leaf in tree.walk(done.params)}
 

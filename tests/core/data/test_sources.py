@@ -90,11 +90,11 @@ def write_svhn(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Arrays:
     return expected
 
 
-def assert_same(found: Arrays, expected: Arrays) -> None:
-    assert found.keys() == expected.keys()
+def assert_same(actual: Arrays, expected: Arrays) -> None:
+    assert actual.keys() == expected.keys()
     for split, (images, labels) in expected.items():
-        assert np.array_equal(found[split][0], images)
-        assert np.array_equal(found[split][1], labels)
+        assert np.array_equal(actual[split][0], images)
+        assert np.array_equal(actual[split][1], labels)
 
 
 @pytest.mark.parametrize(("name", "folder"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST")])

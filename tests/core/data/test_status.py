@@ -60,9 +60,9 @@ def test_what_was_decoded_is_cached_with_its_origin() -> None:
 def test_damage_shows_with_the_command_that_repairs_it() -> None:
     get("digits")
     (cache.folder("digits") / "test-images.npy").unlink()
-    found = row("digits")
-    assert (found["state"], found["command"]) == ("damaged", "fedrepro data get digits")
-    assert "test-images.npy is missing" in found["note"]
+    damaged = row("digits")
+    assert (damaged["state"], damaged["command"]) == ("damaged", "fedrepro data get digits")
+    assert "test-images.npy is missing" in damaged["note"]
     assert get("digits")["state"] == "cached"
 
 

@@ -40,17 +40,17 @@ def test_weights_are_what_trains(resnet: Model) -> None:
 
 def test_frozen_needs_no_gradient_and_moves_nothing(resnet: Model) -> None:
     params = tree.map(lambda leaf: leaf.requires_grad_() if leaf.is_floating_point() else leaf, resnet.init(Key(0)))
-    kept = tree.copy(params)
+    copies = tree.copy(params)
     output = resnet.frozen(params, X)
     assert not output.logits.requires_grad and torch.equal(output.logits, resnet.frozen(params, X).logits)
-    assert all(torch.equal(params[name], kept[name]) for name in params)
+    assert all(torch.equal(params[name], copies[name]) for name in params)
 
 
 def test_training_moves_buffers_as_the_module_itself_does(resnet: Model) -> None:
     params = resnet.init(Key(0))
-    kept = tree.copy(params)
+    copies = tree.copy(params)
     output, moved = resnet.train(params, X)
-    assert moved.keys() == resnet.buffers and all(torch.equal(params[name], kept[name]) for name in params)
+    assert moved.keys() == resnet.buffers and all(torch.equal(params[name], copies[name]) for name in params)
     module = Model("resnet8", SHAPE, 3).module.train()
     module.load_state_dict(params, strict=False)  # torch looks for its step counters, which we leave out
     torch.testing.assert_close(module(X).logits.detach(), output.logits)
@@ -87,12 +87,12 @@ def test_dropout_is_known_and_its_absence_too() -> None:
 
 
 def test_given_parameters_replace_random_ones() -> None:
-    given = Model("mlp", SHAPE, 3).init(Key(3))
-    replay = Model("mlp", SHAPE, 3, given)
+    initial = Model("mlp", SHAPE, 3).init(Key(3))
+    replay = Model("mlp", SHAPE, 3, initial)
     first = replay.init(Key(0))
     first[next(iter(first))].zero_()
     second = replay.init(Key(1))
-    assert all(torch.equal(second[name], given[name]) for name in given)
+    assert all(torch.equal(second[name], initial[name]) for name in initial)
 
 
 class Constant(nn.Module):
