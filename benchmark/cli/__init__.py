@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from benchmark.cli import author, check, data, fleet, flower, lists, machine, regress, report, single, tables
+from benchmark.cli import author, check, data, fleet, flower, lists, machine, power, regress, report, single, tables
 from benchmark.core.errors import BenchmarkError, explain
 from benchmark.paths import OWN
 
@@ -19,7 +19,7 @@ app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
     epilog="Anywhere in a command: --debug shows the traceback of a failure, --algorithms FOLDER adds methods.",
 )  # fmt: skip
-for part in (single, flower, check, author, fleet, regress, tables, report, lists, machine):
+for part in (single, flower, check, author, fleet, regress, tables, power, report, lists, machine):
     part.register(app)
 app.add_typer(data.app, name="data")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 
 from benchmark.experiments.workload import Pair, Work
+from benchmark.records.store import core_seconds
 
 Known = Mapping[Pair, float]  # core-seconds of a cell
 
@@ -17,7 +18,7 @@ def measured(results: Path) -> dict[Pair, float]:
     """Core-seconds of a cell by task and method, the mean over the seeds that were run."""
     found: dict[Pair, list[float]] = {}
     for path in results.glob("*/*/*.run.json"):
-        if (seconds := spent(path)) is not None:
+        if (seconds := core_seconds(path.with_suffix("").with_suffix(".json"))) is not None:
             found.setdefault((path.parts[-3], path.parts[-2]), []).append(seconds)
     return {pair: fmean(values) for pair, values in found.items()}
 
@@ -38,15 +39,6 @@ def tunings(results: Path) -> dict[str, float]:
 def _searched(path: Path) -> float | None:
     try:
         return sum(float(point["seconds"]) for point in json.loads(path.read_bytes())["points"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def spent(path: Path) -> float | None:
-    """Core-seconds in a <seed>.run.json; None if it is damaged, which costs an estimate and nothing else."""
-    try:
-        run = json.loads(path.read_bytes())
-        return float(run["seconds"]) * int(run["workers"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

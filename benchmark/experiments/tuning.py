@@ -24,9 +24,9 @@ from benchmark.core.tasks.task import RATE, Task
 from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.experiments import run as running
 from benchmark.experiments.cell import Cell
-from benchmark.experiments.cost_model import spent
 from benchmark.experiments.run import Observer
 from benchmark.records import record
+from benchmark.records.store import core_seconds
 
 SEED = 1000  # of no board: no row's own split, weights or cohorts were looked at when its values were chosen
 ROUNDS = 4  # a tuning has the task's rounds divided by this
@@ -218,7 +218,7 @@ def _point(one: Cell, scratch: Path, at_end: bool, workers: int, observer: Obser
     """A point from its record, which an interrupted tuning finds again by all that it depends on."""
     folder = scratch / one.prepare().identity[:16]
     made = running.run(one, folder, workers=workers, observer=observer)
-    seconds = spent((folder / made.path).with_suffix(".run.json")) or 0
+    seconds = core_seconds(folder / made.path) or 0
     if made.result is None:
         return Point(settings=one.settings, score=None, seconds=seconds)
     score = made.result.accuracy if at_end else made.result.accuracy_last5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,15 @@ def read(path: Path) -> Record:
         raise BenchmarkError(f"cannot be read ({error.strerror})", where=str(path), hint=hint, user=False) from None
     except ValueError as error:
         raise BenchmarkError(f"not a record: {error}", where=str(path), hint=hint, user=False) from None
+
+
+def core_seconds(record: Path) -> float | None:
+    """Seconds times worker processes of the run that left a record; None if its .run.json is missing or damaged."""
+    try:
+        run = json.loads(record.with_suffix(".run.json").read_bytes())
+        return float(run["seconds"]) * int(run["workers"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def read_all(results: Path, task: str = "*") -> list[Entry]:
