@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from statistics import fmean
+from dataclasses import dataclass
 from typing import Literal, get_args
 
+from benchmark.analysis import verdict_rules as rules
 from benchmark.analysis.claims import Claim, Source
-from benchmark.analysis.stats import Estimate, Verdict, estimate, judge_number, judge_order, paired
+from benchmark.analysis.stats import Estimate, Paired, estimate, paired
+from benchmark.analysis.verdict_rules import Verdict
 from benchmark.core.data.manifest import without_fingerprint
 from benchmark.core.strict_model import StrictModel
 from benchmark.core.tasks.requirements import datasets
@@ -17,22 +19,30 @@ from benchmark.records.record import Record
 UNITS: dict[str, str] = {
     "accuracy": "%", "forgetting": "points", "gain": "points", "gaining": "%", "bits": "bits", "rounds": "rounds",
 }  # fmt: skip
-SLACK: dict[str, float] = {
-    "accuracy": 2.0, "forgetting": 2.0, "gain": 2.0, "gaining": 2.0, "bits": 0.0, "rounds": 2.0,
-}  # fmt: skip
-RATIO_SLACK = 0.04  # of the ratio
 REMARKS: dict[Verdict, str] = {
-    "reproduced": "holds", "same direction": "leans that way", "not reproduced": "does not hold",
+    "reproduced": "holds", "not reproduced": "does not hold", "inconclusive": "stays open", "single run": "single run",
 }  # fmt: skip
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 Values = dict[int, float]  # by seed
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What was measured in words, the verdict, how far a number is off and the p of an order."""
+
+    measured: str = ""
+    verdict: Verdict = "not measured"
+    off: float | None = None
+    p: float | None = None
+
+
 class Finding(StrictModel):
     """A claim beside what was measured, as boards and `--json` show it.
 
-    elsewhere: whether the claim holds, in direction, on other tasks than the paper's, in words
+    elsewhere: whether the claim holds on other tasks than the paper's, in words
     waits: what has to be there for a verdict, or for more of the claim's tasks to count
+    off: of a number, a difference or a ratio: ours minus the paper's
+    p: of an order that was measured with enough seeds
     note: what to know about the claim, its source's note first
     """
 
@@ -45,6 +55,8 @@ class Finding(StrictModel):
     elsewhere: list[str]
     waits: list[str]
     verdict: Verdict
+    off: float | None
+    p: float | None
     provenance: Literal["seen", "recalled"]
     tasks: list[str]
     methods: list[str]
@@ -68,27 +80,39 @@ def answers(suite: ResultsIndex, sources: list[Source]) -> dict[tuple[str, str],
 
 def evaluate(suite: ResultsIndex, sources: list[Source]) -> list[Finding]:
     """All findings, in the order of the file."""
-    known = {claim.id: claim for source in sources for claim in source.claims}
-    return [_finding(suite, source, claim, known) for source in sources for claim in source.claims]
+    return [_finding(suite, source, claim) for source in sources for claim in source.claims]
 
 
-def _finding(suite: ResultsIndex, source: Source, claim: Claim, known: dict[str, Claim]) -> Finding:
+def _finding(suite: ResultsIndex, source: Source, claim: Claim) -> Finding:
     place = _place(suite, claim)
-    measured, verdict = _judged(suite, claim if claim.kind == "order" else _at(claim, place), known)
-    measured += f" in {place}" if measured and claim.kind != "order" and place != claim.tasks[0] else ""
-    waits = [text for task in claim.tasks if (text := _waits(suite, claim, task))]
-    if verdict == "not measured" and not waits and claim.against:
-        other = _beside(_at(claim, place), known[claim.against])
-        waits = [_waits(suite, other, other.tasks[0])]
+    judged = _judged(suite, claim if claim.kind == "order" else _at(claim, place))
+    elsewhere = judged.measured and claim.kind != "order" and place != claim.tasks[0]
     seen = source.seen if claim.seen is None else claim.seen
     return Finding(
-        id=claim.id, paper=source.paper, table=source.table, statement=claim.statement or _statement(claim),
-        claimed="holds" if claim.value is None else _amount(claim, claim.value), measured=measured, verdict=verdict,
-        elsewhere=[text for task in claim.elsewhere if (text := _remark(suite, claim, known, task))],
-        waits=waits,
-        provenance="seen" if seen else "recalled", tasks=claim.tasks, methods=claim.methods,
+        id=claim.id,
+        paper=source.paper,
+        table=source.table,
+        statement=claim.statement or _statement(claim),
+        claimed=_claimed(claim),
+        measured=judged.measured + (f" in {place}" if elsewhere else ""),
+        verdict=judged.verdict,
+        off=judged.off,
+        p=judged.p,
+        elsewhere=[text for task in claim.elsewhere if (text := _remark(suite, claim, task))],
+        waits=[text for task in claim.tasks if (text := _waits(suite, claim, task))],
+        provenance="seen" if seen else "recalled",
+        tasks=claim.tasks,
+        methods=claim.methods,
         note="; ".join(filter(None, (source.note, claim.note))),
-    )  # fmt: skip
+    )
+
+
+def _claimed(claim: Claim) -> str:
+    if claim.value is None:
+        return "holds"
+    text = _amount(claim, claim.value)
+    number, _, unit = text.partition(" ")
+    return f"{number} ± {claim.deviation:g} {unit}" if claim.deviation else text
 
 
 def _place(suite: ResultsIndex, claim: Claim) -> str:
@@ -102,18 +126,19 @@ def _at(claim: Claim, task: str) -> Claim:
     return claim.model_copy(update={"tasks": [task]})
 
 
-def _judged(suite: ResultsIndex, claim: Claim, known: dict[str, Claim]) -> tuple[str, Verdict]:
-    judges: dict[str, Callable[[ResultsIndex, Claim, dict[str, Claim]], tuple[str, Verdict]]]
+def _judged(suite: ResultsIndex, claim: Claim) -> Judged:
+    judges: dict[str, Callable[[ResultsIndex, Claim], Judged]]
     judges = {"number": _number, "difference": _difference, "ratio": _ratio, "order": _order}
-    return judges[claim.kind](suite, claim, known)
+    return judges[claim.kind](suite, claim)
 
 
-def _remark(suite: ResultsIndex, claim: Claim, known: dict[str, Claim], task: str) -> str:
+def _remark(suite: ResultsIndex, claim: Claim, task: str) -> str:
     """How a claim stands on a task that is not the paper's, in words; "" without records."""
-    measured, verdict = _judged(suite, _at(claim, task), known)
-    if not measured:
+    judged = _judged(suite, _at(claim, task))
+    if not judged.measured:
         return ""
-    return f"{REMARKS[verdict]} on {measured if claim.kind == 'order' else f'{task}: {measured}'}"
+    where = judged.measured if claim.kind == "order" else f"{task}: {judged.measured}"
+    return f"{REMARKS[judged.verdict]} on {where}"
 
 
 def _waits(suite: ResultsIndex, claim: Claim, task: str) -> str:
@@ -168,69 +193,64 @@ def _value(made: Record, claim: Claim, clients: int) -> float | None:
     return float(made.rounds if reached.round is None else reached.round)  # never reached: at least all rounds
 
 
-def _number(suite: ResultsIndex, claim: Claim, known: dict[str, Claim]) -> tuple[str, Verdict]:
+def _number(suite: ResultsIndex, claim: Claim) -> Judged:
     values = _values(suite, claim, claim.tasks[0], claim.methods[0])
-    if values is None or claim.value is None:
-        return "", "not measured"
+    if values is None:
+        return Judged()
     if claim.metric == "rounds" and (missed := _missed(suite, claim)):
-        return f"not reached by {missed} of {len(values)} seeds", "not reproduced"
-    found = estimate(list(values.values()))
-    direction: bool | None = False
-    if claim.metric == "gain":
-        direction = found.mean * claim.value > 0
-    elif claim.against:
-        direction = _same_side(suite, claim, _beside(claim, known[claim.against]), found)
-    if direction is None and not found.holds(claim.value, SLACK[claim.metric]):
-        return "", "not measured"
-    return _range(claim, found), judge_number(found, claim.value, SLACK[claim.metric], direction)
+        verdict: Verdict = "not reproduced" if len(values) >= rules.SEEDS else "single run"
+        return Judged(f"not reached by {missed} of {len(values)} seeds", verdict)
+    return _compared(claim, list(values.values()))
 
 
 def _missed(suite: ResultsIndex, claim: Claim) -> int:
     """Seeds that never got above the target."""
-    made = suite.valid_records(claim.tasks[0], claim.methods[0]).values()
-    targets = [target for one in made if one.result for target in one.result.targets]
+    records = suite.valid_records(claim.tasks[0], claim.methods[0]).values()
+    targets = [target for record in records if record.result for target in record.result.targets]
     return sum(target.accuracy == claim.target and target.round is None for target in targets)
 
 
-def _beside(claim: Claim, other: Claim) -> Claim:
-    """The claim that a number is compared with, on the same task if it can."""
-    return _at(other, claim.tasks[0] if claim.tasks[0] in (*other.tasks, *other.elsewhere) else other.tasks[0])
+def _difference(suite: ResultsIndex, claim: Claim) -> Judged:
+    pairs = _pairs(suite, claim)
+    return _compared(claim, [first - second for first, second in pairs]) if pairs else Judged()
 
 
-def _same_side(suite: ResultsIndex, claim: Claim, other: Claim, found: Estimate) -> bool | None:
-    """Whether the number lies on the claimed side of the one that it is compared with; None without records of that."""
-    reference = _values(suite, other, other.tasks[0], other.methods[0])
-    if reference is None or claim.value is None or other.value is None:
-        return None
-    return (found.mean - fmean(reference.values())) * (claim.value - other.value) > 0
+def _ratio(suite: ResultsIndex, claim: Claim) -> Judged:
+    pairs = _pairs(suite, claim)
+    if not pairs:
+        return Judged()
+    if empty := sum(second == 0 for _, second in pairs):
+        nothing = f"no ratio: {claim.methods[1]} has 0 {UNITS[claim.metric]} with {empty} of {len(pairs)} seeds"
+        return Judged(nothing, "not reproduced")
+    return _compared(claim, [first / second for first, second in pairs])
 
 
-def _difference(suite: ResultsIndex, claim: Claim, _: dict[str, Claim]) -> tuple[str, Verdict]:
-    first, second = (_values(suite, claim, claim.tasks[0], method) for method in claim.methods)
-    found = paired(first, second) if first and second else None
-    if found is None or claim.value is None:
-        return "", "not measured"
-    same = found.difference.mean * claim.value > 0
-    return _range(claim, found.difference), judge_number(found.difference, claim.value, SLACK[claim.metric], same)
+def _pairs(suite: ResultsIndex, claim: Claim) -> list[tuple[float, float]]:
+    """Values of a claim's two methods by common seeds."""
+    first, second = (_values(suite, claim, claim.tasks[0], method) or {} for method in claim.methods)
+    return [(first[seed], second[seed]) for seed in sorted(first.keys() & second.keys())]
 
 
-def _ratio(suite: ResultsIndex, claim: Claim, _: dict[str, Claim]) -> tuple[str, Verdict]:
-    first, second = (_values(suite, claim, claim.tasks[0], method) for method in claim.methods)
-    common = sorted(first.keys() & second.keys()) if first and second else []
-    if not first or not second or not common or claim.value is None:
-        return "", "not measured"
-    if empty := sum(second[seed] == 0 for seed in common):
-        nothing = f"no ratio: {claim.methods[1]} has 0 {UNITS[claim.metric]} with {empty} of {len(common)} seeds"
-        return nothing, "not reproduced"
-    found = estimate([first[seed] / second[seed] for seed in common])
-    same = (found.mean - 1) * (claim.value - 1) > 0
-    return _range(claim, found), judge_number(found, claim.value, RATIO_SLACK * claim.value, same)
+def _compared(claim: Claim, values: list[float]) -> Judged:
+    """A claimed value beside ours, one per seed."""
+    assert claim.value is not None
+    ours = estimate(values)
+    off = ours.mean - claim.value
+    words = f"{_range(claim, ours)}, off by {_signed(claim, off)}"
+    if claim.metric == "bits":
+        return Judged(words, rules.judge_bits(values, claim.value, claim.exact), off)
+    margin = rules.margin(claim.deviation, rules.RATIO_MARGIN if claim.kind == "ratio" else rules.MARGIN)
+    verdict = rules.judge_number(ours, claim.value, margin)
+    if verdict == "inconclusive":
+        seeds = rules.seeds_for_verdict(ours, claim.value, margin)
+        words += f"; takes about {seeds} seeds" if seeds else f"; takes more than {rules.MOST_SEEDS} seeds"
+    return Judged(words, verdict, off)
 
 
-def _order(suite: ResultsIndex, claim: Claim, _: dict[str, Claim]) -> tuple[str, Verdict]:
+def _order(suite: ResultsIndex, claim: Claim) -> Judged:
     """Neighbours in the order are compared on every task that has records of both."""
     sign = 1 if claim.metric in ("accuracy", "gain", "gaining") else -1
-    found: list[Estimate] = []
+    differences: list[Paired] = []
     words = []
     for task in claim.tasks:
         for better, worse in zip(claim.methods, claim.methods[1:], strict=False):
@@ -238,10 +258,15 @@ def _order(suite: ResultsIndex, claim: Claim, _: dict[str, Claim]) -> tuple[str,
             first, second = (_values(suite, both, task, method) for method in both.methods)
             pair = paired(first, second) if first and second else None
             if pair:
-                margin = pair.difference
-                found.append(Estimate(sign * margin.mean, margin.half, margin.n))
-                words.append(f"{task}: {better} minus {worse} {_range(claim, margin)}")
-    return "; ".join(words), judge_order(found) if found else "not measured"
+                found = pair.difference
+                differences.append(Paired(Estimate(sign * found.mean, found.half, found.n), pair.p))
+                words.append(f"{task}: {better} minus {worse} {_range(claim, found)}")
+    if not differences:
+        return Judged()
+    if claim.metric == "bits":
+        return Judged("; ".join(words), rules.judge_order_of_bits(differences))
+    verdict, p = rules.judge_order(differences)
+    return Judged("; ".join([*words, *([] if p is None else [f"p = {p:.4f}"])]), verdict, p=p)
 
 
 def _amount(claim: Claim, value: float) -> str:
@@ -249,6 +274,13 @@ def _amount(claim: Claim, value: float) -> str:
         return f"{value:.2f} times"
     unit = "points" if claim.kind != "number" and UNITS[claim.metric] == "%" else UNITS[claim.metric]
     return f"{value:,.0f} {unit}" if claim.metric in ("bits", "rounds") else f"{value:.2f} {unit}"
+
+
+def _signed(claim: Claim, value: float) -> str:
+    """How far off, with its sign."""
+    if claim.kind == "ratio":
+        return f"{value:+.3f}"
+    return f"{'-' if value < 0 else '+'}{_amount(claim, abs(value))}".replace(" %", " points")
 
 
 def _range(claim: Claim, found: Estimate) -> str:

@@ -27,7 +27,8 @@ class Claim(StrictModel):
     elsewhere: other tasks on which a claim is looked at, as a remark; no part of the verdict
     value: in %, points, bits or rounds; None for an order
     target: accuracy in [0, 1] that rounds are counted to
-    against: id of the number that this one is compared with where the number itself is missed
+    deviation: the standard deviation that the paper prints beside its value; twice that is the margin where it is wider
+    exact: whether the paper counts the same bits, so that all must agree
     seen: False if the value was recalled, not read in its source; None means what the source says
     """
 
@@ -39,7 +40,8 @@ class Claim(StrictModel):
     elsewhere: list[str] = Field(default=[])
     value: float | None = None
     target: Annotated[float, Field(gt=0, lt=1)] | None = None
-    against: str | None = None
+    deviation: Annotated[float, Field(gt=0)] | None = None
+    exact: bool = False
     statement: str = ""
     seen: bool | None = None
     note: str = ""
@@ -55,6 +57,10 @@ class Claim(StrictModel):
             raise ValueError("every kind but order has a value")
         if (self.target is None) != (self.metric != "rounds"):
             raise ValueError("rounds, and only they, have a target")
+        if self.deviation is not None and (self.value is None or self.metric == "bits"):
+            raise ValueError("a deviation belongs to a value that is drawn")
+        if self.exact and self.metric != "bits":
+            raise ValueError("only bits can be exact")
         return self
 
 
@@ -84,19 +90,14 @@ def load(path: Path) -> list[Source]:
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:8])
         raise BenchmarkError(faults, where=str(path), hint="results/SCHEMA.md describes the fields") from None
-    _check_references([claim for source in sources for claim in source.claims], path)
+    _check_ids([claim for source in sources for claim in source.claims], path)
     return sources
 
 
-def _check_references(claims: list[Claim], path: Path) -> None:
-    numbers = [claim.id for claim in claims]
-    if twice := sorted({name for name in numbers if numbers.count(name) > 1}):
+def _check_ids(claims: list[Claim], path: Path) -> None:
+    ids = [claim.id for claim in claims]
+    if twice := sorted({name for name in ids if ids.count(name) > 1}):
         raise BenchmarkError(f"ids that occur twice: {', '.join(twice)}", where=str(path))
-    known = {claim.id: claim for claim in claims if claim.kind == "number"}
-    for claim in claims:
-        other = known.get(claim.against) if claim.against else claim
-        if other is None or claim.metric != other.metric:
-            raise BenchmarkError(f"{claim.id} is against {claim.against}, no number of this metric", where=str(path))
 
 
 def methods_on(sources: list[Source], task: str) -> set[str]:

@@ -13,10 +13,10 @@ MOST_DEGREES = 1e4  # a t distribution beyond is a normal one; the noncentral on
 
 
 def detection_rate(difference: float, sd: float, n: int, prior_degrees: float = 0.0, level: float = LEVEL) -> float:
-    """Probability that a two-sided paired t test finds a true difference.
+    """Probability that a two-sided paired t test finds a true difference, on the right side.
 
-    With T' noncentral t of n - 1 + prior_degrees degrees and noncentrality difference * sqrt(n) / sd, and t the
-    (1 - level / 2) quantile of the central one: P(T' > t) + P(T' < -t).
+    P(T' > t) with T' noncentral t of n - 1 + prior_degrees degrees and noncentrality difference * sqrt(n) / sd, and
+    t the (1 - level / 2) quantile of the central one.
 
     Args:
         difference: True mean difference, in the unit of sd.
@@ -29,13 +29,13 @@ def detection_rate(difference: float, sd: float, n: int, prior_degrees: float = 
     """
     degrees = min(n - 1 + prior_degrees, MOST_DEGREES)
     t, shift = stdtrit(degrees, 1 - level / 2), abs(difference) * sqrt(n) / sd
-    return float(1 - nctdtr(degrees, shift, t) + nctdtr(degrees, shift, -t))
+    return 1 - float(nctdtr(degrees, shift, t))
 
 
 def detectable(sd: float, n: int, prior_degrees: float = 0.0, level: float = LEVEL) -> float:
     """The smallest true difference that a two-sided paired t test finds with 80 % probability.
 
-    The noncentrality d with P(T' > t) = 0.8, times sd / sqrt(n); the far tail, below 1e-5, is left out.
+    The noncentrality with which `detection_rate` is 0.8, times sd / sqrt(n).
 
     Args:
         sd: Standard deviation of a difference between two methods over seeds.

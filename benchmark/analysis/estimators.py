@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from statistics import fmean
 
+from benchmark.core.tasks.task import Track
 from benchmark.records.record import Result
 
 WINDOW = 10  # judged rounds
@@ -28,3 +29,18 @@ def mean(result: Result) -> float:
 
 
 ESTIMATORS: dict[str, Callable[[Result], float | None]] = {"final": final, "last10": last10, "mean": mean}
+
+MAIN = "mean"
+"""The number that boards rank by where models are judged as training goes on."""
+
+
+def accuracy(result: Result, track: Track) -> float:
+    """A run's number on the boards of a track, in %.
+
+    That of `MAIN`. On the tracks personal, where models adapt in the last phase, and unsupervised, where a probe is
+    trained for each judgement, it is the last evaluation: earlier ones judge other models, or few of them.
+    """
+    if track in ("personal", "unsupervised"):
+        return final(result)
+    value = ESTIMATORS[MAIN](result)
+    return final(result) if value is None else value

@@ -11,6 +11,7 @@ from statistics import fmean
 
 from benchmark.analysis import detection, reliability
 from benchmark.analysis.comparisons import Comparisons, compare
+from benchmark.analysis.controls import CONTROLS
 from benchmark.analysis.estimators import ESTIMATORS, WINDOW
 from benchmark.core.data.manifest import manifest
 from benchmark.core.tasks.task import Task
@@ -18,8 +19,6 @@ from benchmark.records.index import ResultsIndex
 from benchmark.records.record import Record
 from benchmark.records.store import core_seconds, read_all
 
-CONTROLS = ("central", "local", "scratch", "untrained", "public_only")
-"""Bounds of a board, not methods: they are not compared."""
 NEAR = 2.0  # points from the floor or the ceiling
 GOAL = 2.0  # points that a board should be able to tell apart
 
@@ -102,7 +101,7 @@ Rows = Mapping[str, Sequence[Record]]
 def of_board(index: ResultsIndex, task: Task) -> Power | None:
     """Power of a task of the suite, from the records that stand; None if no row has one."""
     methods = sorted(name for name, method in index.methods.items() if (task.name, name) in index.records)
-    valid = {name: list(index.standing(task.name, name).values()) for name in methods}
+    valid = {name: list(index.valid_records(task.name, name).values()) for name in methods}
     return power(task, valid, divergence(index, task.name), index.results)
 
 
@@ -129,7 +128,7 @@ def divergence(index: ResultsIndex, task: str) -> dict[str, float]:
     """Share of a task's up-to-date seeds that diverged, by method that has any."""
     return _rates([
         record for (name, _), records in index.records.items() if name == task
-        for record in records.values() if not index.marks(record)
+        for record in records.values() if not index.stale_reasons(record)
     ])  # fmt: skip
 
 

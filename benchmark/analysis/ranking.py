@@ -1,89 +1,159 @@
-"""Which methods differ over tasks: mean ranks, Friedman's test, and Nemenyi's critical difference."""
+"""How methods stand over the tasks of a track: scores between the controls, with bootstrap intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, sqrt
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from benchmark.analysis.controls import CONTROLS
+from benchmark.analysis.estimators import accuracy
+from benchmark.analysis.power import judged_alike
+from benchmark.core.tasks.task import TRACKS, Task, Track
+from benchmark.records.index import ResultsIndex
+from benchmark.records.record import Record
+
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from numpy.typing import NDArray
 
-    from benchmark.records.index import ResultsIndex
+    Runs = NDArray[Any]
 
-LEVEL = 0.05
+REFERENCE = "fedavg"
+GAP = 10.0  # points between the controls below which a score would say nothing
+RESAMPLES = 2000
+TRIM = 0.25
+Scores = dict[str, tuple[list[float], int]]
+"""Of one task, by method: a score per run, and how many runs diverged, which have the lowest score, at most 0."""
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Mean ranks (1 is best) of methods over tasks that all of them have; difference: Nemenyi's critical one at 5 %.
+    """The methods of a track over its lite tasks; quick and papers' tasks are left out, tracks are not mixed.
 
-    rows: method, rank, low and high (half the critical difference on both sides, cut where ranks end), unlike: methods
-      that differ
+    Attributes:
+        track: Name of the track.
+        tasks: Names of the tasks that count.
+        left_out: Why a lite task with records does not count, by name.
+        rows: From best to worst: `method`; `score`, the interquartile mean over tasks and seeds of accuracy on a scale
+            from the lower control (0: `untrained` where the task has it, else `local`) to `central` (1);
+            `improvement`, the probability that a run is better than one of FedAvg on the same task; `<name>_low` and
+            `<name>_high`, their 95 % intervals; `diverged`, share of runs that diverged; `runs`, their number.
     """
 
+    track: Track
     tasks: list[str]
-    p: float
-    difference: float
+    left_out: dict[str, str]
     rows: list[dict[str, Any]]
 
 
-def ranking(made: dict[str, DataFrame], suite: ResultsIndex) -> Ranking | None:
-    """Ranks by accuracy over the largest complete grid of tasks and federated methods; None below 2 tasks, 3 methods.
+def rankings(index: ResultsIndex) -> list[Ranking]:
+    """A ranking per track of which a lite task has records."""
+    tasks = [task for task in index.tasks.values() if task.tier == "lite"]
+    found = [_ranking(index, track, [task for task in tasks if task.track == track]) for track in TRACKS]
+    return [ranking for ranking in found if ranking.tasks or ranking.left_out]
 
-    Papers' own tasks are left out. Ranks carry no unit, so that tasks of several tracks may share a ranking.
-    """
-    accuracies = {
-        task: dict(zip(rows["method"], rows["accuracy"], strict=True))
-        for task, frame in made.items()
-        if suite.tasks[task].tier != "paper" and len(rows := _federated(frame, suite))
+
+def _ranking(index: ResultsIndex, track: Track, tasks: Sequence[Task]) -> Ranking:
+    left_out: dict[str, str] = {}
+    counted: dict[str, Scores] = {}
+    for task in tasks:
+        records = _records(index, task.name)
+        scale = _scale(records, track)
+        if isinstance(scale, str):
+            left_out |= {task.name: scale} if records else {}
+        else:
+            counted[task.name] = _scores(records, track, *scale)
+    common = set.intersection(*(set(scores) for scores in counted.values())) if counted else set()
+    if REFERENCE not in common:
+        return Ranking(track, [], left_out | dict.fromkeys(counted, f"{REFERENCE} is not on all tasks"), [])
+    rows = [_row(name, list(counted.values())) for name in common]
+    return Ranking(track, list(counted), left_out, sorted(rows, key=lambda row: (-row["score"], row["method"])))
+
+
+def _row(name: str, tasks: Sequence[Scores]) -> dict[str, Any]:
+    runs = [scores[name][0] for scores in tasks]
+    count, diverged = sum(map(len, runs)), sum(scores[name][1] for scores in tasks)
+    row = {"method": name} | _interval("score", interquartile_mean, runs)
+    if name != REFERENCE:
+        row |= _interval("improvement", probability_of_improvement, runs, [scores[REFERENCE][0] for scores in tasks])
+    else:
+        row |= dict.fromkeys(("improvement", "improvement_low", "improvement_high"))
+    return row | {"diverged": round(diverged / count, 3), "runs": count}
+
+
+def _records(index: ResultsIndex, task: str) -> dict[str, list[Record]]:
+    """Records of a task against which nothing speaks, diverged ones too, by method; from the backend that counts."""
+    found = {}
+    for method in sorted(name for of_task, name in index.records if of_task == task):
+        backend = index.backend(task, method)
+        found[method] = [
+            record for record in index.records[task, method].values()
+            if record.backend == backend and record.status != "failed" and not index.stale_reasons(record)
+        ]  # fmt: skip
+    return {method: records for method, records in found.items() if records}
+
+
+def _scale(records: Mapping[str, Sequence[Record]], track: Track) -> tuple[float, float] | str:
+    """Mean accuracies of the lower control and of pooled training, or why they are no scale."""
+    lower = "untrained" if "untrained" in records else "local"
+    means = {}
+    for name in (lower, "central"):
+        values = [accuracy(record.result, track) for record in records.get(name, []) if record.result]
+        if not values:
+            return f"no control {name}"
+        means[name] = fmean(values)
+    low, high = means[lower], means["central"]
+    return (low, high) if high - low >= GAP else f"central is only {high - low:.1f} points above {lower}"
+
+
+def _scores(records: Mapping[str, Sequence[Record]], track: Track, low: float, high: float) -> Scores:
+    rows = judged_alike({name: runs for name, runs in records.items() if name not in CONTROLS})
+    finished = {
+        name: [(accuracy(run.result, track) - low) / (high - low) for run in runs if run.result]
+        for name, runs in rows.items()
     }
-    tasks, methods = _grid(accuracies)
-    if len(tasks) < 2 or len(methods) < 3:
-        return None
-    return rank([[accuracies[task][method] for method in methods] for task in tasks], tasks, methods)
+    lowest = min([0.0, *(score for scores in finished.values() for score in scores)])
+    lost = {name: len(rows[name]) - len(scores) for name, scores in finished.items()}
+    return {name: (scores + [lowest] * lost[name], lost[name]) for name, scores in finished.items()}
 
 
-def _federated(frame: DataFrame, suite: ResultsIndex) -> DataFrame:
-    pooled = {name for name, facts in suite.methods.items() if facts.pooled}
-    return frame[frame["comparable"] & ~frame["method"].isin(pooled)]
+def interquartile_mean(runs: Sequence[Runs]) -> Runs:
+    """Mean of the middle half of all runs of all tasks: a quarter, rounded down, is cut at either end.
 
+    Args:
+        runs: Per task, scores in the last axis.
 
-def _grid(accuracies: dict[str, dict[str, float]]) -> tuple[list[str], list[str]]:
-    """The tasks with most methods, as many as give most cells of tasks and common methods."""
-    ordered = sorted(accuracies, key=lambda task: (-len(accuracies[task]), task))
-    best: tuple[list[str], list[str]] = [], []
-    for count in range(2, len(ordered) + 1):
-        tasks = ordered[:count]
-        common = sorted(set.intersection(*(set(accuracies[task]) for task in tasks)))
-        if len(common) >= 3 and len(tasks) * len(common) > len(best[0]) * len(best[1]):
-            best = tasks, common
-    return best
-
-
-def rank(accuracies: Sequence[Sequence[float]], tasks: list[str], methods: list[str]) -> Ranking:
-    """accuracies: a row per task, a column per method. Source: Demšar, JMLR 7, 2006."""
+    Source: Agarwal et al. 2021, arXiv 2108.13264, section 4.3.
+    """
     import numpy as np
-    from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
-    columns = np.array(accuracies)
-    means = rankdata(-columns, axis=1).mean(axis=0)
-    count = len(methods)
-    difference = studentized_range.ppf(1 - LEVEL, count, inf) / sqrt(2) * sqrt(count * (count + 1) / (6 * len(tasks)))
-    unlike = _unlike(columns, methods)
-    rows = [
-        {"method": method, "rank": round(float(mean), 3), "low": round(max(1.0, float(mean - difference / 2)), 3),
-         "high": round(min(float(count), float(mean + difference / 2)), 3), "unlike": unlike[method]}
-        for mean, method in sorted(zip(means, methods, strict=True))
-    ]  # fmt: skip
-    p = float(friedmanchisquare(*columns.T).pvalue)
-    return Ranking(tasks, round(p, 6), round(float(difference), 3), rows)
+    ordered = np.sort(np.concatenate(runs, axis=-1), axis=-1)
+    cut = int(TRIM * ordered.shape[-1])
+    return ordered[..., cut : ordered.shape[-1] - cut].mean(axis=-1)
 
 
-def _unlike(columns: Any, methods: list[str]) -> dict[str, list[str]]:
-    """Methods from which each one differs by Nemenyi's test."""
-    from scikit_posthocs import posthoc_nemenyi_friedman
+def probability_of_improvement(runs: Sequence[Scores], others: Sequence[Runs]) -> Runs:
+    """Mean over tasks of the share of pairs of runs in which the first is higher; ties count half.
 
-    p = posthoc_nemenyi_friedman(columns).to_numpy()
-    return {one: [two for j, two in enumerate(methods) if p[i, j] < LEVEL] for i, one in enumerate(methods)}
+    Source: Agarwal et al. 2021, section 4.3: the Mann-Whitney U statistic over the number of pairs.
+    """
+    import numpy as np
+
+    shares = []
+    for run, other in zip(runs, others, strict=True):
+        above, below = run[..., :, None], other[..., None, :]
+        shares.append(((above > below) + 0.5 * (above == below)).mean(axis=(-2, -1)))
+    return np.mean(shares, axis=0)
+
+
+def _interval(name: str, statistic: Any, *samples: Sequence[Sequence[float]]) -> dict[str, float]:
+    """A statistic with its 95 % percentile interval; seeds are drawn anew within each task (stratified bootstrap)."""
+    import numpy as np
+
+    draw = np.random.default_rng(0)
+    arrays = [[np.asarray(runs) for runs in sample] for sample in samples]
+    drawn = [[runs[draw.integers(len(runs), size=(RESAMPLES, len(runs)))] for runs in sample] for sample in arrays]
+    low, high = np.percentile(statistic(*drawn), [2.5, 97.5])
+    parts = {name: statistic(*arrays), f"{name}_low": low, f"{name}_high": high}
+    return {key: round(float(value), 4) for key, value in parts.items()}

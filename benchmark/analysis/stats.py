@@ -1,4 +1,4 @@
-"""Means over seeds with their intervals, paired comparisons, and the rule that gives a paper's claim its verdict."""
+"""Means over seeds with their intervals, and paired differences."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from statistics import fmean, stdev
-from typing import Literal
 
 from scipy.special import stdtr, stdtrit
 
-Verdict = Literal["reproduced", "same direction", "not reproduced", "not measured"]
 LEVEL = 0.95
-ROUNDING = 1e-9  # a mean that lies on the edge of its slack in decimal counts as within
 
 
 @dataclass(frozen=True)
@@ -22,10 +19,6 @@ class Estimate:
     mean: float
     half: float | None
     n: int
-
-    def holds(self, value: float, slack: float = 0.0) -> bool:
-        """Whether a value lies in the interval or within `slack` of the mean."""
-        return abs(self.mean - value) <= max(slack, self.half or 0.0) + ROUNDING
 
 
 @dataclass(frozen=True)
@@ -57,17 +50,3 @@ def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Paired | 
     if error == 0:
         return Paired(found, 0.0 if found.mean else 1.0)
     return Paired(found, float(2 * stdtr(found.n - 1, -abs(found.mean) / error)))
-
-
-def judge_number(found: Estimate, claimed: float, slack: float, direction: bool | None) -> Verdict:
-    """Verdict on a number. direction: whether it stands to its table's reference as claimed, None without one."""
-    if found.holds(claimed, slack):
-        return "reproduced"
-    return "same direction" if direction else "not reproduced"
-
-
-def judge_order(differences: Sequence[Estimate]) -> Verdict:
-    """Verdict on `each difference is positive`: reproduced if every interval says so, same direction if every mean."""
-    if all(d.mean > 0 and d.half is not None and d.mean > d.half for d in differences):
-        return "reproduced"
-    return "same direction" if all(d.mean > 0 for d in differences) else "not reproduced"

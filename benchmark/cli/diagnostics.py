@@ -19,7 +19,7 @@ class Finding(NamedTuple):
 
 
 EXTRAS = {
-    "report": ("altair", "jinja2", "scikit_posthocs", "vl_convert"), "tensorboard": ("tensorboard",),
+    "report": ("altair", "jinja2", "vl_convert"), "tensorboard": ("tensorboard",),
     "ray": ("ray",), "slurm": ("submitit",), "flower": ("flwr", "ray"),
 }  # fmt: skip
 """What `pip install 'fedrepro[NAME]'` brings, by the modules that must be there."""

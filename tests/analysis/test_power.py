@@ -13,7 +13,7 @@ from benchmark.analysis import power
 from benchmark.analysis.detection import detectable
 from benchmark.core.tasks import task as tasks
 from benchmark.records.index import ResultsIndex
-from helpers.handmade_records import TASK, make, result, shelf, write
+from helpers.handmade_records import TASK, example_results, make, result, write
 
 
 def evaluated(*accuracies: float) -> dict[str, object]:
@@ -33,7 +33,7 @@ def board(results: Path) -> power.Power:
 
 def test_a_board_of_two_methods(tmp_path: Path) -> None:
     # FedAvg 50, 52, 54 and FedNTD 60, 61, 65: differences 10, 9, 11 with deviation 1. FedProx has a single seed.
-    found = board(shelf(tmp_path))
+    found = board(example_results(tmp_path))
     assert (found.rows, found.seeds, found.protocol) == (["fedavg", "fedntd", "fedprox"], 3, [1])
     final, mean = found.resolutions  # one evaluation: there is no mean of ten
     assert (final.estimator, mean.estimator) == ("final", "mean")
@@ -48,48 +48,43 @@ def test_a_board_of_two_methods(tmp_path: Path) -> None:
 
 
 def test_floor_and_ceiling(tmp_path: Path) -> None:
-    results = shelf(tmp_path)  # digits: the commonest test digit is 14.76 % of them
+    results = example_results(tmp_path)  # digits: the commonest test digit is 14.76 % of them
     write(results, make("fedavg", 0, 0.16), make("fedavg", 1, 0.15), make("fedavg", 2, 0.16))
     assert board(results).floor == pytest.approx(14.763, abs=1e-3)
     assert (board(results).at_floor, board(results).ceiling) == (["fedavg"], 100)
 
 
 def test_a_method_that_diverges_is_named_and_not_compared(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     write(results, make("fedntd", 2, None))
     found = board(results)
     assert found.diverged == {"fedntd": pytest.approx(1 / 3)} and found.rows == ["fedavg", "fedprox"]
 
 
 def test_only_rows_that_are_judged_alike_are_compared(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
-    write(results, *(make("fedprox", seed, 0.1 * seed, judged="clients") for seed in range(3)))
+    results = example_results(tmp_path)
+    write(results, *(make("fedprox", seed, 0.3 + 0.1 * seed, judged="clients") for seed in range(3)))
     assert board(results).rows == ["fedavg", "fedntd"]
 
 
 def test_stale_records_do_not_count(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     write(results, *(make("fedntd", seed, engine=99) for seed in range(3)))
     assert board(results).rows == ["fedavg", "fedprox"]
 
 
 def test_rounds_and_the_mean_of_ten(tmp_path: Path) -> None:
     # 20 judged rounds: ten at 10 %, then 40 60 40 60 ... around a mean of 50, which ends at 60.
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     zigzag = [0.4, 0.6] * 5
     for name in ("fedavg", "fedntd", "fedprox"):
         write(results, *(make(name, seed, result=evaluated(*[0.1] * 10, *zigzag)) for seed in range(3)))
     final, last10, mean = board(results).resolutions
     assert [one.estimator for one in (final, last10, mean)] == ["final", "last10", "mean"]
     assert {one.difference_sd for one in (final, last10, mean)} == {0}  # all rows and seeds are equal
-    assert [power.ESTIMATORS[one.estimator](evaluated_record(*[0.1] * 10, *zigzag)) for one in (final, last10, mean)] == [
-        pytest.approx(60), pytest.approx(50), pytest.approx(30),
-    ]  # fmt: skip
-
-
-def evaluated_record(*accuracies: float):  # type: ignore[no-untyped-def]
-    """The result of a record with these accuracies."""
-    return make("fedavg", 0, result=evaluated(*accuracies)).result
+    measured = make("fedavg", 0, result=evaluated(*[0.1] * 10, *zigzag)).result
+    assert measured is not None
+    assert [estimate(measured) for estimate in power.ESTIMATORS.values()] == pytest.approx([60, 50, 30])
 
 
 def test_trial_runs_count_by_the_hash_of_their_task(tmp_path: Path) -> None:
@@ -99,8 +94,15 @@ def test_trial_runs_count_by_the_hash_of_their_task(tmp_path: Path) -> None:
     task, results = tasks.load(str(file)), tmp_path / "trial"
     known = {"task": task.sha256, "algorithm": "cd" * 32, "data": {}, "split": "ef" * 32}
     for name in ("fedavg", "fedntd"):
-        write(results, *(make(name, seed, 0.4 + 0.1 * seed).model_copy(
-            update={"task": "candidate", "hashes": make(name, 0).hashes.model_copy(update=known)}) for seed in (0, 1)))
+        write(
+            results,
+            *(
+                make(name, seed, 0.4 + 0.1 * seed).model_copy(
+                    update={"task": "candidate", "hashes": make(name, 0).hashes.model_copy(update=known)}
+                )
+                for seed in (0, 1)
+            ),
+        )
     found = power.of_trial(task, results)
     assert found is not None and (found.rows, found.seeds) == (["fedavg", "fedntd"], 2)
     file.write_text(text + "\nrounds: 7\n" if "rounds" not in text else text.replace("rounds: ", "rounds: 1"))
@@ -108,7 +110,7 @@ def test_trial_runs_count_by_the_hash_of_their_task(tmp_path: Path) -> None:
 
 
 def test_the_command_prints_tables_and_json_without_torch(tmp_path: Path) -> None:
-    results = shelf(tmp_path)
+    results = example_results(tmp_path)
     code = (
         "import sys; from benchmark.cli import invoke; "
         f"code = invoke(['power', '{TASK}', '--results', {str(results)!r}, *sys.argv[1:]]); "

@@ -54,6 +54,11 @@ def test_the_variance_about_a_line() -> None:
 
 
 def test_the_largest_complete_table() -> None:
-    values = {"a": {0: 1.0, 1: 1.0, 2: 1.0, 7: 1.0}, "b": {0: 1.0, 1: 1.0, 2: 1.0}, "c": {0: 1.0, 1: 1.0}, "d": {0: 1.0}}
+    values = {
+        "a": {0: 1.0, 1: 1.0, 2: 1.0, 7: 1.0},
+        "b": {0: 1.0, 1: 1.0, 2: 1.0},
+        "c": {0: 1.0, 1: 1.0},
+        "d": {0: 1.0},
+    }
     assert reliability.complete_grid(values) == (["a", "b", "c"], [0, 1])  # six cells, before a and b with six
     assert reliability.complete_grid({"a": {0: 1.0}}) == ([], [])

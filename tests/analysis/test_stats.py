@@ -6,7 +6,7 @@ from math import sqrt
 
 import pytest
 
-from benchmark.analysis.stats import Estimate, estimate, judge_number, judge_order, paired
+from benchmark.analysis.stats import Estimate, estimate, paired
 
 
 def test_the_interval_of_three_seeds() -> None:
@@ -47,21 +47,3 @@ def test_a_loss_is_as_improbable_as_the_gain_that_mirrors_it() -> None:
     assert loss.p == gain.p < 0.01 and loss.difference.mean == -gain.difference.mean
     always = paired({0: 1.0, 1: 2.0}, {0: 2.0, 1: 3.0})
     assert always is not None and always.p == 0.0  # without any spread, below zero as above
-
-
-def test_the_verdict_on_a_number() -> None:
-    assert judge_number(Estimate(50.61, 0.1, 3), 52.61, 2.0, None) == "reproduced"  # on the edge of two points
-    assert judge_number(Estimate(50.60, 0.1, 3), 52.61, 2.0, None) == "not reproduced"
-    assert judge_number(Estimate(50.60, 2.1, 3), 52.61, 2.0, None) == "reproduced"  # the interval holds it
-    assert judge_number(Estimate(46.0, 1.0, 3), 52.61, 2.0, True) == "same direction"
-    assert judge_number(Estimate(46.0, 1.0, 3), 52.61, 2.0, False) == "not reproduced"
-    assert judge_number(Estimate(102_400.0, None, 1), 102_400, 0.0, None) == "reproduced"
-    assert judge_number(Estimate(102_401.0, None, 1), 102_400, 0.0, None) == "not reproduced"
-
-
-def test_the_verdict_on_an_order() -> None:
-    clear, vague, single, wrong = Estimate(5, 2, 3), Estimate(1, 2, 3), Estimate(5, None, 1), Estimate(-1, 0.5, 3)
-    assert judge_order([clear, clear]) == "reproduced"
-    assert judge_order([clear, vague]) == "same direction"
-    assert judge_order([single]) == "same direction"  # one seed proves no order
-    assert judge_order([clear, wrong]) == "not reproduced"

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from html.parser import HTMLParser
-from math import exp, sqrt
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pandas import DataFrame
 
-from benchmark.analysis import curves, ranking, tables
+from benchmark.analysis import curves, tables
 from benchmark.cli import invoke
 from benchmark.core.version import ENGINE
 from benchmark.records import record
-from benchmark.records.index import Method, ResultsIndex
+from benchmark.records.index import ResultsIndex
 from benchmark.reports import leaderboard
 from benchmark.reports.html import chart_data
 from benchmark.reports.html import page as report
@@ -167,54 +164,6 @@ def test_messages_beyond_the_weightiest_share_a_colour(results: Path) -> None:
     found = chart_data.traffic({"fedavg": [make("fedavg", 0, result=result(0.5) | {"bytes": traffic})]})
     assert [entry["kind"] for entry in found] == [f"up: {name}" for name in names[:6]] + ["up: other"] * 3
     assert [entry["name"] for entry in found] == names
-
-
-def test_ranks_and_the_critical_difference() -> None:
-    # Ranks: a 1 1 1 1, b 2 2 3 2.5, c 3 3 2 2.5. Demšar 2006, table 5: q = 2.343 for three methods.
-    columns = [[0.9, 0.8, 0.7], [0.6, 0.5, 0.4], [0.9, 0.1, 0.2], [0.9, 0.5, 0.5]]
-    found = ranking.rank(columns, ["t1", "t2", "t3", "t4"], ["a", "b", "c"])
-    assert [(row["method"], row["rank"]) for row in found.rows] == [("a", 1.0), ("b", 2.375), ("c", 2.625)]
-    assert found.difference == pytest.approx(2.343 * sqrt(3 * 4 / (6 * 4)), abs=1e-3)  # 1.657 > 2.625 - 1
-    assert all(row["unlike"] == [] for row in found.rows)
-
-
-def test_intervals_of_ranks_and_friedman_s_p() -> None:
-    # Ranks 1, 2, 3 on six tasks: chi^2 = 12 / (6 * 3 * 4) * (6^2 + 12^2 + 18^2) - 3 * 6 * 4 = 12 with two degrees of
-    # freedom, so p = exp(-12 / 2). Critical difference 1.353: half of it on both sides, cut at the ranks 1 and 3.
-    found = ranking.rank([[0.9, 0.5, 0.1]] * 6, [f"t{i}" for i in range(6)], ["a", "b", "c"])
-    assert found.p == pytest.approx(exp(-6), abs=1e-6)
-    half = 2.343 * sqrt(12 / 36) / 2
-    expected = [(1.0, 1 + half), (2 - half, 2 + half), (3 - half, 3.0)]
-    assert [(row["low"], row["high"]) for row in found.rows] == [pytest.approx(pair, abs=1e-3) for pair in expected]
-
-
-def test_a_ranking_is_of_the_largest_grid_of_comparable_federated_rows(results: Path) -> None:
-    suite = ResultsIndex.load(results)
-    methods = {name: Method(name=name, pooled=name == "pool") for name in ("a", "b", "c", "d", "e", "pool", "few")}
-
-    def board(*names: str) -> DataFrame:
-        lines = [{"method": name, "accuracy": 90.0 - i, "comparable": name != "few"} for i, name in enumerate(names)]
-        return DataFrame(lines)
-
-    whole = ("pool", "few", "a", "b", "c", "d")
-    made = {"digits-shards": board(*whole), "fmnist-shards": board(*whole, "e"), "cifar10-shards": board("a", "b", "c"),
-            "paper-fd-t1-mnist-m2": board(*whole), "svhn-shards": board("a", "b")}  # fmt: skip
-    found = ranking.ranking(made, replace(suite, methods=methods))
-    assert found is not None
-    # two tasks with a, b, c, d are 8 cells, as three with a, b, c would be 9, and four with a, b are too few methods
-    assert sorted(found.tasks) == ["cifar10-shards", "digits-shards", "fmnist-shards"]
-    assert [row["method"] for row in found.rows] == ["a", "b", "c"]
-    made["digits-shards"], made["fmnist-shards"] = board(*whole, "e"), board("e", *whole)
-    wider = ranking.ranking(made, replace(suite, methods=methods))  # 2 tasks with five methods, 3 with three
-    assert wider is not None and sorted(wider.tasks) == ["digits-shards", "fmnist-shards"]
-    assert sorted(row["method"] for row in wider.rows) == ["a", "b", "c", "d", "e"]
-    assert ranking.ranking({"digits-shards": made["digits-shards"]}, replace(suite, methods=methods)) is None
-
-
-def test_methods_differ_where_their_ranks_are_farther_apart_than_the_critical_difference() -> None:
-    found = ranking.rank([[0.9, 0.5, 0.1]] * 6, [f"t{i}" for i in range(6)], ["a", "b", "c"])
-    # Ranks 1, 2, 3 on six tasks: 2.343 * sqrt(12 / 36) = 1.353 lies between 1 and 2.
-    assert [row["unlike"] for row in found.rows] == [["c"], [], ["a"]]
 
 
 def test_pictures_follow_the_tables(results: Path, tmp_path: Path) -> None:

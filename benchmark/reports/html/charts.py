@@ -99,12 +99,12 @@ def traffic() -> alt.Chart:
 
 
 def ranking() -> Chart:
-    """Mean ranks with half the critical difference on both sides: methods whose bars overlap do not differ."""
+    """Scores between the controls, with their 95 % intervals."""
     base = alt.Chart(rows()).encode(y=alt.Y("method:N", title=None, sort=None), color=COLOR)
-    title = "Mean rank, 1 is best"
-    x = alt.X("rank:Q", title=title, axis=alt.Axis(grid=False), scale=alt.Scale(zero=False))
-    bars = base.mark_rule(strokeWidth=5, opacity=QUIET).encode(x=alt.X("low:Q", title=title), x2="high:Q")
-    dots = base.mark_circle(size=64, opacity=1).encode(x=x, tooltip=["method:N", "rank:Q"])
+    title = "Score, 0: lower control, 1: central"
+    x = alt.X("score:Q", title=title, axis=alt.Axis(grid=False), scale=alt.Scale(zero=False))
+    bars = base.mark_rule(strokeWidth=5, opacity=QUIET).encode(x=alt.X("score_low:Q", title=title), x2="score_high:Q")
+    dots = base.mark_circle(size=64, opacity=1).encode(x=x, tooltip=["method:N", "score:Q"])
     return alt.layer(bars, dots).properties(width="container", height=alt.Step(18), autosize=FIT)
 
 

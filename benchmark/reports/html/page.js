@@ -164,8 +164,8 @@ for (const chip of all(".chip[data-verdict]")) {
   });
 }
 const tasks = all(".task").map((section) => new Task(section));
-const ranking = document.querySelector("[data-chart=ranking]");
-const rank = () => ranking && draw(ranking, () => numbers.ranking.map((row) => ({ ...row, color: css("--c0") })));
+const scores = (figure) => numbers.scores[figure.dataset.track].map((row) => ({ ...row, color: css("--c0") }));
+const rank = () => all("[data-chart=ranking]").forEach((figure) => draw(figure, () => scores(figure)));
 rank();
 dark.addEventListener("change", () => { tasks.forEach((task) => task.show()); rank(); });
 function unfold() { // a link to a method opens its section

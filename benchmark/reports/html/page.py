@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.analysis import claim_verdicts, claims, tables
-from benchmark.analysis import ranking as ranks
+from benchmark.analysis import claim_verdicts, claims, ranking, tables
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.storage.atomic_files import write_atomic
 from benchmark.core.version import ENGINE, PROTOCOL
@@ -65,16 +64,17 @@ def _content(suite: ResultsIndex) -> dict[str, Any]:
     from benchmark.reports.html.static_charts import picture
 
     made = _tables(suite)
-    ranking = ranks.ranking(made, suite)
+    standings = ranking.rankings(suite)
     numbers = {
         "tasks": {name: chart_data.task(suite, name, frame) for name, frame in made.items()},
-        "ranking": ranking.rows if ranking else [], "charts": charts.specs(),
+        "scores": {one.track: one.rows for one in standings}, "charts": charts.specs(),
     }  # fmt: skip
     found = claim_verdicts.evaluate(suite, claims.load(suite.results / "claims.yaml"))
     return {
         "protocol": PROTOCOL, "engine": ENGINE, "count": sum(map(len, suite.records.values())),
         "introduction": leaderboard.INTRODUCTION.split("\n\n")[1].replace("*", "").replace("`", ""),
-        "tracks": rows.tracks(suite, made), "ranking": ranking, "methods": method_sections.methods(suite),
+        "tracks": rows.tracks(suite, made), "standings": standings, "resamples": ranking.RESAMPLES,
+        "methods": method_sections.methods(suite),
         "pictures": {name: picture(suite, name, frame) for name, frame in made.items() if leaderboard.shown(frame)},
         "claims": sorted(found, key=lambda finding: claim_verdicts.VERDICTS.index(finding.verdict)),
         "verdicts": claim_verdicts.VERDICTS, "left_out": leaderboard.outcasts(suite),
