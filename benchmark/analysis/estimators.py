@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from statistics import fmean
 
-from benchmark.core.tasks.task import Track
 from benchmark.records.record import Result
 
 WINDOW = 10  # judged rounds
@@ -31,16 +30,14 @@ def mean(result: Result) -> float:
 ESTIMATORS: dict[str, Callable[[Result], float | None]] = {"final": final, "last10": last10, "mean": mean}
 
 MAIN = "mean"
-"""The number that boards rank by where models are judged as training goes on."""
+"""The estimator that boards rank by; docs/power.md says why."""
 
 
-def accuracy(result: Result, track: Track) -> float:
-    """A run's number on the boards of a track, in %.
+def accuracy(result: Result) -> float:
+    """A run's number on a board, in %: that of `MAIN` if ten rounds or more were judged, else the last evaluation's.
 
-    That of `MAIN`. On the tracks personal, where models adapt in the last phase, and unsupervised, where a probe is
-    trained for each judgement, it is the last evaluation: earlier ones judge other models, or few of them.
+    Where few rounds are judged (clients that adapt at the end, a probe per judgement), the earlier ones judge models of
+    another kind, or the start.
     """
-    if track in ("personal", "unsupervised"):
-        return final(result)
-    value = ESTIMATORS[MAIN](result)
+    value = ESTIMATORS[MAIN](result) if len(result.evaluations) >= WINDOW else None
     return final(result) if value is None else value

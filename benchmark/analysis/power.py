@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 
 from benchmark.analysis import detection, reliability
 from benchmark.analysis.comparisons import Comparisons, compare
@@ -38,6 +38,9 @@ class Resolution:
             with one reference, 0.05 / (rows - 1).
         seeds_needed: Seeds with which 2 points are found with 80 % power by the board's test; None above 1000.
         row_hours_needed: Core-hours of one row with that many seeds.
+        median_difference: Median over pairs of live rows of the absolute difference.
+        seeds_for_median: Seeds with which that difference is found with 80 % power: unlike `seeds_needed` it does not
+            favour an estimator that makes differences small along with noise.
         pairs: Number of pairs of rows.
         apart: Number of them told apart after Holm's correction over all pairs.
         kendall_w: `reliability.kendall_w` of the largest complete table of rows and seeds.
@@ -53,6 +56,8 @@ class Resolution:
     detectable_corrected: float | None
     seeds_needed: int | None
     row_hours_needed: float | None
+    median_difference: float | None
+    seeds_for_median: int | None
     pairs: int
     apart: int
     kendall_w: float | None
@@ -74,6 +79,8 @@ class Power:
         ceiling: Accuracy of the control `central` in %; 100 without it and on the track personal.
         at_floor: Rows whose mean final accuracy is below the floor or within 2 points of it.
         at_ceiling: Rows above the ceiling or within 2 points of it.
+        round_sd: Standard deviation of a live row's accuracy about a straight line over the last ten judged rounds of a
+            run, in points; None if fewer were judged.
         components: Where the variance of a final number of a live row, one away from the floor, lies.
         core_hours: Core-hours of all rows and seeds, from the records' .run.json files.
         row_hours: Core-hours of one row and seed, the mean.
@@ -89,6 +96,7 @@ class Power:
     ceiling: float
     at_floor: list[str]
     at_ceiling: list[str]
+    round_sd: float | None
     components: reliability.Components | None
     core_hours: float | None
     row_hours: float | None
@@ -162,6 +170,7 @@ def power(task: Task, done: Rows, diverged: Mapping[str, float], results: Path) 
     row_hours = fmean(hours) if hours else None
     resolutions = [found for name in ESTIMATORS if (found := _resolution(name, rows, live, row_hours))]
     _, seeds = reliability.complete_grid(_values(rows, "final"))
+    round_variance = _round_variance({name: rows[name] for name in live})
     return Power(
         task=task.name,
         protocol=sorted({record.protocol for records in rows.values() for record in records}),
@@ -172,7 +181,8 @@ def power(task: Task, done: Rows, diverged: Mapping[str, float], results: Path) 
         ceiling=ceiling,
         at_floor=[name for name in rows if name not in live],
         at_ceiling=[name for name in rows if finals[name] > ceiling - NEAR],
-        components=_components({name: rows[name] for name in live}),
+        round_sd=None if round_variance is None else sqrt(round_variance),
+        components=_components({name: rows[name] for name in live}, round_variance),
         core_hours=sum(hours) if hours else None,
         row_hours=row_hours,
         resolutions=resolutions,
@@ -205,16 +215,20 @@ def _values(rows: Rows, estimator: str) -> dict[str, dict[int, float]]:
     return {name: values for name, values in found.items() if values}
 
 
-def _components(rows: Rows) -> reliability.Components | None:
-    values = _values(rows, "final")
-    methods, seeds = reliability.complete_grid(values)
+def _round_variance(rows: Rows) -> float | None:
+    """Mean over runs of the variance from round to round at the end."""
     curves = [
         [100 * evaluation.accuracy for evaluation in record.result.evaluations[-WINDOW:]]
         for records in rows.values() for record in records
         if record.result and len(record.result.evaluations) >= WINDOW
     ]  # fmt: skip
-    between_rounds = fmean(map(reliability.round_to_round, curves)) if curves else None
-    return reliability.components([[values[name][seed] for seed in seeds] for name in methods], between_rounds)
+    return fmean(map(reliability.round_to_round, curves)) if curves else None
+
+
+def _components(rows: Rows, round_variance: float | None) -> reliability.Components | None:
+    values = _values(rows, "final")
+    methods, seeds = reliability.complete_grid(values)
+    return reliability.components([[values[name][seed] for seed in seeds] for name in methods], round_variance)
 
 
 def _resolution(estimator: str, rows: Rows, live: Sequence[str], row_hours: float | None) -> Resolution | None:
@@ -224,7 +238,10 @@ def _resolution(estimator: str, rows: Rows, live: Sequence[str], row_hours: floa
     comparisons = compare(values)
     methods, seeds = reliability.complete_grid(values)
     grid = [[values[name][seed] for seed in seeds] for name in methods]
-    sd, n, degrees = _difference_sd(values, live), len(seeds), comparisons.prior.degrees
+    pairs = [pair for pair in comparisons.pairs if pair.first in live and pair.second in live]
+    sd = sqrt(fmean(pair.variance for pair in pairs)) if pairs else None
+    typical = median(abs(pair.difference) for pair in pairs) if pairs else None
+    n, degrees = len(seeds), comparisons.prior.degrees
     needed = detection.seeds_needed(GOAL, sd, degrees) if sd else None
     complete = len(methods) > 2
     return Resolution(
@@ -236,6 +253,8 @@ def _resolution(estimator: str, rows: Rows, live: Sequence[str], row_hours: floa
         detectable_corrected=_corrected(sd, n, comparisons, len(values)) if sd else None,
         seeds_needed=needed,
         row_hours_needed=needed * row_hours if needed and row_hours is not None else None,
+        median_difference=typical,
+        seeds_for_median=detection.seeds_needed(typical, sd, degrees) if sd and typical else None,
         pairs=len(comparisons.pairs),
         apart=sum(pair.apart for pair in comparisons.pairs),
         kendall_w=reliability.kendall_w(grid) if complete else None,
@@ -246,9 +265,3 @@ def _resolution(estimator: str, rows: Rows, live: Sequence[str], row_hours: floa
 
 def _corrected(sd: float, n: int, comparisons: Comparisons, rows: int) -> float:
     return detection.detectable(sd, n, comparisons.prior.degrees, detection.LEVEL / (rows - 1))
-
-
-def _difference_sd(values: Mapping[str, Mapping[int, float]], live: Sequence[str]) -> float | None:
-    """Root mean square over pairs of live rows of the deviation of their difference over common seeds."""
-    pairs = compare({name: values[name] for name in live if name in values}).pairs
-    return sqrt(fmean(pair.variance for pair in pairs)) if pairs else None

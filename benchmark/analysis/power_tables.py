@@ -26,7 +26,7 @@ def _board(power: Power) -> dict[str, str]:
         "task": power.task,
         "rows": str(len(power.rows)),
         "seeds": str(power.seeds),
-        "sd round": _number(parts and parts.round, 1),
+        "sd round": _number(power.round_sd, 1),
         "sd seed": _number(parts and parts.seed, 1),
         "sd method": _number(parts and parts.method, 1),
         "variance round / seed / method": _shares(power),
@@ -58,8 +58,10 @@ def _estimator(power: Power, resolution: Resolution) -> dict[str, str]:
         "detectable": _number(resolution.detectable, 1),
         "after Holm": _number(resolution.detectable_corrected, 1),
         "plain t": _number(resolution.detectable_plain, 1),
-        "seeds for 2 points": _seeds(resolution),
+        "seeds for 2 points": _count(resolution.seeds_needed, resolution),
         "core-h per row for 2 points": _number(resolution.row_hours_needed, 2),
+        "median pair": _number(resolution.median_difference, 1),
+        "seeds for it": _count(resolution.seeds_for_median, resolution),
         "pairs told apart": _apart(resolution),
         "W": _number(resolution.kendall_w, 2),
         "ICC": _number(resolution.icc, 2),
@@ -73,10 +75,10 @@ def _apart(resolution: Resolution) -> str:
     return f"{resolution.apart} of {resolution.pairs} ({resolution.apart / resolution.pairs:.0%})"
 
 
-def _seeds(resolution: Resolution) -> str:
-    if resolution.difference_sd is None:
+def _count(seeds: int | None, resolution: Resolution) -> str:
+    if not resolution.difference_sd:
         return ""
-    return "> 1000" if resolution.seeds_needed is None else str(resolution.seeds_needed)
+    return "> 1000" if seeds is None else str(seeds)
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -59,11 +59,11 @@ def _ranking(index: ResultsIndex, track: Track, tasks: Sequence[Task]) -> Rankin
     counted: dict[str, Scores] = {}
     for task in tasks:
         records = _records(index, task.name)
-        scale = _scale(records, track)
+        scale = _scale(records)
         if isinstance(scale, str):
             left_out |= {task.name: scale} if records else {}
         else:
-            counted[task.name] = _scores(records, track, *scale)
+            counted[task.name] = _scores(records, *scale)
     common = set.intersection(*(set(scores) for scores in counted.values())) if counted else set()
     if REFERENCE not in common:
         return Ranking(track, [], left_out | dict.fromkeys(counted, f"{REFERENCE} is not on all tasks"), [])
@@ -94,12 +94,12 @@ def _records(index: ResultsIndex, task: str) -> dict[str, list[Record]]:
     return {method: records for method, records in found.items() if records}
 
 
-def _scale(records: Mapping[str, Sequence[Record]], track: Track) -> tuple[float, float] | str:
+def _scale(records: Mapping[str, Sequence[Record]]) -> tuple[float, float] | str:
     """Mean accuracies of the lower control and of pooled training, or why they are no scale."""
     lower = "untrained" if "untrained" in records else "local"
     means = {}
     for name in (lower, "central"):
-        values = [accuracy(record.result, track) for record in records.get(name, []) if record.result]
+        values = [accuracy(record.result) for record in records.get(name, []) if record.result]
         if not values:
             return f"no control {name}"
         means[name] = fmean(values)
@@ -107,11 +107,10 @@ def _scale(records: Mapping[str, Sequence[Record]], track: Track) -> tuple[float
     return (low, high) if high - low >= GAP else f"central is only {high - low:.1f} points above {lower}"
 
 
-def _scores(records: Mapping[str, Sequence[Record]], track: Track, low: float, high: float) -> Scores:
+def _scores(records: Mapping[str, Sequence[Record]], low: float, high: float) -> Scores:
     rows = judged_alike({name: runs for name, runs in records.items() if name not in CONTROLS})
     finished = {
-        name: [(accuracy(run.result, track) - low) / (high - low) for run in runs if run.result]
-        for name, runs in rows.items()
+        name: [(accuracy(run.result) - low) / (high - low) for run in runs if run.result] for name, runs in rows.items()
     }
     lowest = min([0.0, *(score for scores in finished.values() for score in scores)])
     lost = {name: len(rows[name]) - len(scores) for name, scores in finished.items()}

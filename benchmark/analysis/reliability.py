@@ -17,7 +17,6 @@ class Components:
     """Where the variance of one final number, of any method and any seed, lies.
 
     Attributes:
-        round: Standard deviation between neighbouring rounds of one run, None if too few rounds were judged.
         seed: Standard deviation between seeds of one method beyond the rounds' (all of it, where rounds are unknown).
         method: Standard deviation between methods.
         round_share: Share of the rounds in the sum of the three variances.
@@ -26,7 +25,6 @@ class Components:
         round_share_within: Share of the rounds in the variance of one method over seeds, at most 1.
     """
 
-    round: float | None
     seed: float
     method: float
     round_share: float | None
@@ -43,7 +41,7 @@ def components(grid: Grid, round_variance: float | None) -> Components | None:
 
     Args:
         grid: Final numbers, at least two methods and two seeds.
-        round_variance: R, from `round_to_round`.
+        round_variance: R, from `round_to_round`; None if too few rounds were judged.
 
     Source: one-way random-effects analysis of variance, Searle, Casella, McCulloch 1992, section 3.5.
     """
@@ -57,7 +55,6 @@ def components(grid: Grid, round_variance: float | None) -> Components | None:
         return None
     known = round_variance is not None
     return Components(
-        round=sqrt(round_variance) if round_variance is not None else None,
         seed=sqrt(seeds),
         method=sqrt(between),
         round_share=rounds / total if known else None,

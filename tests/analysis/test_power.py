@@ -11,6 +11,7 @@ import pytest
 
 from benchmark.analysis import power
 from benchmark.analysis.detection import detectable
+from benchmark.analysis.estimators import accuracy
 from benchmark.core.tasks import task as tasks
 from benchmark.records.index import ResultsIndex
 from helpers.handmade_records import TASK, example_results, make, result, write
@@ -85,6 +86,9 @@ def test_rounds_and_the_mean_of_ten(tmp_path: Path) -> None:
     measured = make("fedavg", 0, result=evaluated(*[0.1] * 10, *zigzag)).result
     assert measured is not None
     assert [estimate(measured) for estimate in power.ESTIMATORS.values()] == pytest.approx([60, 50, 30])
+    assert accuracy(measured) == pytest.approx(30)
+    few = make("fedavg", 0, result=evaluated(*[0.1] * 5, 0.4)).result
+    assert few is not None and accuracy(few) == pytest.approx(40)  # too few rounds for a mean
 
 
 def test_trial_runs_count_by_the_hash_of_their_task(tmp_path: Path) -> None:
