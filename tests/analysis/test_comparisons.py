@@ -124,8 +124,8 @@ def test_two_methods_share_a_letter_if_and_only_if_they_are_not_told_apart() -> 
 
 
 def test_boards_without_differences_are_rarely_told_apart() -> None:
-    # 200 boards of ten equal methods, three seeds, deviations from 0.5 to 2: at 5 % about ten boards show a pair, with a
-    # standard deviation of 3; without Holm's correction nearly every one would.
+    # 200 boards of ten equal methods, three seeds, deviations from 0.5 to 2: at 5 % about ten boards show a pair, give
+    # or take three; without Holm's correction nearly every one would.
     random = Random(0)
     boards = []
     for _ in range(200):

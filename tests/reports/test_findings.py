@@ -58,7 +58,7 @@ def test_a_number_may_be_of_one_seed(tmp_path: Path) -> None:
 
 def test_claims_are_counted(tmp_path: Path) -> None:
     results = example_results(tmp_path)
-    claim = f"{{id: a, tasks: [{TASK}], methods: [fedavg], value: 52.0}}"
+    claim = f"{{id: a, tasks: [{TASK}], methods: [fedavg], value: 52.0, deviation: 2.5}}"
     text = f"sources: [{{paper: P, table: T, source: S, seen: true, claims: [{claim}]}}]"
     (results / "claims.yaml").write_text(text)
     names = ("reproduced", "claims", "not measured")
