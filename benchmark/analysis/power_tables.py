@@ -27,8 +27,8 @@ def _board(power: Power) -> dict[str, str]:
         "rows": str(len(power.rows)),
         "seeds": str(power.seeds),
         "sd round": _number(power.round_sd, 1),
-        "sd seed": _number(parts and parts.seed, 1),
-        "sd method": _number(parts and parts.method, 1),
+        "sd seed": _number(parts.seed if parts else None, 1),
+        "sd method": _number(parts.method if parts else None, 1),
         "variance round / seed / method": _shares(power),
         "floor %": _number(power.floor, 1),
         "near floor": f"{len(power.at_floor)}",
@@ -36,7 +36,7 @@ def _board(power: Power) -> dict[str, str]:
         "near ceiling": f"{len(power.at_ceiling)}",
         "diverge": ", ".join(f"{name} {rate:.0%}" for name, rate in power.diverged.items()),
         "core-h": _number(power.core_hours, 2),
-        "core-min per row and seed": _number(power.row_hours and power.row_hours * 60, 1),
+        "core-min per row and seed": _number(None if power.row_hours is None else power.row_hours * 60, 1),
     }
 
 

@@ -74,7 +74,7 @@ def _ranking(index: ResultsIndex, track: Track, tasks: Sequence[Task]) -> Rankin
 def _row(name: str, tasks: Sequence[Scores]) -> dict[str, Any]:
     runs = [scores[name][0] for scores in tasks]
     count, diverged = sum(map(len, runs)), sum(scores[name][1] for scores in tasks)
-    row = {"method": name} | _interval("score", interquartile_mean, runs)
+    row: dict[str, Any] = {"method": name} | _interval("score", interquartile_mean, runs)
     if name != REFERENCE:
         row |= _interval("improvement", probability_of_improvement, runs, [scores[REFERENCE][0] for scores in tasks])
     else:
