@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,12 @@ FOREIGN = re.compile(r"/(home|root|work|Users)/\w|index-url|find-links|https?://
 def name(path: Path) -> str:
     """Path for the report of a test."""
     return path.relative_to(ROOT).as_posix()
+
+
+@cache
+def parse(path: Path) -> ast.Module:
+    """Syntax tree of a file."""
+    return ast.parse(path.read_text())
 
 
 def lines_with(pattern: re.Pattern[str], *excepted: str) -> list[str]:
@@ -85,13 +92,13 @@ def test_a_file_is_short_and_finished(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [path for path in PYTHON if path.read_text().strip()], ids=name)
 def test_a_module_says_what_it_is(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text()))
+    assert ast.get_docstring(parse(path))
 
 
 @pytest.mark.parametrize(("target", "members"), list(shown_in_reference()), ids=str)
 def test_what_the_reference_shows_has_docstrings(target: str, members: set[str]) -> None:
     path, member = source_of(target)
-    assert not list(undocumented(ast.parse(path.read_text()), {member} if member else members))
+    assert not list(undocumented(parse(path), {member} if member else members))
 
 
 def test_every_command_says_what_it_does() -> None:
@@ -101,13 +108,13 @@ def test_every_command_says_what_it_does() -> None:
 
 @pytest.mark.parametrize("path", [path for path in PACKAGES if path.parent.name == "algorithms"], ids=name)
 def test_a_method_says_what_it_computes(path: Path) -> None:
-    classes = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
+    classes = [node for node in parse(path).body if isinstance(node, ast.ClassDef)]
     assert not [node.name for node in classes if not node.name.startswith("_") and not ast.get_docstring(node)]
 
 
 @pytest.mark.parametrize("path", PYTHON, ids=name)
 def test_annotations_are_not_evaluated(path: Path) -> None:
-    body = [node for node in ast.parse(path.read_text()).body if not isinstance(node, ast.Expr)]
+    body = [node for node in parse(path).body if not isinstance(node, ast.Expr)]
     if any(isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AnnAssign) for node in body):
         assert isinstance(body[0], ast.ImportFrom) and body[0].module == "__future__"
 
