@@ -31,13 +31,11 @@ def run(
     Raises BenchmarkError with one sentence for whatever cannot be run.
     """
     from benchmark.experiments.cell import Cell, home
-    from benchmark.experiments.run import remove_stale
     from benchmark.experiments.run import run as run_cell
 
     cell = Cell(task, method, seed, settings, rounds, precision)
-    if out is None:
-        remove_stale(cell, home(cell, None))
-    return run_cell(cell, home(cell, Path(out) if out else None), workers=workers)
+    results = home(cell, Path(out) if out else None)
+    return run_cell(cell, results, workers=workers, replace=out is None)
 
 
 def board(task: str, results: str | Path | None = None) -> DataFrame:
@@ -54,6 +52,6 @@ def board(task: str, results: str | Path | None = None) -> DataFrame:
     from benchmark.records.index import load_index
 
     setting = tasks.load(task)
-    suite = load_index(Path(results) if results else RESULTS)
-    suite.tasks.setdefault(setting.name, setting)
-    return table(suite, suite.tasks[setting.name], registry.registered("metric"))
+    index = load_index(Path(results) if results else RESULTS)
+    index.tasks.setdefault(setting.name, setting)
+    return table(index, index.tasks[setting.name], registry.registered("metric"))

@@ -2,43 +2,89 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
-from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 import typer
 
-from benchmark.cli import author, check, data, fleet, flower, lists, machine, power, regress, report, single, tables
-from benchmark.core.errors import BenchmarkError, explain
-from benchmark.paths import OWN
+from benchmark.cli import (
+    bench,
+    campaign,
+    check,
+    cite,
+    commit,
+    data,
+    doctor,
+    export,
+    findings,
+    flower,
+    golden,
+    list_,
+    new,
+    options_everywhere,
+    power,
+    profile,
+    regress,
+    report,
+    run,
+    split,
+    tables,
+    tune,
+    verify,
+)
+from benchmark.cli.options_everywhere import everywhere
+from benchmark.core.errors import explain
 
-app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
-    epilog="Anywhere in a command: --debug shows the traceback of a failure, --algorithms FOLDER adds methods.",
-)  # fmt: skip
-for part in (single, flower, check, author, fleet, regress, tables, power, report, lists, machine):
-    part.register(app)
-app.add_typer(data.app, name="data")
+COMMANDS = (
+    run.run,
+    golden.golden,
+    profile.profile,
+    flower.flower,
+    check.check,
+    new.new,
+    cite.cite,
+    bench.bench,
+    campaign.campaign,
+    tune.tune,
+    regress.regress,
+    tables.board,
+    tables.claims,
+    power.power,
+    findings.findings,
+    verify.verify,
+    commit.commit,
+    split.split,
+    report.report,
+    list_.list_,
+    doctor.doctor,
+    export.export,
+)
+INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 
-@app.callback()
 def _fedrepro() -> None:
     """Knowledge distillation in federated learning: one command trains a method, one ranks them all."""
+
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+app.callback()(everywhere(_fedrepro))
+for function in COMMANDS:
+    app.command(function.__name__.rstrip("_"))(everywhere(function))
+app.add_typer(data.app, name="data")
 
 
 def main() -> NoReturn:
     """Entry point of the `fedrepro` program."""
     signal.signal(signal.SIGTERM, _terminated)
-    sys.exit(invoke([word for word in sys.argv[1:] if word != "--debug"], debug="--debug" in sys.argv[1:]))
+    sys.exit(invoke(sys.argv[1:]))
 
 
 def invoke(words: list[str], debug: bool = False) -> int:
     """Run one command line and return its exit code; debug: let the exception of a failure through."""
+    options_everywhere.debug = debug
     try:
-        words = _with_algorithms(words)
         code = app(words, prog_name="fedrepro", standalone_mode=False)
         if code == INTERRUPTED:
             raise KeyboardInterrupt
@@ -47,30 +93,11 @@ def invoke(words: list[str], debug: bool = False) -> int:
         if hasattr(error, "format_message"):  # a mistake in the command line, whose class typer has renamed over time
             print(f"fedrepro: {_usage(error)}", file=sys.stderr)
             return 2
-        if debug:
+        if options_everywhere.debug:
             raise
         message, code = explain(error)
         print(f"fedrepro: {message}", file=sys.stderr)
         return code
-
-
-def _with_algorithms(words: list[str]) -> list[str]:
-    """Take `--algorithms FOLDER` out of a command line; worker processes inherit it."""
-    rest, folders = list(words), []
-    while "--algorithms" in rest:
-        place = rest.index("--algorithms")
-        folder = "".join(rest[place + 1 : place + 2])
-        if not Path(folder).is_dir() or not folder:
-            raise BenchmarkError(f"--algorithms {folder}: no such folder", hint="name a folder of .py files")
-        folders.append(str(Path(folder).resolve()))
-        del rest[place : place + 2]
-    if folders:
-        os.environ[OWN] = os.pathsep.join(folders)
-    return rest
-
-
-INTERRUPTED = 130
-"""What typer makes of Ctrl-C."""
 
 
 def _usage(error: Any) -> str:

@@ -11,11 +11,6 @@ import typer
 from benchmark.cli.options import Json, show
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this file."""
-    app.command()(check)
-
-
 def check(
     method: Annotated[str, typer.Argument(help="Name of a method, or a .py file of your own.", metavar="METHOD")],
     as_json: Json = False,

@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.options import Json, show
+from benchmark.cli.options_everywhere import everywhere
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Datasets: what is there, get it, pack a mirror.")
 Name = Annotated[str, typer.Argument(help="Name of a dataset.", metavar="NAME")]
 
 
 @app.command()
+@everywhere
 def status(as_json: Json = False) -> None:
     """What is there, from where, and the one command that gets what is missing."""
     from benchmark.core.data.status import status as rows
@@ -25,6 +27,7 @@ def status(as_json: Json = False) -> None:
 
 
 @app.command()
+@everywhere
 def get(name: Name, download: Annotated[bool, typer.Option(help="Let torchvision fetch the archive.")] = False) -> None:
     """Decode a dataset into the cache from the first source that has it."""
     from benchmark.core.data.status import get as get_
@@ -34,6 +37,7 @@ def get(name: Name, download: Annotated[bool, typer.Option(help="Let torchvision
 
 
 @app.command()
+@everywhere
 def pack(name: Name, folder: Annotated[Path, typer.Argument(help="The mirror; made if it is not there.")]) -> None:
     """Pack a dataset into a mirror folder, for machines that reach no data server (FEDREPRO_MIRROR)."""
     from benchmark.core.data.loading import load

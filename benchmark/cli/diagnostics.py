@@ -71,10 +71,10 @@ def _quick(cores: int) -> Finding:
     from benchmark.records.index import index_with_live_methods
 
     known = measured(RESULTS)
-    suite = index_with_live_methods(RESULTS)
-    quick = [name for name, task in suite.tasks.items() if task.tier == "quick"]
-    pairs = [(task, method) for task in quick for method in suite.methods]
-    cells = [pair for pair in pairs if suite.why_not_applicable(*pair) is None]
+    index = index_with_live_methods(RESULTS)
+    quick = [name for name, task in index.tasks.items() if task.tier == "quick"]
+    pairs = [(task, method) for task in quick for method in index.methods]
+    cells = [pair for pair in pairs if index.why_not_applicable(*pair) is None]
     times = [known[cell] for cell in cells if cell in known]
     if not times:
         return Finding("quick suite", f"{len(cells)} cells per seed, of unknown length", "`fedrepro bench` measures it")

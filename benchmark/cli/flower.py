@@ -9,14 +9,9 @@ from typing import Annotated
 
 import typer
 
+from benchmark.cli.cell_view import run_visibly
 from benchmark.cli.options import pairs, show
-from benchmark.cli.single import watched
 from benchmark.core.errors import BenchmarkError
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command of this file."""
-    app.command()(flower)
 
 
 def flower(
@@ -37,17 +32,14 @@ def flower(
     if not all(map(importlib.util.find_spec, ("flwr", "ray"))):
         raise BenchmarkError("Flower is not installed", hint="install it: pip install 'fedrepro[flower]'")
     from benchmark.experiments.cell import Cell, home
-    from benchmark.experiments.run import remove_stale
 
     cell = Cell(task, method, seed, pairs(set_ or [], "--set"), rounds)
     results = home(cell, out)
-    if out is None:
-        remove_stale(cell, results)
     cell.prepare()
     from benchmark.integrations.flower.server_app import account
     from benchmark.integrations.flower.simulation import simulate
 
-    record = watched(cell, results, partial(simulate, nodes=nodes))
+    record = run_visibly(cell, results, partial(simulate, nodes=nodes, replace=out is None))
     if rows := account(record, results):
         show(rows, False)
     if record.status != "ok":

@@ -17,11 +17,6 @@ if TYPE_CHECKING:
     from benchmark.analysis.power import Power
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this file."""
-    app.command()(power)
-
-
 def power(
     tasks: Annotated[
         list[str] | None,

@@ -1,8 +1,9 @@
-"""The command for whoever changes code: are the numbers of every method what its records say?"""
+"""`fedrepro regress`: are the numbers of every method what they were?"""
 
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,60 +14,77 @@ from benchmark.cli.options import RESULTS, Json, Workers, cores, names, show
 from benchmark.core.errors import BenchmarkError
 
 if TYPE_CHECKING:
+    from benchmark.experiments.cell import Cell
     from benchmark.experiments.regress import Comparison
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command of this file."""
-    app.command()(regress)
+    from benchmark.records.index import ResultsIndex
 
 
 def regress(
-    methods: Annotated[str, typer.Option(metavar="A,B", help="Only these; default all with records.")] = "",
-    workers: Workers = None, as_json: Json = False,
-) -> None:  # fmt: skip
-    """Train one small cell of every method anew and compare accuracy, forgetting and bytes with its record.
+    methods: Annotated[str, typer.Option(metavar="A,B", help="Only these; default all.")] = "",
+    base: Annotated[
+        str, typer.Option(metavar="REV", help="Compare with this revision, trained here, instead of with records.")
+    ] = "",
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Train one small cell of every method and compare accuracy, forgetting and bytes: with its record, or with --base.
 
-    Prints before and after; ends with exit code 1 if any method's numbers have changed. Writes nothing into results/.
+    With --base every cell is trained twice on this machine, with the code and the tasks of that revision and with the
+    tree as it is, and must come out bit for bit. Prints before and after; ends with exit code 1 if any method's numbers
+    have changed. Writes nothing into results/.
     """
-    from benchmark.experiments.cost_model import expected, measured
-    from benchmark.experiments.progress import label, watch
-    from benchmark.experiments.regress import cells, run
+    from benchmark.experiments.regress import against_revision, applicable_cells, recorded_cells
     from benchmark.records.index import index_with_live_methods
 
-    suite = index_with_live_methods(RESULTS)
-    chosen = names(methods, suite.methods, "method") or sorted(suite.methods)
-    found = [cell for cell in cells(suite) if cell.algorithm in chosen]
-    if not found:
-        hint = "`fedrepro campaign --tier quick` makes records"
+    index = index_with_live_methods(RESULTS)
+    chosen = names(methods, index.methods, "method") or sorted(index.methods)
+    cells = [cell for cell in (applicable_cells if base else recorded_cells)(index) if cell.algorithm in chosen]
+    if not cells:
+        hint = "`fedrepro campaign --tier quick` makes records, --base REV needs none"
         raise BenchmarkError("none of these methods has a record on a quick task to be compared with", hint=hint)
-    known = measured(RESULTS)
-    costs = {label(cell): expected((cell.task, cell.algorithm), known, {}) for cell in found}
-    with tempfile.TemporaryDirectory() as folder, watch(costs, stderr=True) as view:
-        compared = run(suite, found, Path(folder), workers or cores(), view)
-    if as_json:
-        print(json.dumps([one.row() for one in compared], indent=1))
+    if base:
+        comparisons = against_revision(base, cells, workers or cores(), lambda text: print(text, file=sys.stderr))
     else:
-        show([_line(one) for one in compared], as_json=False)
-        lacking = sorted(set(chosen) - {cell.algorithm for cell in found})
-        print(f"no record to compare with: {', '.join(lacking)}" if lacking else "every method was compared")
-    changed = [one.before.algorithm for one in compared if one.verdict == "changed"]
+        comparisons = _against_records(index, cells, workers or cores())
+    if as_json:
+        print(json.dumps([comparison.row() for comparison in comparisons], indent=1))
+    else:
+        show([_line(comparison) for comparison in comparisons], as_json=False)
+        lacking = sorted(set(chosen) - {cell.algorithm for cell in cells})
+        print(f"nothing to compare with: {', '.join(lacking)}" if lacking else "every method was compared")
+    changed = [comparison.cell.algorithm for comparison in comparisons if comparison.verdict == "changed"]
     if changed:
-        hint = "mend the code; if the change is meant, raise the engine's version or run the method's records anew"
+        hint = "mend the code; if the change is meant, raise the engine's version or run the method's records again"
         raise BenchmarkError(f"numbers have changed: {', '.join(changed)}", hint=hint, user=False)
 
 
-def _line(one: Comparison) -> dict[str, str]:
+def _against_records(index: ResultsIndex, cells: list[Cell], workers: int) -> list[Comparison]:
+    from benchmark.experiments.cost_model import expected, measured
+    from benchmark.experiments.progress import label, watch
+    from benchmark.experiments.regress import against_records
+
+    known = measured(RESULTS)
+    costs = {label(cell): expected((cell.task, cell.algorithm), known, {}) for cell in cells}
+    with tempfile.TemporaryDirectory() as folder, watch(costs, stderr=True) as view:
+        return against_records(index, cells, Path(folder), workers, view)
+
+
+def _line(comparison: Comparison) -> dict[str, str]:
     """Before and after as a reviewer reads them, accuracy and forgetting in %, MB = 1e6 bytes."""
-    row = one.row()
+    row = comparison.row()
     return {
-        "method": row["method"], "task": row["task"], "accuracy %": _pair(row["accuracy"], 100, 1),
-        "forgetting %": _pair(row["forgetting"], 100, 1), "MB up": _pair(row["bytes_up"], 1e-6, 3),
-        "MB down": _pair(row["bytes_down"], 1e-6, 3), "verdict": row["verdict"], "why": row["why"],
-    }  # fmt: skip
+        "method": row["method"],
+        "task": row["task"],
+        "accuracy %": _pair(row["accuracy"], 100, 1),
+        "forgetting %": _pair(row["forgetting"], 100, 1),
+        "MB up": _pair(row["bytes_up"], 1e-6, 3),
+        "MB down": _pair(row["bytes_down"], 1e-6, 3),
+        "verdict": row["verdict"],
+        "why": row["why"],
+    }
 
 
 def _pair(values: list[Any], factor: float, digits: int) -> str:
-    before, after = (None if value is None else f"{value * factor:.{digits}f}" for value in values[:2])
-    text = f"{before}" if before == after else f"{before} → {after or 'none'}"
-    return f"{text} (±{values[2] * factor:.{digits}f})" if len(values) > 2 else text
+    before, after = ("none" if value is None else f"{value * factor:.{digits}f}" for value in values[:2])
+    text = before if before == after else f"{before} → {after}"
+    return f"{text} (±{values[2] * factor:.{digits}f})" if len(values) > 2 and values[2] is not None else text

@@ -11,11 +11,6 @@ import typer
 from benchmark.cli.options import RESULTS, Results
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this file."""
-    app.command()(report)
-
-
 def report(
     out: Annotated[Path, typer.Option(metavar="FILE", help="The page.")] = Path("report.html"),
     results: Results = RESULTS,
@@ -24,10 +19,10 @@ def report(
     from benchmark.records.index import load_index
     from benchmark.reports.html import page
 
-    suite = load_index(results)
-    page.write(suite, out)
-    print(f"{out}: {sum(map(len, suite.records.values()))} records, {out.stat().st_size / 1e6:.1f} MB")
-    left_out = [entry for entry in suite.entries if entry.record is None]
+    index = load_index(results)
+    page.write(index, out)
+    print(f"{out}: {sum(map(len, index.records.values()))} records, {out.stat().st_size / 1e6:.1f} MB")
+    left_out = [entry for entry in index.entries if entry.record is None]
     if left_out:
         first = left_out[0]
         where = first.path.relative_to(results).as_posix()

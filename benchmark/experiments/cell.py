@@ -17,6 +17,7 @@ from benchmark.core.tasks.partition_config import Backend, Precision
 from benchmark.core.tasks.requirements import unfit
 from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.paths import RESULTS
+from benchmark.records.tuned import load_task
 
 if TYPE_CHECKING:
     from benchmark.core.api import Algorithm
@@ -76,7 +77,7 @@ class Cell:
 
     def prepare(self) -> Prepared:
         """Check everything that can be checked without data; raises BenchmarkError."""
-        task = tasks.load(self.task)
+        task = load_task(self.task)
         path = method_files.find(self.algorithm)
         settings = {**task.settings(path.stem), **self.settings}
         rate = settings.pop(tasks.RATE, None)
@@ -146,8 +147,8 @@ class Prepared:
         """The method's fields, and the learning rate where it is not the task's."""
         return self.fields | ({tasks.RATE: self.task.train.optimiser.lr} if self.rated else {})
 
-    def setting(self, verify: bool) -> WorkerConfig:
-        """What a worker needs; verify: it checks the data that it reads."""
+    def worker_config(self, verify: bool = False) -> WorkerConfig:
+        """What a worker needs; the only place that makes it. verify: the worker checks the data that it reads."""
         from benchmark.core.backends import WorkerConfig
         from benchmark.core.client.federation import Federation
 

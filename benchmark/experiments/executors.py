@@ -1,160 +1,82 @@
-"""Cells on other machines: a Ray cluster, or a SLURM queue through submitit. What comes back equals a local run."""
+"""Runs many jobs, cells and tunings, on an executor: processes of this machine, a Ray cluster or a SLURM queue."""
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Iterable, Sequence
+from math import inf
+from typing import Any, Literal, Protocol
 
-from benchmark.core.backends.ray_backend import RETRIES, connect, lost
-from benchmark.core.errors import BenchmarkError, explain
-from benchmark.core.storage.atomic_files import write_atomic
-from benchmark.experiments import run as run_
-from benchmark.experiments import run as running
-from benchmark.experiments.cell import Cell
 from benchmark.experiments.progress import Lines, Outcome
-from benchmark.records import store
+from benchmark.experiments.tuning import Job, Tuning
 
-POLL = 1.0  # seconds
-Files = dict[str, bytes]  # by name, relative to the folder of results
-
-
-def work(cell: Cell, identity: str) -> Files | str:
-    """On some machine: run a cell and return its files, or why there are none.
-
-    identity: of the cell where it was sent from; another one here means another version of fedrepro or of its results
-    """
-    try:
-        if cell.prepare().identity != identity:
-            hint = "bring the same checkout to all machines"
-            raise BenchmarkError("that machine has another version of the method, the task or the engine", hint=hint)
-        with tempfile.TemporaryDirectory() as folder:
-            target = Path(folder) / running.run(cell, Path(folder)).path
-            return {str(file.relative_to(folder)): file.read_bytes() for file in target.parent.glob("*.json")}
-    except Exception as error:
-        return explain(error)[0]
+Message = tuple[Job, Literal["round", "done", "failed"], Any]
+"""A job with its event of a round, with its record, or with why it has none."""
 
 
 class Executor(Protocol):
-    """Where cells run; `width` is how many at a time."""
+    """Where jobs run. What a job leaves is in the folder of results when its record comes back.
+
+    width: how many jobs at a time
+    """
 
     width: int
 
-    def submit(self, cell: Cell, identity: str) -> Any:
-        """Begin a cell; returns its handle."""
+    def submit(self, job: Job) -> None:
+        """Begin a job."""
 
-    def finished(self, handles: Collection[Any]) -> Collection[Any]:
-        """Handles that have ended; waits a moment if none has."""
-
-    def result(self, handle: Any) -> Files | str:
-        """Files of a cell that has ended, or why there are none."""
+    def messages(self) -> Iterable[Message]:
+        """What running jobs have to say; waits a moment if that is nothing."""
 
     def close(self) -> None:
-        """Cancel what still runs."""
+        """End what still runs."""
 
 
-def run(jobs: Sequence[Cell], results: Path, view: Lines, executor: Executor) -> list[Outcome]:
-    """Run cells elsewhere in this order and write their files here; outcomes in finishing order."""
-    waiting, flying, outcomes = deque(jobs), dict[Any, tuple[Cell, float]](), list[Outcome]()
+def run(jobs: Sequence[Job], executor: Executor, view: Lines, seconds: float = inf) -> list[Outcome]:
+    """Run jobs in this order; however this function ends, the executor is closed.
+
+    A cell waits for its method's tuning on its task. A job that fails costs only itself.
+
+    Args:
+        jobs: What to run.
+        executor: Where.
+        view: What shows progress.
+        seconds: After these no job begins any more; those that run are finished.
+
+    Returns:
+        Outcomes in finishing order.
+    """
+    waiting, running, outcomes = deque(jobs), list[tuple[Job, float]](), list[Outcome]()
+    deadline = time.monotonic() + seconds
     try:
-        while waiting or flying:
-            while waiting and len(flying) < executor.width:
-                cell = waiting.popleft()
-                flying[executor.submit(cell, cell.prepare().identity)] = cell, time.monotonic()
-                view.begin(cell)
-            for handle in executor.finished(list(flying)):
-                cell, started = flying.pop(handle)
-                outcomes.append(_received(cell, executor.result(handle), results, time.monotonic() - started))
+        while waiting or running:
+            while len(running) < executor.width and (job := _next(waiting, [job for job, _ in running])):
+                executor.submit(job)
+                running.append((job, time.monotonic()))
+                view.begin(job)
+            for job, kind, content in executor.messages():
+                if kind == "round":
+                    view.round(job, content)
+                    continue
+                entry = next(entry for entry in running if entry[0] == job)
+                running.remove(entry)
+                took = time.monotonic() - entry[1]
+                outcomes.append(
+                    Outcome(job, content, took) if kind == "done" else Outcome(job, None, took, error=content)
+                )
                 view.end(outcomes[-1])
+            if time.monotonic() > deadline:
+                waiting.clear()
     finally:
         executor.close()
     return outcomes
 
 
-def _received(cell: Cell, files: Files | str, results: Path, seconds: float) -> Outcome:
-    if isinstance(files, str):
-        return Outcome(cell, None, seconds, files)
-    run_.remove_stale(cell, results)
-    for name in sorted(files, key=lambda name: not name.endswith(".run.json")):  # the record appears last
-        write_atomic(results / name, files[name])
-    target = next(name for name in files if not name.endswith(".run.json"))
-    return Outcome(cell, store.read(results / target), seconds)
-
-
-class Ray:
-    """Cells as tasks of a Ray cluster, one core each; those of a lost machine run again on another."""
-
-    def __init__(self, address: str) -> None:
-        connect(address)
-        import ray
-
-        self.ray, self.work = ray, ray.remote(num_cpus=1, max_retries=RETRIES)(work)
-        self.width = int(ray.cluster_resources()["CPU"])
-
-    def submit(self, cell: Cell, identity: str) -> Any:
-        """A task of the cluster."""
-        return self.work.remote(cell, identity)
-
-    def finished(self, handles: Collection[Any]) -> Collection[Any]:
-        """Those that `ray.wait` names."""
-        return self.ray.wait(list(handles), timeout=POLL)[0]
-
-    def result(self, handle: Any) -> Files | str:
-        """A machine lost too often is a sentence."""
-        try:
-            return self.ray.get(handle)
-        except self.ray.exceptions.RayError as error:
-            return str(lost(error))
-
-    def close(self) -> None:
-        """Leave the cluster; what still runs there is stopped."""
-        self.ray.shutdown()
-
-
-class Slurm:
-    """Cells as jobs of a SLURM queue.
-
-    folder: for submitit's files, on a file system that all machines share
-    options: of submitit, such as slurm_partition or timeout_min; cluster: "slurm", or "local" to try without one
-    """
-
-    def __init__(self, folder: Path, options: Mapping[str, Any], width: int, cluster: str = "slurm") -> None:
-        try:
-            import submitit
-        except ImportError:
-            hint = "install it: pip install 'fedrepro[slurm]'"
-            raise BenchmarkError("submitit is not installed", hint=hint) from None
-        self.width, self.jobs = width, list[Any]()
-        try:
-            self.executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
-            self.executor.update_parameters(cpus_per_task=1, name="fedrepro", **options)
-        except (RuntimeError, NameError, ValueError) as error:
-            hint = "see --option, and whether sbatch is at hand"
-            raise BenchmarkError(f"submitit refuses: {error}", hint=hint) from None
-
-    def submit(self, cell: Cell, identity: str) -> Any:
-        """A job of the queue."""
-        self.jobs.append(self.executor.submit(work, cell, identity))
-        return self.jobs[-1]
-
-    def finished(self, handles: Collection[Any]) -> Collection[Any]:
-        """Those that submitit calls done."""
-        if not (ended := [handle for handle in handles if handle.done()]):
-            time.sleep(POLL)
-        return ended
-
-    def result(self, handle: Any) -> Files | str:
-        """A job that the queue ended is a sentence."""
-        try:
-            return handle.result()
-        except Exception as error:  # submitit raises whatever ended the job, from its own kinds to a signal's name
-            return f"job {handle.job_id} of the queue ended without a result: {str(error).strip().splitlines()[0]}"
-
-    def close(self) -> None:
-        """Cancel what waits or runs."""
-        for handle in self.jobs:
-            if not handle.done():
-                handle.cancel()
+def _next(waiting: deque[Job], running: Sequence[Job]) -> Job | None:
+    """Take the first job that need not wait for a tuning."""
+    tuned = {(job.task, job.algorithm) for job in running if isinstance(job, Tuning)}
+    job = next((job for job in waiting if (job.task, job.algorithm) not in tuned), None)
+    if job:
+        waiting.remove(job)
+    return job

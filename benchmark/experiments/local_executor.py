@@ -1,14 +1,12 @@
-"""Many cells on this machine, on long-lived worker processes."""
+"""Jobs on this machine, on long-lived worker processes."""
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
-import time
-from collections import deque
-from collections.abc import Mapping, Sequence
-from math import inf
+from collections.abc import Iterable
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -16,63 +14,59 @@ from typing import Any
 from benchmark.core.errors import explain
 from benchmark.core.processes import exit_with_parent, huge_pages
 from benchmark.experiments import run as running
-from benchmark.experiments.progress import Lines, Outcome
-from benchmark.experiments.tuning import Job, Tuned, Tuning
-from benchmark.records.record import Record
+from benchmark.experiments.executors import Executor, Message
+from benchmark.experiments.tuning import Job, Tuning
+
+log = logging.getLogger(__name__)
 
 
-def run(jobs: Sequence[Job], results: Path, workers: int, view: Lines, seconds: float = inf) -> list[Outcome]:
-    """Do jobs of the suite in this order on long-lived worker processes; outcomes in finishing order.
+class LocalExecutor(Executor):
+    """Worker processes of one thread each; one that dies costs the job that it had.
 
-    seconds: after these no job begins any more; those that run are finished
-    A cell waits for its method's tuning on its task. However this function ends, no process of it is left behind.
+    results: folder of records; width: number of processes
     """
-    waiting, outcomes = deque(jobs), []
-    deadline = time.monotonic() + seconds
-    crew: dict[Connection, _Hand] = {}
-    try:
-        while waiting or crew:
-            while len(crew) < workers and (job := _next(waiting, crew)):
-                hand = _Hand(results)
-                crew[hand.pipe] = hand
-                view.begin(hand.take(job))
-            for pipe in wait(list(crew)):
-                hand = crew[pipe]  # type: ignore[index]
-                outcome = hand.listen(view)
-                if outcome is None:
-                    continue
-                outcomes.append(outcome)
-                view.end(outcome)
-                hand.job = None
-                if time.monotonic() > deadline:
-                    waiting.clear()
-                if hand.process.is_alive() and (job := _next(waiting, crew)):
-                    view.begin(hand.take(job))
-                else:
-                    crew.pop(hand.pipe).dismiss()
-    finally:
-        for hand in crew.values():
-            hand.dismiss()
-    return outcomes
+
+    def __init__(self, results: Path, width: int) -> None:
+        self.results, self.width = results, width
+        self.busy: dict[Connection, WorkerProcess] = {}
+        self.idle: list[WorkerProcess] = []
+
+    def submit(self, job: Job) -> None:
+        """Hand the job to an idle worker, or to a new one."""
+        worker = self.idle.pop() if self.idle else WorkerProcess(self.results)
+        worker.job = job
+        worker.pipe.send(job)
+        self.busy[worker.pipe] = worker
+
+    def messages(self) -> Iterable[Message]:
+        """Wait for workers and read a message of each that has one."""
+        for pipe in wait(list(self.busy)):
+            worker = self.busy[pipe]  # type: ignore[index]
+            job, kind, content = worker.receive()
+            if kind != "round":
+                del self.busy[worker.pipe]
+                if worker.process.is_alive():
+                    self.idle.append(worker)
+            yield job, kind, content
+
+    def close(self) -> None:
+        """End the processes, now: what they had finished is on disk."""
+        for worker in [*self.busy.values(), *self.idle]:
+            worker.process.terminate()
+            worker.process.join()
+            worker.pipe.close()
 
 
-def _next(waiting: deque[Job], crew: Mapping[Connection, _Hand]) -> Job | None:
-    """Take the first job that need not wait for a tuning."""
-    tuning = {(hand.job.task, hand.job.algorithm) for hand in crew.values() if isinstance(hand.job, Tuning)}
-    job = next((job for job in waiting if (job.task, job.algorithm) not in tuning), None)
-    if job:
-        waiting.remove(job)
-    return job
+class WorkerProcess:
+    """A process and the job that it runs."""
 
-
-class _Hand:
-    """A worker process and the job it is at."""
+    job: Job
 
     def __init__(self, results: Path) -> None:
         os.environ["OMP_NUM_THREADS"] = "1"  # inherited: every library in a worker keeps to one thread
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, results), daemon=True)
+        self.process = context.Process(target=_serve, args=(theirs, results), daemon=True)
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: the parent alone decides on an interruption
         try:
             with huge_pages():
@@ -80,55 +74,35 @@ class _Hand:
         finally:
             signal.signal(signal.SIGINT, before)
         theirs.close()
-        self.job: Job | None = None
-        self.started = 0.0
+        log.info("worker process %d started", self.process.pid)
 
-    def take(self, job: Job) -> Job:
-        """Begin a job."""
-        self.job, self.started = job, time.monotonic()
-        self.pipe.send(job)
-        return job
-
-    def listen(self, view: Lines) -> Outcome | None:
-        """Read one message; the outcome if it ends the job."""
-        assert self.job is not None
+    def receive(self) -> Message:
+        """Read one message."""
         try:
             kind, content = self.pipe.recv()
         except (EOFError, ConnectionError):
             self.process.join()
+            self.pipe.close()
             code = self.process.exitcode
             kind, content = "failed", f"its process ended unexpectedly (exit code {code}; out of memory?)"
-        if kind == "round":
-            view.round(self.job, content)
-            return None
-        seconds = time.monotonic() - self.started
-        if kind == "failed":
-            return Outcome(self.job, None, seconds, content)
-        return Outcome(self.job, content, seconds)
-
-    def dismiss(self) -> None:
-        """End the process, now: what it had finished is on disk."""
-        self.process.terminate()
-        self.process.join()
-        self.pipe.close()
+        return self.job, kind, content
 
 
-def _work(pipe: Connection, results: Path) -> None:
-    """A worker's life: jobs come through the pipe, rounds and outcomes go back; it ends with its parent."""
+def _serve(pipe: Connection, results: Path) -> None:
+    """What a worker process runs: jobs come through the pipe, messages go back; it ends with its parent."""
     exit_with_parent()
     try:
         while True:
-            pipe.send(_one(pipe.recv(), results, lambda event: pipe.send(("round", event))))
+            pipe.send(_run(pipe.recv(), results, lambda event: pipe.send(("round", event))))
     except (EOFError, ConnectionError):
         return
 
 
-def _one(job: Job, results: Path, observer: Any) -> tuple[str, Record | Tuned | str]:
+def _run(job: Job, results: Path, observer: Any) -> tuple[str, Any]:
     try:
         if isinstance(job, Tuning):
             return "done", job.run(results, observer=observer)
-        running.remove_stale(job, results)
-        return "done", running.run(job, results, observer=observer)
+        return "done", running.run(job, results, observer=observer, replace=True)
     except ConnectionError:
         raise
     except Exception as error:

@@ -1,128 +1,163 @@
-"""One small cell of every method, trained anew and set beside its record: what a change has done to the numbers.
+"""Trains one small cell of every method and compares: with its record, or with what another revision makes of it.
 
-Bytes must be equal. On the kind of machine that the record comes from the whole result must be, bit for bit. Elsewhere,
-since processors round differently and training magnifies it, accuracy and forgetting must lie within a band around the
-record of the same seed: three standard deviations of the difference of two seeds, pooled over all methods of the task.
+Compared with a record, bytes must be equal, and on the kind of machine that the record comes from every bit. Elsewhere
+accuracy and forgetting must lie within a band around the record: three standard deviations of the difference of two
+seeds, pooled over all methods of the task. Compared with another revision, on this machine, every bit must be equal.
 """
 
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any, Literal
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.tasks.task import TRACKS
-from benchmark.experiments import local_executor
+from benchmark.experiments import revision
 from benchmark.experiments.cell import Cell
+from benchmark.experiments.executors import run as run_jobs
+from benchmark.experiments.local_executor import LocalExecutor
 from benchmark.experiments.progress import Lines, label
-from benchmark.experiments.rerun import KIND
+from benchmark.paths import ROOT
 from benchmark.records import store, tolerance
+from benchmark.records.compare import MEASURES, Content, compare, content
+from benchmark.records.environment import machine_kind
 from benchmark.records.index import ResultsIndex
-from benchmark.records.record import Record, Result
 
-MEASURES: dict[str, Callable[[Result], float]] = {
-    "accuracy": lambda result: result.accuracy,
-    "course": lambda result: fmean(entry.accuracy for entry in result.evaluations),  # steadier than the last round
-    "forgetting": lambda result: result.forgetting,
-}
-Verdict = Literal["equal", "within band", "changed"]
+SHOWN = ("accuracy", "mean_accuracy", "forgetting")  # the mean is steadier than the last round
+Verdict = Literal["equal", "within band", "changed", "new"]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A method's cell before and after; why: what speaks against it, in words."""
+    """A cell's record before and after.
+
+    verdict: "new" if there is nothing to compare with
+    why: what speaks against it, in words
+    """
 
     cell: Cell
-    before: Record
-    after: Record | None
-    tolerance: dict[str, float]
+    before: Content | None
+    after: Content | None
     verdict: Verdict
+    tolerance: dict[str, float] | None = None
     why: str = ""
 
     def row(self) -> dict[str, Any]:
         """Plain data: before and after of every measure, in [0, 1], and payload bytes."""
-        pair = [made.result if made else None for made in (self.before, self.after)]
-        numbers: dict[str, Any] = {
-            name: [pick(result) if result else None for result in pair] + [self.tolerance[name]]
-            for name, pick in MEASURES.items()
+        pair = [record["result"] if record else None for record in (self.before, self.after)]
+        bands = self.tolerance or {}
+        row: dict[str, Any] = {
+            "method": Path(self.cell.algorithm).stem,
+            "task": Path(self.cell.task).stem,
+            "seed": self.cell.seed,
         }
-        sizes = {f"bytes_{way}": [getattr(result.bytes, way) if result else None for result in pair]
-                 for way in ("up", "down")}  # fmt: skip
-        names = {"method": self.before.algorithm, "task": self.before.task, "seed": self.before.seed}
-        return {**names, **numbers, **sizes, "verdict": self.verdict, "why": self.why}
+        for name in SHOWN:
+            row[name] = [MEASURES[name](result) if result else None for result in pair] + [bands.get(name)]
+        for way in ("up", "down"):
+            row[f"bytes_{way}"] = [result["bytes"][way] if result else None for result in pair]
+        return {**row, "verdict": self.verdict, "why": self.why}
 
 
-def cells(suite: ResultsIndex) -> list[Cell]:
-    """Of every method the first seed that has a record on the first quick task of the board that has one."""
-    order = sorted(
-        (task for task in suite.tasks.values() if task.tier == "quick"),
-        key=lambda task: (TRACKS.index(task.track), task.name),
-    )
-    found = []
-    for method in sorted(suite.methods):
-        known = ((task.name, tolerance.baseline(suite, task.name, method)) for task in order)
-        name, made = next(((name, made) for name, made in known if made), ("", {}))
-        if made:
-            found.append(Cell(name, method, min(made)))
-    return found
+def recorded_cells(index: ResultsIndex) -> list[Cell]:
+    """Of every method the first seed that has a record on the first quick task that has one."""
+    cells = []
+    for method in sorted(index.methods):
+        known = ((task, tolerance.baseline(index, task, method)) for task in _quick_tasks(index))
+        task, records = next(((task, records) for task, records in known if records), ("", {}))
+        if records:
+            cells.append(Cell(task, method, min(records)))
+    return cells
 
 
-def widths(suite: ResultsIndex, task: str) -> dict[str, float]:
-    """Half the width of each measure's band on a task."""
-    found = {name: half for name, pick in MEASURES.items() if (half := tolerance.half(suite, task, pick)) is not None}
-    if len(found) < len(MEASURES):
+def applicable_cells(index: ResultsIndex) -> list[Cell]:
+    """Of every method the first seed of the first quick task that it can run."""
+    pairs = [
+        (next((task for task in _quick_tasks(index) if index.why_not_applicable(task, method) is None), None), method)
+        for method in sorted(index.methods)
+    ]
+    return [Cell(task, method, index.tasks[task].seeds[0]) for task, method in pairs if task]
+
+
+def _quick_tasks(index: ResultsIndex) -> list[str]:
+    quick = [task for task in index.tasks.values() if task.tier == "quick"]
+    return [task.name for task in sorted(quick, key=lambda task: (TRACKS.index(task.track), task.name))]
+
+
+def bands(index: ResultsIndex, task: str) -> dict[str, float]:
+    """How far each measure may lie from a record of another kind of machine."""
+    known = {name: tolerance.seed_difference(index, task, name) for name in SHOWN}
+    if None in known.values():
         hint = "run at least two seeds of a method"
         raise BenchmarkError(f"{task} has no method with two records: nothing says how far seeds lie apart", hint=hint)
-    return found
+    return {name: half for name, half in known.items() if half is not None}
 
 
-def run(suite: ResultsIndex, chosen: Sequence[Cell], folder: Path, workers: int, view: Lines) -> list[Comparison]:
-    """Train these cells into a folder and compare each with its record, in the given order."""
-    outcomes = {label(outcome.cell): outcome for outcome in local_executor.run(chosen, folder, workers, view)}
-    return [beside(suite, cell, folder, outcomes[label(cell)].error) for cell in chosen]
+def against_records(
+    index: ResultsIndex, cells: Sequence[Cell], folder: Path, workers: int, view: Lines
+) -> list[Comparison]:
+    """Train cells into a folder and compare each with its record, in the given order."""
+    outcomes = run_jobs(cells, LocalExecutor(folder, workers), view)
+    errors = {label(outcome.cell): outcome.error for outcome in outcomes}
+    return [against_record(index, cell, folder, errors[label(cell)]) for cell in cells]
 
 
-def beside(suite: ResultsIndex, cell: Cell, folder: Path, error: str = "") -> Comparison:
-    """A cell's record in the suite and the one in a folder; error: why there is none."""
+def against_record(index: ResultsIndex, cell: Cell, folder: Path, error: str = "") -> Comparison:
+    """A cell's record in the index and the one in a folder; error: why there is none."""
     task = Path(cell.task).stem
-    before = suite.records[task, Path(cell.algorithm).stem][cell.seed]
-    after = None if error else store.read(folder / before.path)
-    same_kind = _kind(suite.results / before.path) == _kind(folder / before.path)
-    return compare(cell, before, after, widths(suite, task), same_kind, error)
+    before = index.records[task, Path(cell.algorithm).stem][cell.seed]
+    after = None if error else content(store.read(folder / before.path))
+    same_kind = machine_kind(index.results / before.path) == machine_kind(folder / before.path)
+    return judge(cell, content(before), after, bands(index, task), same_kind, error)
 
 
-def compare(
-    cell: Cell, before: Record, after: Record | None, widths: dict[str, float], same_kind: bool, error: str = ""
-) -> Comparison:  # fmt: skip
-    """same_kind: both come from one kind of machine, so that their bits must be equal."""
-    why = _changes(before, after, widths, same_kind) if after else [error]
-    equal = after is not None and after.result_sha256 == before.result_sha256
-    verdict: Verdict = "changed" if why else "equal" if equal else "within band"
-    return Comparison(cell, before, after, widths, verdict, "; ".join(why))
+def against_revision(
+    base: str, cells: Sequence[Cell], workers: int, report: Callable[[str], None], root: Path = ROOT
+) -> list[Comparison]:
+    """Train cells with the code of a revision and with the tree as it is, on this machine, and compare each pair.
+
+    Args:
+        base: A revision of git.
+        cells: What to train, by names of tasks and methods.
+        workers: Cells at a time.
+        report: Told of every cell that is trained.
+        root: The checkout.
+    """
+    with tempfile.TemporaryDirectory(prefix="fedrepro-") as folder:
+        tree, old, new = (Path(folder, name) for name in ("tree", "old", "new"))
+        revision.export(root, base, tree)
+        missing = revision.train(tree, cells, old, workers, lambda text: report(f"{base}: {text}"))
+        errors = revision.train(root, cells, new, workers, lambda text: report(f"as it is: {text}"))
+        return [
+            judge(cell, _read(old, cell), _read(new, cell), None, True, errors.get(label(cell), ""))
+            if label(cell) not in missing
+            else Comparison(cell, None, _read(new, cell), "new", why=missing[label(cell)])
+            for cell in cells
+        ]
 
 
-def _changes(before: Record, after: Record, widths: dict[str, float], same_kind: bool) -> list[str]:
-    old, new = before.result, after.result
-    if old is None or new is None:
-        return [after.reason or "has no result"]
-    words = ["other bytes"] if old.bytes != new.bytes else []
-    for name, pick in MEASURES.items():
-        gap = pick(new) - pick(old)
-        if abs(gap) > widths[name]:
-            words.append(f"{name} {gap * 100:+.1f} points, band ±{widths[name] * 100:.1f}")
-    if same_kind and not words and before.result_sha256 != after.result_sha256:
-        words.append("other bits on the same kind of machine")
-    return words
+def _read(folder: Path, cell: Cell) -> Content | None:
+    """The JSON of a record, which may be of another version of the schema."""
+    path = folder / cell.task / cell.algorithm / f"{cell.seed}.json"
+    return json.loads(path.read_bytes()) if path.exists() else None
 
 
-def _kind(path: Path) -> dict[str, Any] | None:
-    """Of what kind the machine of a record is; None if the note beside it does not say."""
-    try:
-        environment = json.loads(path.with_suffix(".run.json").read_bytes())["environment"]
-        return {name: environment[name] for name in KIND}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def judge(
+    cell: Cell,
+    before: Content | None,
+    after: Content | None,
+    tolerance: dict[str, float] | None,
+    same_kind: bool,
+    error: str = "",
+) -> Comparison:
+    """The verdict on a cell; same_kind: both come from one kind of machine, so that every bit must be equal."""
+    if before is None or after is None:
+        return Comparison(cell, before, after, "changed", tolerance, error or "has no record")
+    banded = compare(before, after, tolerance)
+    exact = compare(before, after)
+    changes = banded.changes or (exact.changes if same_kind else [])
+    verdict: Verdict = "changed" if changes else "within band" if exact.difference else "equal"
+    return Comparison(cell, before, after, verdict, tolerance, "; ".join(changes))

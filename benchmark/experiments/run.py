@@ -1,30 +1,31 @@
-"""A cell is run or resumed in a folder of its own, and its record written."""
+"""Runs a cell in a folder of its own, resumes it, and writes its record."""
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import shutil
 from collections.abc import Callable
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from benchmark.core import method_files
+from benchmark.core.data import partition_table
 from benchmark.core.data.loading import load
 from benchmark.core.errors import BenchmarkError, Diverged
 from benchmark.core.storage.atomic_files import remove_leftovers
-from benchmark.core.tasks import task as tasks
 from benchmark.core.tasks.requirements import datasets
 from benchmark.core.version import ENGINE, PROTOCOL
-from benchmark.experiments import run as running
 from benchmark.experiments.cell import Cell, Prepared
-from benchmark.records import environment as environment_
-from benchmark.records import record, store
-from benchmark.records.index import Method, ResultsIndex
+from benchmark.records import store
+from benchmark.records.environment import environment
+from benchmark.records.index import Expected, read_split, stale_reasons
+from benchmark.records.record import SCHEMA, Hashes, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,71 +33,139 @@ if TYPE_CHECKING:
     from benchmark.core.backends.base import Backend
     from benchmark.core.client.federation import Federation
 
+log = logging.getLogger(__name__)
 Observer = Callable[[dict[str, Any]], None]
 Make = Callable[[Prepared, "Federation"], "Backend"]
 
 
 def run(
-    cell: Cell, results: Path, *, workers: int = 1, observer: Observer = lambda event: None, make: Make | None = None
-) -> record.Record:
-    """Run a cell, resume it, or return the record that is already there, whichever backend it comes from.
+    cell: Cell,
+    results: Path,
+    *,
+    workers: int = 1,
+    observer: Observer = lambda event: None,
+    make: Make | None = None,
+    replace: bool = False,
+) -> Record:
+    """Run a cell, resume it, or return its record if it is done, whichever backend the record comes from.
 
-    results: folder of records; the cell's is <task>/<algorithm>/<seed>.json in it
-    workers: 1 works in this process, more are worker processes; the result is the same
-    observer: called after every round with round, rounds, phase, seconds, bytes and, if judged, accuracy
-    make: makes the backend instead, for clients that are elsewhere
+    A run that is refused, fails or is interrupted leaves the records as they were: a stale record goes when its
+    successor is written over it.
+
+    Args:
+        cell: What to run.
+        results: Folder of records; the cell's is <task>/<algorithm>/<seed>.json in it.
+        workers: 1 works in this process, more are worker processes; the result is the same.
+        observer: Called after every round with round, rounds, phase, seconds, bytes and, if judged, accuracy.
+        make: Makes the backend instead, for clients that are elsewhere.
+        replace: Run a stale record's cell again, instead of refusing.
+
+    Returns:
+        The record, as it is on disk.
+
+    Raises:
+        BenchmarkError: The cell cannot be run, or its record is damaged, of another cell or stale.
     """
-    ready = cell.prepare()
-    home = results / ready.task.name / ready.path.stem
-    target, folder = home / f"{ready.seed}.json", home / f".{ready.seed}.run"
+    prepared = cell.prepare()
+    home = results / prepared.task.name / prepared.path.stem
+    target, folder = home / f"{prepared.seed}.json", home / f".{prepared.seed}.run"
+    if is_done(cell, prepared, target, replace):
+        if folder.exists():  # whoever wrote the record was killed before it could tidy up, or is about to
+            with suppress(BenchmarkError), owned(folder, target):
+                _clear(folder)
+        return store.read(target)
+    from benchmark.core.client.federation import Federation
+
+    federation = Federation.open(prepared.task, prepared.seed, prepared.algorithm)
+    with (
+        closing((make or partial(make_backend, cell, workers))(prepared, federation)) as backend,
+        owned(folder, target),
+    ):
+        if not is_done(cell, prepared, target, replace):  # else another process has finished it meanwhile
+            if replace:
+                _discard_stale_checkpoint(folder, prepared.identity)
+            record, facts = measure(cell, prepared, federation, backend, folder, workers, observer)
+            store.write(record, facts, target)
+            log.info("%s: written", target)
+        _clear(folder)
+    return store.read(target)
+
+
+def is_done(cell: Cell, prepared: Prepared, target: Path, replace: bool = False) -> bool:
+    """Whether a cell has a valid record; BenchmarkError for one of another cell and, unless it may go, a stale one."""
     if not target.exists():
-        from benchmark.core.client.federation import Federation
-
-        federation = Federation.open(ready.task, ready.seed, ready.algorithm)
-        with owned(folder, target):
-            if not target.exists():  # else another process has finished it meanwhile
-                made, facts = measure(cell, ready, federation, folder, workers, observer, make)
-                store.write(made, facts, target)
-    elif folder.exists():  # whoever wrote the record was killed before it could tidy up, or is about to
-        with suppress(BenchmarkError), owned(folder, target):
-            pass
-    found = store.read(target)
-    same(found, ready, target)
-    return found
-
-
-def same(found: record.Record, ready: Prepared, target: Path) -> None:
-    """Raises BenchmarkError if a record is of another cell, or of another version of this one."""
-    if (found.task, found.algorithm, found.seed) != (ready.task.name, ready.path.stem, ready.seed):
-        message = f"holds the record of another cell, {found.path.as_posix()}"
+        return False
+    record = store.read(target)
+    if (record.task, record.algorithm, record.seed) != (prepared.task.name, prepared.path.stem, prepared.seed):
+        message = f"holds the record of another cell, {record.path.as_posix()}"
         raise BenchmarkError(message, where=str(target), hint="restore the file from git, or delete it", user=False)
-    expected = {
-        "task": ready.task_sha256, "algorithm": method_files.method_sha256(ready.path), "engine": ENGINE,
-        "protocol": PROTOCOL, "settings": json.loads(json.dumps(ready.settings, default=str)),
-        "rounds": ready.task.rounds, "precision": ready.task.precision,
-    }  # fmt: skip
-    facts = {**found.model_dump(), **found.hashes.model_dump(include={"task", "algorithm"})}
-    if different := [name for name, value in expected.items() if facts[name] != value]:
-        message = f"holds the record of another version of this cell (other {', '.join(different)})"
+    reasons = stale_reasons(record, _expected(cell, prepared, target.parents[1]))
+    if reasons and not replace:
+        message = f"holds the record of another version of this cell ({'; '.join(reasons)})"
         hint = "choose another folder, or delete the record to run the cell anew"
         raise BenchmarkError(message, where=str(target), hint=hint)
+    log.info("%s: %s", target, "; ".join(reasons) or "valid, nothing to run")
+    return not reasons
+
+
+def _expected(cell: Cell, prepared: Prepared, home: Path) -> Expected:
+    """home: folder of the task's records"""
+    split = None
+    if prepared.task.own:  # whose parts may have changed without a trace
+        from benchmark.core.client.federation_data import load_federation_data
+
+        split = partition_table.fingerprint(load_federation_data(prepared.task, prepared.seed).parts)
+    elif (path := home / "split.json").exists():
+        split = read_split(path).get(str(prepared.seed), {}).get("sha256")
+    settings = json.loads(json.dumps(prepared.settings, default=str))
+    method = method_files.method_sha256(prepared.path)
+    return Expected(prepared.task_sha256, method, settings, cell.departures, split)
+
+
+def _discard_stale_checkpoint(folder: Path, identity: str) -> None:
+    from benchmark.core.storage import checkpoint  # imports torch
+
+    path = folder / "checkpoint.safetensors"
+    if path.exists() and checkpoint.load(path)[1].get("identity") != identity:
+        _clear(folder)
+        log.info("%s: the checkpoint of another version is dropped", folder)
+
+
+def _clear(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.name != "lock":
+            path.unlink()
 
 
 @contextmanager
 def owned(folder: Path, target: Path) -> Iterator[None]:
     """A lock on a cell's folder: two processes do not run the same cell; a dead owner's lock does not count.
 
-    folder: where the cell runs; target: its record. What killed processes left half-written goes at once, and a folder
-    that is worth nothing any more, since the record is there or there is no checkpoint, goes with its owner.
+    What killed processes left half-written goes at once. A folder without a checkpoint goes with its owner, and so do
+    the folders around it that this call made, if they are empty.
+
+    folder: where the cell runs; target: its record
     """
-    with _locked(folder):
+    with no_empty_folders(folder), _locked(folder):
         remove_leftovers(folder)
         remove_leftovers(target.parent, f"{target.stem}.*")
         try:
             yield
         finally:
-            if target.exists() or not (folder / "checkpoint.safetensors").exists():
+            if not (folder / "checkpoint.safetensors").exists():
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def no_empty_folders(path: Path) -> Iterator[None]:
+    """Folders above a path that did not exist before go at the end, if they are empty."""
+    missing = [folder for folder in path.parents if not folder.exists()]
+    try:
+        yield
+    finally:
+        for folder in missing:
+            with suppress(OSError):  # it holds something, or was never made
+                folder.rmdir()
 
 
 def _locked(folder: Path) -> TextIO:
@@ -127,87 +196,67 @@ def _locked(folder: Path) -> TextIO:
 
 
 def measure(
-    cell: Cell, ready: Prepared, federation: Federation, folder: Path, workers: int, observer: Observer,
-    make: Make | None = None,
-) -> tuple[record.Record, dict[str, Any]]:  # fmt: skip
-    """Run a cell in a folder, from its checkpoint if there is one: its record, and how it was obtained.
-
-    make: makes the backend, where clients are elsewhere
-    """
-    started = monotonic()
-    outcome, before, facts = _execute(ready, federation, folder, make or partial(_backend, cell, workers), observer)
-    made, seconds = _record(cell, ready, federation, **outcome), before + monotonic() - started
-    environment = environment_.environment(command=cell.command, workers=workers, seconds=seconds, device=cell.device)
-    return made, {**environment, **facts}
-
-
-def _execute(
-    ready: Prepared, federation: Federation, folder: Path, make: Make, observer: Observer
-) -> tuple[dict[str, Any], float, dict[str, Any]]:
-    """The measured part of a record, seconds before an interruption, and what the backend says of how it worked."""
+    cell: Cell,
+    prepared: Prepared,
+    federation: Federation,
+    backend: Backend,
+    folder: Path,
+    workers: int,
+    observer: Observer,
+) -> tuple[Record, dict[str, Any]]:
+    """Run a cell in a folder, from its checkpoint if there is one: its record, and how it was obtained."""
     from benchmark.core.server.rounds import Run
-    from benchmark.experiments.server_cache import prepare
+    from benchmark.experiments import server_cache
 
-    prepare(federation, ready.algorithm, method_files.method_sha256(ready.path))
-    backend = make(ready, federation)
+    started = monotonic()
+    server_cache.prepare(federation, prepared.algorithm, method_files.method_sha256(prepared.path))
+    run_ = Run(federation, prepared.algorithm, backend, folder, prepared.identity, observer)
+    outcome: dict[str, Any] = {"status": "ok", "reason": "", "result": None}
     try:
-        run_ = Run(federation, ready.algorithm, backend, folder, ready.identity, observer)
-        result = run_.execute()
-        return (
-            {"status": "ok", "reason": "", "result": result, "judged": run_.evaluated_models},
-            run_.seconds_before,
-            backend.facts,
-        )
+        outcome["result"] = run_.execute()
     except Diverged as error:
-        made = {"status": "diverged", "reason": str(error), "result": None, "judged": run_.evaluated_models}
-        return made, run_.seconds_before, backend.facts
-    finally:
-        backend.close()
+        outcome |= {"status": "diverged", "reason": str(error)}
+    record = _record(cell, prepared, federation, judged=run_.evaluated_models, **outcome)
+    seconds = run_.seconds_before + monotonic() - started
+    how = environment(command=cell.command, workers=workers, seconds=seconds, device=cell.device)
+    return record, {**how, **backend.facts}
 
 
-def _backend(cell: Cell, workers: int, ready: Prepared, federation: Federation) -> Backend:
+def make_backend(cell: Cell, workers: int, prepared: Prepared, federation: Federation) -> Backend:
+    """The backend that a cell asks for."""
     from benchmark.core.backends import ProcessPoolBackend, SerialBackend
 
     if cell.audit:
         from benchmark.core.isolation.backend import IsolatedBackend
 
-        return IsolatedBackend(cast("Any", ready.algorithm), federation, ready.task.precision, workers)
-    setting = ready.setting(verify=False)  # this process has verified the data
+        return IsolatedBackend(cast("Any", prepared.algorithm), federation, prepared.task.precision, workers)
+    config = prepared.worker_config(verify=False)  # this process has verified the data
     if cell.backend == "stacked":
         from benchmark.core.backends.stacked import StackedBackend
 
-        return StackedBackend(setting, cell.device, cell.graphs)
+        return StackedBackend(config, cell.device, cell.graphs)
     if workers == 1:
-        return SerialBackend(setting)
-    return ProcessPoolBackend(setting, workers, lambda client: federation.who(client).size)
+        return SerialBackend(config)
+    return ProcessPoolBackend(config, workers, lambda client: federation.who(client).size)
 
 
-def _record(cell: Cell, ready: Prepared, federation: Federation, **parts: Any) -> record.Record:
-    from benchmark.core.data.partition_table import fingerprint
-
-    data = {name: load(name, verify=False).fingerprints for name in datasets(ready.task)}
-    split = fingerprint(federation.data.parts)
-    method = method_files.method_sha256(ready.path)
-    hashes = record.Hashes(task=ready.task_sha256, algorithm=method, data=data, split=split)
-    return record.Record(
-        schema=record.SCHEMA, protocol=PROTOCOL, engine=ENGINE, task=ready.task.name, algorithm=ready.path.stem,
-        seed=ready.seed, track=ready.task.track, settings=ready.settings, departures=cell.departures, hashes=hashes,
-        backend=ready.backend, precision=ready.task.precision, rounds=ready.task.rounds, **parts,
-    )  # fmt: skip
-
-
-def remove_stale(cell: Cell, results: Path) -> None:
-    """Remove what older versions of the method, the task or the engine left of a cell: its record, its checkpoint."""
-    from benchmark.core.storage import checkpoint  # imports torch
-
-    task, method = tasks.load(cell.task), Method.model_validate(method_files.describe(cell.algorithm))
-    home = results / task.name / method.name
-    target, unfinished = home / f"{cell.seed}.json", home / f".{cell.seed}.run" / "checkpoint.safetensors"
-    if target.exists():
-        index = ResultsIndex(results, {task.name: task}, {method.name: method}, [])
-        if index.stale_reasons(store.read(target)):
-            with running.owned(unfinished.parent, target):
-                target.unlink()
-    if unfinished.exists() and checkpoint.load(unfinished)[1].get("identity") != cell.prepare().identity:
-        with running.owned(unfinished.parent, target):
-            shutil.rmtree(unfinished.parent)
+def _record(cell: Cell, prepared: Prepared, federation: Federation, **parts: Any) -> Record:
+    task, method = prepared.task, method_files.method_sha256(prepared.path)
+    data = {name: load(name, verify=False).fingerprints for name in datasets(task)}
+    split = partition_table.fingerprint(federation.data.parts)
+    return Record(
+        schema=SCHEMA,
+        protocol=PROTOCOL,
+        engine=ENGINE,
+        task=task.name,
+        algorithm=prepared.path.stem,
+        seed=prepared.seed,
+        track=task.track,
+        settings=prepared.settings,
+        departures=cell.departures,
+        hashes=Hashes(task=prepared.task_sha256, algorithm=method, data=data, split=split),
+        backend=prepared.backend,
+        precision=task.precision,
+        rounds=task.rounds,
+        **parts,
+    )

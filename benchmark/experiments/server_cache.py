@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from benchmark.core.storage import checkpoint
 from benchmark.core.tree import Tree
 from benchmark.core.version import ENGINE
 from benchmark.records import environment
+
+log = logging.getLogger(__name__)
 
 
 def folder() -> Path:
@@ -37,6 +40,7 @@ def prepare(federation: Federation, algorithm: Algorithm, code: str) -> None:
     facts = _facts(federation, algorithm, code)
     mark = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
     path = folder() / f"{facts['method']}-{mark[:16]}.safetensors"
+    log.info("%s: %s", path, "found" if path.exists() else "to be made")
     if not path.exists():
         with determinism.enabled(), error_context("beforehand"):
             made = algorithm.beforehand(_bare(federation.hub), server_key(federation))

@@ -15,16 +15,18 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from benchmark.core import method_files
+from benchmark.core.data.loading import load
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.storage.atomic_files import write_atomic
 from benchmark.core.storage.checksummed_json import canonical_json, dump_checksummed, load_checksummed
 from benchmark.core.strict_model import StrictModel
 from benchmark.core.tasks import task as tasks
+from benchmark.core.tasks.requirements import datasets
 from benchmark.core.tasks.task import RATE, Task
 from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.experiments import run as running
 from benchmark.experiments.cell import Cell
-from benchmark.experiments.run import Observer
+from benchmark.experiments.run import Observer, no_empty_folders
 from benchmark.records import record
 from benchmark.records.store import core_seconds
 
@@ -136,9 +138,9 @@ def _rounded(value: float) -> float:
     return float(f"{value:.3g}")
 
 
-def share(task: Task, method: str, measured: Mapping[str, float]) -> float:
-    """Core-seconds of a tuning over those of one cell: as measured for the method, otherwise as their rounds."""
-    return measured.get(method, POINTS * shortened(task).rounds / task.rounds)
+def relative_cost(task: Task) -> float:
+    """Core-seconds of a tuning over those of one cell, by their rounds."""
+    return POINTS * shortened(task).rounds / task.rounds
 
 
 def shortened(task: Task) -> Task:
@@ -165,25 +167,32 @@ class Tuning:
     what: ClassVar[str] = "tuning"
     seed: ClassVar[None] = None
 
-    def place(self, results: Path) -> Path:
+    def path(self, results: Path) -> Path:
         """Where its record belongs."""
         return results / self.task / "tuning" / f"{self.algorithm}.json"
 
     def run(self, results: Path, *, workers: int = 1, observer: Observer = lambda event: None) -> Tuned:
         """Run or resume it, or return the record that is there and stands; the record is written at the end."""
-        target, task = self.place(results), tasks.load(self.task)
+        target, task = self.path(results), tasks.load(self.task)
         if target.exists() and not stale(
             read(target), task, method_files.method_sha256(method_files.find(self.algorithm))
         ):
             return read(target)
+        Cell(self.task, self.algorithm).prepare()
+        for name in datasets(task):
+            load(name)
         scratch = target.with_name(f".{self.algorithm}.run")
         setting = scratch / f"{self.task}.yaml"
-        write_atomic(setting, _text(shortened(task)))
         points, settings = [], grid(self.algorithm, task)
-        for number, changes in enumerate(settings):
-            one = Cell(str(setting), self.algorithm, SEED, changes)
-            watch = _Part(number, len(settings), observer)
-            points.append(_point(one, scratch, _at_end(task), workers, watch))
+        with no_empty_folders(setting):
+            write_atomic(setting, _text(shortened(task)))
+            try:
+                for number, changes in enumerate(settings):
+                    cell = Cell(str(setting), self.algorithm, SEED, changes)
+                    part = _PointRounds(number, len(settings), observer)
+                    points.append(_point(cell, scratch, _at_end(task), workers, part))
+            finally:
+                setting.unlink()
         method = method_files.method_sha256(method_files.find(self.algorithm))
         made = Tuned(
             schema=1, protocol=PROTOCOL, engine=ENGINE, task=task.name, algorithm=self.algorithm,
@@ -192,7 +201,7 @@ class Tuning:
             given=task.methods.get(self.algorithm, {}), points=points, chosen=_best(points),
         )  # fmt: skip
         write_atomic(target, dump_checksummed(made.model_dump(mode="json", by_alias=True)))
-        shutil.rmtree(scratch)
+        shutil.rmtree(scratch, ignore_errors=True)
         return made
 
 
@@ -202,7 +211,7 @@ def _text(task: Task) -> str:
 
 
 @dataclass(frozen=True)
-class _Part:
+class _PointRounds:
     """Passes on the rounds of one point as rounds of the whole."""
 
     number: int

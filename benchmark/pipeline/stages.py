@@ -25,6 +25,7 @@ from benchmark.core.tasks.task import Task
 from benchmark.records import store
 from benchmark.records.audit_mark import audited
 from benchmark.records.index import ResultsIndex
+from benchmark.records.tuned import load_task
 from benchmark.reports import leaderboard
 
 RESULTS = Path("results")
@@ -65,7 +66,7 @@ def _fill(folder: Path, made: dict[str, Any]) -> None:
 
 def protocol(results: Path, name: str) -> dict[str, Any]:
     """results/<task>/protocol.json: what a number of the task depends on, and the values tuned for each method."""
-    task, cells = tasks.load(name), _listed(results, name)
+    task, cells = load_task(name), _listed(results, name)
     methods = sorted({cell["method"] for cell in cells.values()} | task.methods.keys() | task.tuned.keys())
     seeds = sorted({*task.seeds, *(cell["seed"] for cell in cells.values())})
     rows = [seeds, {field: task.protocol.get(field) for field in SPLIT_FIELDS}]
@@ -114,7 +115,7 @@ def listing(results: Path, name: str) -> dict[Path, str]:
     cells = {f"{r.algorithm}-{r.seed}": {"method": r.algorithm, "seed": r.seed} for r in found if not r.departures}
     audits = [r for r in found if not r.departures and audited(results / r.path, r)]
     notes = [f"results/{r.path.with_suffix('.run.json').as_posix()}" for r in audits]
-    texts = {"cells.yaml": {"cells": cells}, "dvc.yaml": _pipeline(tasks.load(name), cells, notes)}
+    texts = {"cells.yaml": {"cells": cells}, "dvc.yaml": _pipeline(load_task(name), cells, notes)}
     return {results / name / file: _yaml(content) for file, content in texts.items()}
 
 
@@ -182,9 +183,9 @@ def write_report(results: Path) -> None:
     """report.html and docs/pictures/, beside the folder of results."""
     from benchmark.reports.html import page
 
-    suite = ResultsIndex.load(results)
-    page.write(suite, results.parent / "report.html")
-    page.write_pictures(suite, results.parent / "docs" / "pictures")
+    index = ResultsIndex.load(results)
+    page.write(index, results.parent / "report.html")
+    page.write_pictures(index, results.parent / "docs" / "pictures")
 
 
 def commit(root: Path) -> None:

@@ -31,24 +31,24 @@ def sound(root: Path) -> list[str]:
 
 
 def _findings(root: Path, checks: Iterable[Check]) -> list[str]:
-    suite = ResultsIndex.load(root / "results")
-    return [sentence for check in checks for sentence in check(root, suite)]
+    index = ResultsIndex.load(root / "results")
+    return [sentence for check in checks for sentence in check(root, index)]
 
 
-def _records(root: Path, suite: ResultsIndex) -> Iterator[str]:
+def _records(root: Path, index: ResultsIndex) -> Iterator[str]:
     """Schema, hash of the result, path, sibling, and everything a record rests on."""
-    for entry in suite.entries:
+    for entry in index.entries:
         path = entry.path.relative_to(root).as_posix()
         if entry.record is None:
             yield f"{path}: {entry.reason}"
             continue
-        for mark in suite.stale_reasons(entry.record):
+        for mark in index.stale_reasons(entry.record):
             yield f"{path}: {mark}; `fedrepro campaign` runs the cell anew"
         if not entry.path.with_suffix(".run.json").exists():
             yield f"{path}: how it was obtained is lost; restore {entry.path.stem}.run.json from git"
 
 
-def _tunings(root: Path, suite: ResultsIndex) -> Iterator[str]:
+def _tunings(root: Path, index: ResultsIndex) -> Iterator[str]:
     """Every chosen value is the best point of a tuning of this task and method as they are."""
     for path in sorted((root / "results").glob("*/tuning/*.json")):
         name, task, method = path.relative_to(root).as_posix(), path.parts[-3], path.stem
@@ -57,23 +57,23 @@ def _tunings(root: Path, suite: ResultsIndex) -> Iterator[str]:
         except BenchmarkError as error:
             yield f"{name}: {error.message}"
             continue
-        if (made.task, made.algorithm) != (task, method) or task not in suite.tasks or method not in suite.methods:
+        if (made.task, made.algorithm) != (task, method) or task not in index.tasks or method not in index.methods:
             yield f"{name}: belongs to {made.task} and {made.algorithm}, which are not here; delete it"
-        elif reason := tuning.stale(made, suite.tasks[task], suite.methods[method].sha256):
+        elif reason := tuning.stale(made, index.tasks[task], index.methods[method].sha256):
             yield f"{name}: {reason}; `fedrepro tune {method} --task {task}`"
 
 
-def _methods(root: Path, suite: ResultsIndex) -> Iterator[str]:
+def _methods(root: Path, index: ResultsIndex) -> Iterator[str]:
     """Fingerprints against the method files as they are."""
     files = {path.stem: path for path in (root / "algorithms").glob("*.py") if not path.stem.startswith("_")}
-    for name in sorted(files.keys() | suite.methods.keys()):
+    for name in sorted(files.keys() | index.methods.keys()):
         if name not in files:
             yield f"results/methods/{name}.json: its method is gone; `dvc repro methods`"
-        elif name not in suite.methods:
+        elif name not in index.methods:
             yield f"algorithms/{name}.py: has no fingerprint; `dvc repro methods`"
-        elif suite.methods[name].fault:
-            yield f"algorithms/{name}.py: {suite.methods[name].fault}"
-        elif _sha256(files[name]) != suite.methods[name].sha256:
+        elif index.methods[name].fault:
+            yield f"algorithms/{name}.py: {index.methods[name].fault}"
+        elif _sha256(files[name]) != index.methods[name].sha256:
             yield f"algorithms/{name}.py: has changed since its fingerprint was taken; `dvc repro methods`"
 
 
@@ -92,13 +92,13 @@ def _datasets(root: Path, _: ResultsIndex) -> Iterator[str]:
     yield from _unlike(root, made, "is not what the manifest says", "`dvc repro datasets`")
 
 
-def _pipelines(root: Path, suite: ResultsIndex) -> Iterator[str]:
+def _pipelines(root: Path, index: ResultsIndex) -> Iterator[str]:
     """Listed cells against records, protocols against task files, splits against their records' seeds."""
     results = root / "results"
-    for name in suite.tasks:
+    for name in index.tasks:
         made = stages.listing(results, name)
         yield from _unlike(root, made, "does not list the records that are here", "`fedrepro commit`")
-        seeds = {str(seed) for (task, _), made in suite.records.items() if task == name for seed in made}
+        seeds = {str(seed) for (task, _), made in index.records.items() if task == name for seed in made}
         if not seeds:
             continue
         remedy = f"`dvc repro results/{name}/dvc.yaml:table`"
@@ -106,7 +106,7 @@ def _pipelines(root: Path, suite: ResultsIndex) -> Iterator[str]:
         yield from _unlike(root, protocol, "is not what the task file says", remedy)
         if not (results / name / "split.json").exists():
             yield f"results/{name}/split.json: is missing; {remedy}"
-        elif lacking := sorted(seeds - suite.splits[name].keys()):
+        elif lacking := sorted(seeds - index.splits[name].keys()):
             yield f"results/{name}/split.json: lacks seed {', '.join(lacking)}; {remedy}"
 
 
@@ -117,22 +117,22 @@ def _parameters(root: Path, _: ResultsIndex) -> Iterator[str]:
         yield f"params.yaml: must hold {expected}, as benchmark/core/version.py does"
 
 
-def _board(root: Path, suite: ResultsIndex) -> Iterator[str]:
+def _board(root: Path, index: ResultsIndex) -> Iterator[str]:
     """Every table, recomputed from the records, against the bytes on disk."""
-    made = leaderboard.files(suite)
+    made = leaderboard.files(index)
     yield from _unlike(root, made, "is not what the records give", "`dvc repro` rebuilds it")
     for path in leaderboard.without_records(root / "results", made):
         yield f"{path.relative_to(root).as_posix()}: no records give this table; delete it"
 
 
-def _findings_page(root: Path, suite: ResultsIndex) -> Iterator[str]:
+def _findings_page(root: Path, index: ResultsIndex) -> Iterator[str]:
     """Every number of docs/findings.md, recomputed from the records."""
     path = root / findings.PAGE
     if not path.exists():
         return
     name = findings.PAGE.as_posix()
     try:
-        if findings.fill(path.read_text(), suite) != path.read_text():
+        if findings.fill(path.read_text(), index) != path.read_text():
             yield f"{name}: its numbers are not what the records give; `fedrepro findings`, then read it again"
     except BenchmarkError as error:
         yield str(error)

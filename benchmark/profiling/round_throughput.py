@@ -1,4 +1,4 @@
-"""How fast whole rounds go on several workers: beside bare loops, with idle time and memory."""
+"""Measures the throughput of whole rounds on several workers against plain PyTorch loops, with idle time and memory."""
 
 from __future__ import annotations
 
@@ -7,20 +7,18 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
 import torch
 
-from benchmark.core import method_files
-from benchmark.core.backends import Job, ProcessPoolBackend, Results, WorkerConfig, client_jobs
+from benchmark.core.backends import Job, ProcessPoolBackend, Results, client_jobs
 from benchmark.core.client.federation import Federation
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.server.rounds import Run
 from benchmark.experiments.cell import Cell, Prepared
-from benchmark.profiling.time_breakdown import bare, bare_evaluation
+from benchmark.profiling.time_breakdown import plain_evaluation, plain_training
 
 FIRST, LEAST = 3, 4  # rounds: from the third on judging runs beside training, and the last round is judged as no other
 
@@ -32,10 +30,10 @@ class Reading(NamedTuple):
     cpu: float
 
 
-def pace(cell: Cell, workers: int, images: Sequence[Sequence[int]]) -> dict[str, Any]:
+def round_throughput(cell: Cell, workers: int, images: Sequence[Sequence[int]]) -> dict[str, Any]:
     """Run a cell on worker processes and set its rounds, without the first two and the last, beside the limit.
 
-    images: trained and tested before each round, as `profile` counts them
+    images: trained and tested before each round, as `time_breakdown` counts them
     The limit is the time that bare loops, one on each of the workers' cores, would take for the same training and test
     images. Returns rounds counted, seconds and CPU seconds a round, `share` of the limit (by the clock) and
     `share_of_cpu` (by CPU seconds, which a busy machine disturbs less), `busy` share of the workers' cores, and peak
@@ -45,9 +43,9 @@ def pace(cell: Cell, workers: int, images: Sequence[Sequence[int]]) -> dict[str,
     if ready.task.rounds < LEAST:
         raise BenchmarkError(f"--rounds {ready.task.rounds} are too few to time", hint=f"take {LEAST} or more")
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as loops:
-        before = _bare(cell, loops, workers)
-        readings, memory = _watched(ready, workers)
-        after = _bare(cell, loops, workers)
+        before = _plain_rates(cell, loops, workers)
+        readings, memory = _run(ready, workers)
+        after = _plain_rates(cell, loops, workers)
     rounds = len(readings) - FIRST
     used = Reading(*(b - a for a, b in zip(readings[FIRST - 1], readings[-1], strict=True)))
     trained, tested = (b - a for a, b in zip(images[FIRST - 1], images[-1], strict=True))
@@ -76,21 +74,19 @@ class Clocked(ProcessPoolBackend):
         return super().submit(jobs)
 
 
-def _watched(ready: Prepared, workers: int) -> tuple[list[Reading], int]:
+def _run(ready: Prepared, workers: int) -> tuple[list[Reading], int]:
     federation = Federation.open(ready.task, ready.seed, ready.algorithm)
-    rebuild = partial(Federation.open, ready.task, ready.seed, verify=False)
-    setting = WorkerConfig(rebuild, partial(method_files.make, str(ready.path), ready.settings), ready.task.precision)
-    pool = Clocked(setting, workers, lambda client: federation.who(client).size)
+    pool = Clocked(ready.worker_config(), workers, lambda client: federation.who(client).size)
     pool.readings = []
     with tempfile.TemporaryDirectory() as folder:
         try:
-            Run(federation, ready.algorithm, pool, Path(folder), "pace").execute()
+            Run(federation, ready.algorithm, pool, Path(folder), "round-throughput").execute()
         finally:
             pool.close()
     return pool.readings, pool.memory
 
 
-def _bare(cell: Cell, loops: ProcessPoolExecutor, workers: int) -> tuple[float, float]:
+def _plain_rates(cell: Cell, loops: ProcessPoolExecutor, workers: int) -> tuple[float, float]:
     """Images per second that bare loops side by side train and predict, each, on average."""
     rates = list(loops.map(_rates, [cell] * workers))
     train, test = (sum(column) / workers for column in zip(*rates, strict=True))
@@ -102,7 +98,7 @@ def _rates(cell: Cell) -> tuple[float, float]:
     ready = cell.prepare()
     federation = Federation.open(ready.task, ready.seed, ready.algorithm, verify=False)
     precision = ready.task.precision
-    return bare(federation, precision), bare_evaluation(federation, precision)
+    return plain_training(federation, precision), plain_evaluation(federation, precision)
 
 
 def _memory(process: psutil.Process) -> int:

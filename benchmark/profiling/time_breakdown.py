@@ -1,4 +1,4 @@
-"""Where a round's time goes, and how near local training comes to a bare PyTorch loop on the same network."""
+"""Measures where a round's time goes, and local training against a plain PyTorch loop on the same network."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from benchmark.core.server.rounds import Run
 from benchmark.core.storage import serialization
 from benchmark.experiments.cell import Cell
 
-WATCHED: tuple[tuple[Any, str, str], ...] = (
+TIMED: tuple[tuple[Any, str, str], ...] = (
     (Stream, "inputs", "data"),
     (Stream, "_views", "data"),
     (local_training.LocalTrainer, "_gradient", "forward"),  # what is left of it after data and backward
@@ -46,7 +46,7 @@ WATCHED: tuple[tuple[Any, str, str], ...] = (
     (ProbeJob, "run", "evaluation"),
     (RepresentationJob, "run", "evaluation"),
 )
-"""Functions whose own time, without that of watched functions inside them, counts as a part."""
+"""Functions whose own time, without that of timed functions inside them, counts as a part."""
 
 GRADIENT, CORRECT = local_training.LocalTrainer._gradient, evaluate.correct
 BARE_STEPS = 40
@@ -84,10 +84,10 @@ class Stopwatch:
         return wrapper
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Watch the engine's own functions while the block runs."""
-        originals = [(owner, name, getattr(owner, name)) for owner, name, _ in WATCHED]
-        for owner, name, part in WATCHED:
+    def patching(self) -> Iterator[None]:
+        """Time the engine's own functions while the block runs."""
+        originals = [(owner, name, getattr(owner, name)) for owner, name, _ in TIMED]
+        for owner, name, part in TIMED:
             setattr(owner, name, self.timed(part, getattr(owner, name)))
         try:
             yield
@@ -104,14 +104,14 @@ class Counting(SerialBackend):
     paused: CPU seconds that went to the bare loop
     """
 
-    def __init__(self, setting: WorkerConfig, watch: Stopwatch, loop: Callable[[], float]) -> None:
+    def __init__(self, setting: WorkerConfig, stopwatch: Stopwatch, loop: Callable[[], float]) -> None:
         super().__init__(setting)
-        self.watch, self.loop, self.images = watch, loop, list[tuple[int, ...]]()
+        self.stopwatch, self.loop, self.images = stopwatch, loop, list[tuple[int, ...]]()
         self.rates, self.paused, self.last = list[float](), 0.0, -BETWEEN
 
     def submit(self, jobs: Sequence[Job]) -> Results:
         if client_jobs(jobs):
-            self.images.append(tuple(self.watch.images))
+            self.images.append(tuple(self.stopwatch.images))
             self.compare()
         return super().submit(jobs)
 
@@ -124,30 +124,27 @@ class Counting(SerialBackend):
             self.paused += self.last - started
 
 
-def profile(cell: Cell) -> dict[str, Any]:
+def time_breakdown(cell: Cell) -> dict[str, Any]:
     """Run a cell in this process and account for its CPU seconds.
 
     Returns rounds, seconds by part ("engine" is what no part claims), images trained and tested before each round,
     images per second of local training, the same of a bare loop in the same minutes, and their ratio. Idle time does
-    not occur in one process: see `pace`.
+    not occur in one process: see `round_throughput`.
     """
     ready = cell.prepare()
     federation = Federation.open(ready.task, ready.seed, ready.algorithm)
-    setting = WorkerConfig(
-        partial(Federation.open, ready.task, ready.seed, verify=False), lambda: ready.algorithm, ready.task.precision
-    )
-    watch = Stopwatch()
-    backend = Counting(setting, watch, partial(bare, federation, ready.task.precision))
-    with tempfile.TemporaryDirectory() as folder, watch.watching():
+    stopwatch = Stopwatch()
+    backend = Counting(ready.worker_config(), stopwatch, partial(plain_training, federation, ready.task.precision))
+    with tempfile.TemporaryDirectory() as folder, stopwatch.patching():
         run = Run(federation, ready.algorithm, backend, Path(folder), "profile")
         started = time.process_time()
         run.execute()
         backend.compare()
         total = time.process_time() - started - backend.paused
-    parts = {part: round(watch.seconds[part], 3) for part in dict.fromkeys(part for _, _, part in WATCHED)}
+    parts = {part: round(stopwatch.seconds[part], 3) for part in dict.fromkeys(part for _, _, part in TIMED)}
     parts["engine"] = round(total - sum(parts.values()), 3)
     training = sum(parts[part] for part in ("data", "forward", "backward", "optimiser"))
-    ours, limit = watch.images[0] / training, sum(backend.rates) / len(backend.rates)
+    ours, limit = stopwatch.images[0] / training, sum(backend.rates) / len(backend.rates)
     return {
         "task": ready.task.name, "method": ready.path.stem, "rounds": run.total, "seconds": parts,
         "images": backend.images,
@@ -155,7 +152,7 @@ def profile(cell: Cell) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def bare(federation: Federation, precision: str) -> float:
+def plain_training(federation: Federation, precision: str) -> float:
     """Training images per CPU second of a plain loop: same network, batch and optimiser, no data work.
 
     The rate is 0: learnt by heart, the one batch would leave denormal numbers, which are slow to compute with.
@@ -185,7 +182,7 @@ def bare(federation: Federation, precision: str) -> float:
     return BARE_STEPS * batch / (time.process_time() - started)
 
 
-def bare_evaluation(federation: Federation, precision: str) -> float:
+def plain_evaluation(federation: Federation, precision: str) -> float:
     """Images per CPU second of a plain loop that only predicts, in the engine's evaluation batches."""
     net = build(federation.task.networks[0], federation.data.shape, federation.data.classes)
     net = net.to(memory_format=torch.channels_last).eval()

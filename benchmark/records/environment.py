@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+KIND = ("cpu", "instructions", "torch", "device", "system")  # what, besides the backend, decides how sums are rounded
 
 
 def environment(*, command: str, workers: int, seconds: float, device: str = "cpu") -> dict[str, Any]:
@@ -27,6 +30,15 @@ def environment(*, command: str, workers: int, seconds: float, device: str = "cp
         "workers": workers, "seconds": round(seconds, 1), "command": command,
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }  # fmt: skip
+
+
+def machine_kind(path: Path) -> dict[str, str] | None:
+    """What decides how the machine of a record rounds sums; None if the file beside the record does not say."""
+    try:
+        facts = json.loads(path.with_suffix(".run.json").read_bytes())["environment"]
+        return {name: facts[name] for name in KIND}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _cpuinfo() -> dict[str, str]:

@@ -1,8 +1,8 @@
-"""What is on the shelf: tasks, methods and records, and whether each record still stands for its cell."""
+"""Index of tasks, methods and records; tells which records are still valid."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark.core import method_files
-from benchmark.core.data.manifest import manifest
+from benchmark.core.data.manifest import dataset_info
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.storage.checksummed_json import load_checksummed
 from benchmark.core.tasks import task as tasks
@@ -22,6 +22,7 @@ from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.records import store
 from benchmark.records.record import Record
 from benchmark.records.store import Entry
+from benchmark.records.tuned import load_task
 
 SEEDS = 3  # fewer seeds do not make a row of a board
 
@@ -56,7 +57,7 @@ class ResultsIndex:
     @classmethod
     def load(cls, results: Path, task: str = "*") -> ResultsIndex:
         """Read all tasks, fingerprints and the records of one task or all; damaged ones are entries with a reason."""
-        known = {name: tasks.load(name) for name in tasks.names()}
+        known = {name: load_task(name) for name in tasks.names()}
         methods = {path.stem: _method(path) for path in sorted((results / "methods").glob("*.json"))}
         return cls(results, known, methods, store.read_all(results, task))
 
@@ -66,24 +67,24 @@ class ResultsIndex:
         found: dict[tuple[str, str], dict[int, Record]] = {}
         for entry in self.entries:
             if entry.record:
-                made = entry.record
-                found.setdefault((made.task, made.algorithm), {})[made.seed] = made
+                record = entry.record
+                found.setdefault((record.task, record.algorithm), {})[record.seed] = record
         return found
 
     @cached_property
     def splits(self) -> dict[str, dict[str, Any]]:
         """Split of every seed, by task, where it is there."""
         paths = {name: self.results / name / "split.json" for name in self.tasks}
-        return {name: _split(path) for name, path in paths.items() if path.exists()}
+        return {name: read_split(path) for name, path in paths.items() if path.exists()}
 
     @cached_property
     def _valid(self) -> dict[tuple[str, str, str], dict[int, Record]]:
         """(task, method, backend) -> seed -> finished record that stands for today's suite."""
         found: dict[tuple[str, str, str], dict[int, Record]] = {}
-        for (task, method), made in self.records.items():
-            for seed, one in made.items():
-                if one.status == "ok" and not self.stale_reasons(one):
-                    found.setdefault((task, method, one.backend), {})[seed] = one
+        for (task, method), seeds in self.records.items():
+            for seed, record in seeds.items():
+                if record.status == "ok" and not self.stale_reasons(record):
+                    found.setdefault((task, method, record.backend), {})[seed] = record
         return found
 
     def valid_records(self, task: str, method: str, backend: Backend | None = None) -> dict[int, Record]:
@@ -119,27 +120,54 @@ class ResultsIndex:
         }  # fmt: skip
 
     def _missing(self, task: str, method: str) -> list[int]:
-        made = self.records.get((task, method), {})
-        return [seed for seed in self.tasks[task].seeds if seed not in made or self.stale_reasons(made[seed])]
+        records = self.records.get((task, method), {})
+        return [seed for seed in self.tasks[task].seeds if seed not in records or self.stale_reasons(records[seed])]
 
-    def stale_reasons(self, made: Record) -> list[str]:
-        """Why a record no longer stands for its cell, in words; [] if it does."""
-        task, method = self.tasks.get(made.task), self.methods.get(made.algorithm)
+    def stale_reasons(self, record: Record) -> list[str]:
+        """Why a record is no longer valid for its cell, in words; [] if it is."""
+        task, method = self.tasks.get(record.task), self.methods.get(record.algorithm)
         if task is None:
             return ["its task is gone"]
-        words = _versions(made)
-        if made.departures:
-            words.append(f"departs from its task: {', '.join(made.departures)}")
-        if made.hashes.task != task.sha256:
-            words.append("its task has changed")
-        if method is None or method.sha256 != made.hashes.algorithm:
-            words.append("its method has changed" if method else "its method is gone")
-        elif made.settings != _settings(method, task):
-            words.append("its tuned values have changed")
-        split = self.splits.get(made.task, {}).get(str(made.seed))
-        if (split and split["sha256"] != made.hashes.split) or _other_data(made):
-            words.append("its data have changed")
-        return words
+        if method is None:
+            return [*_versions(record), "its method is gone"]
+        split = self.splits.get(record.task, {}).get(str(record.seed), {}).get("sha256")
+        return stale_reasons(record, Expected(task.sha256, method.sha256, _settings(method, task), split=split))
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a valid record of a cell rests on.
+
+    Args:
+        task: Hash of the task.
+        method: Hash of the method's code.
+        settings: All hyper-parameters.
+        departures: In what the cell departs from its task.
+        split: Hash of the split, None if it is not known.
+    """
+
+    task: str
+    method: str
+    settings: dict[str, Any]
+    departures: Sequence[str] = ()
+    split: str | None = None
+
+
+def stale_reasons(record: Record, expected: Expected) -> list[str]:
+    """In what a record rests on something else than today's cell does, in words; [] if it is valid."""
+    reasons = _versions(record)
+    if record.departures != list(expected.departures):
+        now = f", not in {', '.join(expected.departures)}" if expected.departures else ""
+        reasons.append(f"departs from its task: {', '.join(record.departures) or 'in nothing'}{now}")
+    if record.hashes.task != expected.task:
+        reasons.append("its task has changed")
+    if record.hashes.algorithm != expected.method:
+        reasons.append("its method has changed")
+    elif record.settings != expected.settings:
+        reasons.append("its hyper-parameters have changed")
+    if expected.split not in (None, record.hashes.split) or _data_changed(record):
+        reasons.append("its data have changed")
+    return reasons
 
 
 def _method(path: Path) -> Method:
@@ -150,7 +178,7 @@ def _method(path: Path) -> Method:
         raise BenchmarkError("not a method's fingerprint", where=str(path), hint=hint, user=False) from None
 
 
-def _split(path: Path) -> dict[str, Any]:
+def read_split(path: Path) -> dict[str, Any]:
     """Split of every seed; refuses a file that is damaged or another task's."""
     try:
         return _opened(path.read_bytes(), path.parent.name)
@@ -169,9 +197,9 @@ def _opened(data: bytes, task: str) -> dict[str, Any]:
     return seeds
 
 
-def _versions(made: Record) -> list[str]:
-    current = {"protocol": PROTOCOL, "engine": ENGINE}
-    return [f"{name} {getattr(made, name)}, now {now}" for name, now in current.items() if getattr(made, name) != now]
+def _versions(record: Record) -> list[str]:
+    versions = (("protocol", record.protocol, PROTOCOL), ("engine", record.engine, ENGINE))
+    return [f"{name} {version}, now {now}" for name, version, now in versions if version != now]
 
 
 def _settings(method: Method, task: Task) -> dict[str, Any]:
@@ -180,21 +208,24 @@ def _settings(method: Method, task: Task) -> dict[str, Any]:
     return defaults | task.settings(method.name)
 
 
-def _other_data(made: Record) -> bool:
-    known = manifest()
-    return any(
-        name not in known or part not in known[name].splits or known[name].splits[part].fingerprint not in (None, found)
-        for name, parts in made.hashes.data.items()
-        for part, found in parts.items()
-    )
+def _data_changed(record: Record) -> bool:
+    for name, parts in record.hashes.data.items():
+        try:
+            splits = dataset_info(name).splits
+        except BenchmarkError:
+            return True
+        known = {part: splits[part].fingerprint for part in parts if part in splits}
+        if any(known.get(part, "") not in (None, fingerprint) for part, fingerprint in parts.items()):
+            return True
+    return False
 
 
 def load_index(results: Path) -> ResultsIndex:
-    """The suite over a folder of records, with the method files as they are where it holds no fingerprints."""
+    """The index of a folder of records, with the method files as they are where it holds no fingerprints."""
     return ResultsIndex.load(results) if (results / "methods").is_dir() else index_with_live_methods(results)
 
 
 def index_with_live_methods(results: Path) -> ResultsIndex:
-    """The suite with the methods as their files are now, not as the pipeline last saw them. Imports torch."""
+    """The index with the methods as their files are now, not as the pipeline last saw them. Imports torch."""
     methods = {name: Method.model_validate(method_files.describe(name)) for name in method_files.names()}
     return replace(ResultsIndex.load(results), methods=methods)

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.storage.atomic_files import write_atomic
+from benchmark.core.storage.atomic_files import replacing, write_atomic
 from benchmark.core.storage.checksummed_json import canonical_json
 from benchmark.records.record import SCHEMA, SEAL, Record
 
@@ -28,8 +28,17 @@ class Entry:
 
 def write(record: Record, run: Mapping[str, Any], target: Path) -> None:
     """Write a record and, beside it as <seed>.run.json, how it was obtained; the record last, since it says `done`."""
-    write_atomic(target.with_suffix(".run.json"), canonical_json(run))
-    write_atomic(target, canonical_json(record))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as file:
+            file.write(canonical_json(record).encode())
+            file.flush()  # a full disk must show before either of the two changes
+            write_atomic(target.with_suffix(".run.json"), canonical_json(run))
+    except OSError as error:
+        hint = "free some space or choose another folder, then repeat the command"
+        raise BenchmarkError(
+            f"cannot be written ({error.strerror})", where=str(target), hint=hint, user=False
+        ) from error
 
 
 def read(path: Path) -> Record:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmark.core.client.federation import Federation
-from benchmark.profiling.time_breakdown import bare
+from benchmark.profiling.time_breakdown import plain_training
 from benchmark.records.environment import environment
 from helpers.small_federation import small_federation
 
@@ -43,9 +43,9 @@ def beside_the_bare_loop(benchmark: Any, federation: Federation) -> Iterator[Non
     if not benchmark.enabled or benchmark.name.startswith("test_whole_rounds"):  # which time bare loops themselves
         yield
         return
-    before = bare(federation, "fp32")
+    before = plain_training(federation, "fp32")
     yield
-    rate = (before + bare(federation, "fp32")) / 2
+    rate = (before + plain_training(federation, "fp32")) / 2
     benchmark.extra_info["bare_images_per_second"] = round(rate)
     benchmark.extra_info["bare_steps"] = round(benchmark.analysis.stats.stats.median * rate / BATCH, 3)
 

@@ -12,8 +12,8 @@ import torch
 
 from benchmark.core.processes import huge_pages
 from benchmark.experiments.cell import Cell
-from benchmark.profiling.round_throughput import pace
-from benchmark.profiling.time_breakdown import profile
+from benchmark.profiling.round_throughput import round_throughput
+from benchmark.profiling.time_breakdown import time_breakdown
 
 pytestmark = pytest.mark.slow
 
@@ -34,14 +34,14 @@ def parts(task: str, precision: Any) -> dict[str, Any]:
     """
     cell, spawn = Cell(task, "fedavg", rounds=ROUNDS[task], precision=precision), multiprocessing.get_context("spawn")
     with huge_pages(), ProcessPoolExecutor(WORKERS, spawn, torch.set_num_threads, (1,)) as pool:
-        profiles = list(pool.map(profile, [cell] * WORKERS))
+        profiles = list(pool.map(time_breakdown, [cell] * WORKERS))
     return profiles[0] | {"share": round(sum(facts["share"] for facts in profiles) / WORKERS, 3)}
 
 
 @pytest.mark.parametrize(("task", "method", "precision"), CASES)
 def test_whole_rounds(benchmark: Any, task: str, method: str, precision: Any) -> None:
     cell, plain = Cell(task, method, rounds=ROUNDS[task], precision=precision), parts(task, precision)
-    whole = benchmark.pedantic(pace, (cell, WORKERS, plain["images"]), rounds=1)
+    whole = benchmark.pedantic(round_throughput, (cell, WORKERS, plain["images"]), rounds=1)
     assert whole["rounds"] == cell.rounds - 3
     if method == "fedavg":
         whole |= {"local_training_share": plain["share"], "parts": plain["seconds"]}

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from benchmark.cli import fleet, invoke
+from benchmark.cli import invoke, jobs
 from benchmark.core.backends.ray_backend import RayBackend
 from benchmark.core.errors import BenchmarkError, explain
-from benchmark.experiments import executors
+from benchmark.experiments import cluster_executors
 from benchmark.experiments.cell import Cell
 from benchmark.experiments.progress import Outcome
 from helpers.handmade_records import make, write
@@ -187,11 +187,11 @@ def test_clusters_name_the_extra_that_they_lack(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(BenchmarkError, match=r"Ray is not installed; install it: pip install 'fedrepro\[ray\]'"):
-        executors.Ray("auto")
+        cluster_executors.RayExecutor(tmp_path, "auto")
     with pytest.raises(BenchmarkError, match="Ray is not installed"):
         RayBackend(setting, "cell", "auto", lambda client: 1)
     with pytest.raises(BenchmarkError, match=r"submitit is not installed; install it: pip install 'fedrepro\[slurm\]'"):
-        executors.Slurm(tmp_path, {}, 1)
+        cluster_executors.SlurmExecutor(tmp_path, {}, 1)
 
 
 def test_a_full_disk_is_named() -> None:
@@ -251,9 +251,9 @@ def test_a_diverged_run_ends_with_one(capsys: pytest.CaptureFixture[str], tmp_pa
 
 def test_a_failed_cell_fails_its_campaign() -> None:
     cell = Cell(TASK, "fedavg")
-    fleet._fail_if_any([Outcome(cell, make("fedavg", 0, accuracy=None), 1.0)])  # a diverged cell is done
+    jobs.fail_if_any([Outcome(cell, make("fedavg", 0, accuracy=None), 1.0)])  # a diverged cell is done
     with pytest.raises(BenchmarkError, match="1 of 1 cells failed") as caught:
-        fleet._fail_if_any([Outcome(cell, None, 1.0, "out of memory")])
+        jobs.fail_if_any([Outcome(cell, None, 1.0, "out of memory")])
     assert not caught.value.user
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from benchmark.core.backends.ray_backend import RayBackend
 from benchmark.core.errors import BenchmarkError
-from benchmark.experiments import executors, run
+from benchmark.experiments import cluster_executors, executors, run
 from benchmark.experiments.cell import Cell
 from benchmark.experiments.progress import Lines
 
@@ -76,36 +76,38 @@ def ports() -> dict[str, int]:
     return {f"{kind}_port": free() for kind in kinds}
 
 
-def spread(cell: list[Cell], results: Path, place: executors.Executor) -> list[Any]:
+def spread(cells: list[Cell], place: executors.Executor) -> list[Any]:
     view = Lines(Console(quiet=True), {})
-    return executors.run(cell, results, view, place)
+    return executors.run(cells, place, view)
 
 
 def _crew(address: str, ready: Any, federation: Any) -> RayBackend:
-    return RayBackend(ready.setting(verify=True), ready.identity, address, lambda client: federation.who(client).size)
+    return RayBackend(
+        ready.worker_config(verify=True), ready.identity, address, lambda client: federation.who(client).size
+    )
 
 
 def test_cells_on_two_machines_of_which_one_is_lost(
     task: str, local: dict[str, str], machines: Any, tmp_path: Path
 ) -> None:
     cluster, nodes = machines
-    place = executors.Ray(cluster.address)
+    place = cluster_executors.RayExecutor(tmp_path, cluster.address)
     assert place.width == 2
     begun: list[Cell] = []
 
-    class Saboteur(executors.Ray):
+    class Saboteur(cluster_executors.RayExecutor):
         """Loses a machine when both are at work."""
 
         def __init__(self) -> None:
             self.__dict__.update(place.__dict__)
 
-        def finished(self, handles: Any) -> Any:
+        def ended(self) -> Any:
             if not begun:
                 begun.append(Cell(task, "fd"))
                 cluster.remove_node(nodes[1], allow_graceful=False)
-            return super().finished(handles)
+            return super().ended()
 
-    outcomes = spread([Cell(task, method) for method in local], tmp_path, Saboteur())
+    outcomes = spread([Cell(task, method) for method in local], Saboteur())
     assert {Path(o.cell.algorithm).stem: o.record.result_sha256 for o in outcomes} == local
     assert {path.name for path in tmp_path.glob("small/*/*.json")} == {"0.json", "0.run.json"}
 
@@ -118,22 +120,22 @@ def test_clients_of_a_cohort_on_two_machines(task: str, local: dict[str, str], m
 
 def test_a_method_s_failure_is_its_sentence(task: str, machines: Any, tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text(BROKEN)
-    place = executors.Ray(machines[0].address)
-    [outcome] = spread([Cell(task, str(tmp_path / "broken.py"))], tmp_path, place)
+    place = cluster_executors.RayExecutor(tmp_path, machines[0].address)
+    [outcome] = spread([Cell(task, str(tmp_path / "broken.py"))], place)
     assert outcome.record is None and "ZeroDivisionError" in outcome.error and "round 1" in outcome.error
 
 
 def test_a_queue(task: str, local: dict[str, str], tmp_path: Path) -> None:
-    place = executors.Slurm(tmp_path / ".slurm", {"timeout_min": 5}, 2, cluster="local")
-    outcomes = spread([Cell(task, method) for method in ("fd", "fedntd")], tmp_path / "results", place)
+    place = cluster_executors.SlurmExecutor(tmp_path / "results", {"timeout_min": 5}, 2, cluster="local")
+    outcomes = spread([Cell(task, method) for method in ("fd", "fedntd")], place)
     assert {o.cell.algorithm: o.record.result_sha256 for o in outcomes} == {m: local[m] for m in ("fd", "fedntd")}
 
 
-def test_nobody_answers() -> None:
+def test_nobody_answers(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match=r"no Ray cluster answers at 127\.0\.0\.1:1"):
-        executors.Ray("127.0.0.1:1")
+        cluster_executors.RayExecutor(tmp_path, "127.0.0.1:1")
 
 
 def test_no_queue(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match=r"submitit refuses: .*srun"):
-        executors.Slurm(tmp_path, {}, 2)
+        cluster_executors.SlurmExecutor(tmp_path, {}, 2)

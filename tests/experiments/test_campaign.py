@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import json
 import multiprocessing
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,19 +16,19 @@ import pytest
 from rich.console import Console
 
 from benchmark.core import method_files
+from benchmark.core.errors import BenchmarkError
 from benchmark.core.storage import checkpoint
 from benchmark.core.storage.atomic_files import write_atomic
 from benchmark.core.storage.checksummed_json import dump_checksummed
 from benchmark.core.tasks import task as tasks
 from benchmark.core.version import ENGINE, PROTOCOL
-from benchmark.experiments import local_executor, planner, run
+from benchmark.experiments import executors, planner, run
 from benchmark.experiments.cell import Cell
+from benchmark.experiments.local_executor import LocalExecutor
 from benchmark.experiments.planner import Job
 from benchmark.experiments.progress import Lines, Outcome, label
 from benchmark.experiments.tuning import Point, Tuned, Tuning, read
-from benchmark.records import compare
 from benchmark.records.index import Method, ResultsIndex
-from helpers.handmade_records import make, with_checksum, write
 
 pytestmark = pytest.mark.slow
 
@@ -108,7 +106,7 @@ def test_a_tuning_that_no_longer_stands_is_done_again(tmp_path: Path) -> None:
     for changes, lacking in (({}, ["fedntd"]), ({"task_sha256": "cd" * 32}, ["fedavg", "fedntd"])):
         made = Tuned.model_validate(content | changes)
         text = dump_checksummed(made.model_dump(mode="json", by_alias=True))
-        write_atomic(Tuning(task.name, "fedavg").place(tmp_path), text)
+        write_atomic(Tuning(task.name, "fedavg").path(tmp_path), text)
         assert planner.untuned(replace(suite, methods=methods), task) == lacking
 
 
@@ -125,11 +123,6 @@ def test_a_tuning_costs_what_its_points_have_of_a_cell_s_rounds(tmp_path: Path) 
     assert jobs == [Tuning("fmnist-shards", "fedntd"), *(Cell("fmnist-shards", "fedntd", seed) for seed in range(3))]
     # 30 rounds: six points of 7
     assert list(planner.costs(jobs, suite, lambda pair: 10.0).values()) == [14, 10, 10, 10]
-    # elsewhere its cell took 4 s and its points 2 + 8
-    write_atomic(tmp_path / "digits-shards/fedntd/0.run.json", '{"seconds": 4, "workers": 1}')
-    points = '{"points": [{"seconds": 2}, {"seconds": 8}]}'
-    write_atomic(tmp_path / "digits-shards/tuning/fedntd.json", points)
-    assert list(planner.costs(jobs, suite, lambda pair: 10.0).values()) == [25, 10, 10, 10]
 
 
 def test_a_tuning_comes_right_before_the_first_cell_on_its_task(tmp_path: Path) -> None:
@@ -163,7 +156,7 @@ def test_a_cell_that_fails_or_kills_its_process_costs_only_itself(tmp_path: Path
     )
     good = [Cell(TASK, "fedavg", seed, rounds=1) for seed in (0, 1)]
     cells = [Cell(TASK, str(deadly)), Cell(TASK, "fedavgg"), *good]
-    outcomes = local_executor.run(cells, tmp_path / "out", 2, view(cells))
+    outcomes = executors.run(cells, LocalExecutor(tmp_path / "out", 2), view(cells))
     assert {label(one.cell) for one in outcomes} == {label(one) for one in cells}
     errors = {one.cell.algorithm: one.error for one in outcomes if one.record is None}
     assert "ended unexpectedly (exit code 7" in errors[str(deadly)]
@@ -177,32 +170,17 @@ def test_a_cell_waits_for_its_method_s_tuning(tmp_path: Path) -> None:
     """Whichever of the two workers is done first, the next method's cell goes ahead and the method's own stays back."""
     tuning, own, other = Tuning(TASK, "fedavg"), Cell(TASK, "fedavg", rounds=1), Cell(TASK, "local", rounds=1)
     diary = view([tuning, own, other])
-    outcomes = local_executor.run([tuning, own, other], tmp_path, 2, diary)
+    outcomes = executors.run([tuning, own, other], LocalExecutor(tmp_path, 2), diary)
     assert [job for kind, job in diary.events if kind == "begin"] == [tuning, other, own]
     assert diary.events.index(("end", tuning)) < diary.events.index(("begin", own))
     made = next(one.record for one in outcomes if one.cell == tuning)
-    assert isinstance(made, Tuned) and made == read(tuning.place(tmp_path))
+    assert isinstance(made, Tuned) and made == read(tuning.path(tmp_path))
 
 
 def test_after_the_deadline_no_cell_begins(tmp_path: Path) -> None:
     cells = [Cell(TASK, "fedavg", seed, rounds=1) for seed in range(3)]
-    outcomes = local_executor.run(cells, tmp_path, 1, view(cells), seconds=0)
+    outcomes = executors.run(cells, LocalExecutor(tmp_path, 1), view(cells), seconds=0)
     assert [one.cell for one in outcomes] == cells[:1]
-
-
-def test_an_outdated_record_or_checkpoint_makes_way_and_a_standing_one_stays(tmp_path: Path) -> None:
-    one = Cell(TASK, "fedavg", rounds=1)
-    run.run(one, tmp_path)
-    home = tmp_path / TASK / "fedavg"
-    standing = home / "0.json"
-    content = json.loads(standing.read_text())
-    content |= {"departures": []}
-    standing.write_text(with_checksum(content))
-    run.remove_stale(one, tmp_path)
-    assert standing.exists()
-    standing.write_text(with_checksum(content | {"engine": 0}))
-    run.remove_stale(one, tmp_path)
-    assert not standing.exists()
 
 
 def test_a_checkpoint_belongs_to_one_code_engine_protocol_and_backend(
@@ -220,48 +198,31 @@ def test_a_checkpoint_belongs_to_one_code_engine_protocol_and_backend(
     assert len(set(found)) == 5
 
 
-def test_two_folders_of_records_are_compared_cell_by_cell(tmp_path: Path) -> None:
-    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
-    run.run(Cell(TASK, "fedavg", rounds=1), mine)
-    assert compare.agreement(mine, theirs).startswith("none of these 1 cells")
-    shutil.copytree(mine, theirs)
-    assert compare.agreement(mine, theirs) == "1 of 1 cells equal the committed records bit for bit"
-
-
-def test_how_far_two_folders_lie_apart(tmp_path: Path) -> None:
-    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
-    write(mine, *(make("fedavg", seed, 0.5) for seed in range(4)))
-    write(theirs, *(make("fedavg", seed, value) for seed, value in enumerate((0.5, 0.52, 0.45))))
-    assert compare.agreement(mine, theirs).startswith(
-        "1 of 3 cells equal the committed records bit for bit, accuracy differs by 5.0 points at most"
-    )
-
-
-def test_an_outdated_checkpoint_makes_way(tmp_path: Path) -> None:
-    one = Cell(TASK, "fedavg")
-    unfinished = tmp_path / TASK / "fedavg" / ".0.run" / "checkpoint.safetensors"
-    unfinished.parent.mkdir(parents=True)
-    checkpoint.save(unfinished, {}, {"identity": one.prepare().identity})
-    run.remove_stale(one, tmp_path)
-    assert unfinished.exists()
-    checkpoint.save(unfinished, {}, {"identity": "of an older method"})
-    run.remove_stale(one, tmp_path)
-    assert not unfinished.parent.exists()
+def test_a_stale_checkpoint_is_dropped_where_a_stale_record_may_be_replaced(tmp_path: Path) -> None:
+    folder = tmp_path / TASK / "fedavg" / ".0.run"
+    folder.mkdir(parents=True)
+    checkpoint.save(folder / "checkpoint.safetensors", {}, {"identity": "of an older method"})
+    with pytest.raises(BenchmarkError, match="the checkpoint belongs to another cell"):
+        run.run(Cell(TASK, "fedavg"), tmp_path)
+    run.run(Cell(TASK, "fedavg"), tmp_path, replace=True)
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["0.json", "0.run.json"]
 
 
 def test_an_interruption_leaves_no_process_and_no_record(tmp_path: Path) -> None:
     script = f"""
 import multiprocessing
 from pathlib import Path
-from benchmark import campaign
-from benchmark.cell import Cell
-from benchmark.progress import Lines, label
+from benchmark.experiments import executors
+from benchmark.experiments.cell import Cell
+from benchmark.experiments.local_executor import LocalExecutor
+from benchmark.experiments.progress import Lines, label
 class Loud(Lines):
     def round(self, cell, event):
         print(*(child.pid for child in multiprocessing.active_children()), flush=True)
 from rich.console import Console
 cells = [Cell({TASK!r}, "fedavg", seed, rounds=5000) for seed in (0, 1, 2)]
-campaign.run(cells, Path({str(tmp_path)!r}), 2, Loud(Console(), {{label(one): 1.0 for one in cells}}))
+view = Loud(Console(), {{label(one): 1.0 for one in cells}})
+executors.run(cells, LocalExecutor(Path({str(tmp_path)!r}), 2), view)
 """
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = subprocess.Popen([sys.executable, "-c", script], **pipes, text=True, start_new_session=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,11 +17,13 @@ import pytest
 from rich.console import Console
 
 from benchmark.cli import invoke
+from benchmark.core.errors import BenchmarkError
 from benchmark.core.tasks import task as tasks
 from benchmark.experiments import regress, run
 from benchmark.experiments.cell import Cell
 from benchmark.experiments.progress import Lines, label
 from benchmark.records import store, tolerance
+from benchmark.records.compare import content
 from benchmark.records.index import Method, ResultsIndex
 from helpers import handmade_records as records
 from helpers.handmade_records import make, result
@@ -71,24 +74,24 @@ def again(shelf: ResultsIndex, folder: Path, change: Callable[[str], str] = str)
     home = shelf.results.parent
     (folder / "fedntd.py").write_text(change((home / "fedntd.py").read_text()))
     run.run(Cell(str(home / "tiny.yaml"), str(folder / "fedntd.py")), folder)
-    return regress.beside(shelf, Cell("tiny", "fedntd"), folder)
+    return regress.against_record(shelf, Cell("tiny", "fedntd"), folder)
 
 
 def elsewhere(found: regress.Comparison) -> regress.Comparison:
     """The verdict if the records came from two kinds of machines, where only bands and bytes count."""
-    return regress.compare(found.cell, found.before, found.after, found.tolerance, same_kind=False)
+    return regress.judge(found.cell, found.before, found.after, found.tolerance, same_kind=False)
 
 
 def test_every_method_is_compared_on_one_task_and_its_first_seed(shelf: ResultsIndex) -> None:
-    assert regress.cells(shelf) == [Cell("tiny", "fedavg", 0), Cell("tiny", "fedntd", 0)]
+    assert regress.recorded_cells(shelf) == [Cell("tiny", "fedavg", 0), Cell("tiny", "fedntd", 0)]
     harder = shelf.tasks["tiny"].model_copy(update={"rounds": 11})
-    assert regress.cells(replace(shelf, tasks={"tiny": harder})) == []  # records of another task say nothing
+    assert regress.recorded_cells(replace(shelf, tasks={"tiny": harder})) == []  # records of another task say nothing
 
 
 def test_a_band_is_three_deviations_of_the_difference_of_two_seeds(shelf: ResultsIndex) -> None:
     accuracies = [[one.result.accuracy for one in made.values() if one.result] for made in shelf.records.values()]
     variances = [sum((a - sum(group) / 3) ** 2 for a in group) / 2 for group in accuracies]
-    assert regress.widths(shelf, "tiny")["accuracy"] == pytest.approx(3 * (2 * sum(variances) / 2) ** 0.5)
+    assert regress.bands(shelf, "tiny")["accuracy"] == pytest.approx(3 * (2 * sum(variances) / 2) ** 0.5)
 
 
 @pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.reliability)])
@@ -113,43 +116,96 @@ def test_other_bytes_are_a_change_anywhere(shelf: ResultsIndex, tmp_path: Path) 
     def finish(self, client, local, message, phase, site):
         return client, {"model": local.params, "more": local.params["classifier.bias"]}
 """)  # fmt: skip
-    assert (elsewhere(found).verdict, elsewhere(found).why) == ("changed", "other bytes")
+    assert elsewhere(found).verdict == "changed" and elsewhere(found).why.startswith("bytes.up was ")
 
 
 def test_cells_run_on_workers_and_come_back_in_order(shelf: ResultsIndex, tmp_path: Path) -> None:
     home = shelf.results.parent
     chosen = [Cell(str(home / "tiny.yaml"), str(home / f"{name}.py")) for name in ("fedntd", "fedavg")]
     view = Lines(Console(file=io.StringIO()), {label(one): 1.0 for one in chosen})
-    found = regress.run(shelf, chosen, tmp_path, 2, view)
-    assert [(one.before.algorithm, one.verdict) for one in found] == [("fedntd", "equal"), ("fedavg", "equal")]
+    found = regress.against_records(shelf, chosen, tmp_path, 2, view)
+    assert [(Path(one.cell.algorithm).stem, one.verdict) for one in found] == [("fedntd", "equal"), ("fedavg", "equal")]
+
+
+SLOWER = """
+    def step(self, local, batch, gradient, update):
+        gradients, extras = gradient(local, batch)
+        return update(local, {name: 0.99 * value for name, value in gradients.items()}), extras
+"""
+EQUAL_WEIGHTS = "[u._replace(who=u.who._replace(size=1)) for u in uploads]"
+FAULTS: dict[str, Callable[[str], str]] = {  # by method: what is planted into its file
+    "fedntd": PLANTED["dropped term"],
+    "fedavgm": lambda text: text.replace(
+        'average(server["models"], uploads)', f'average(server["models"], {EQUAL_WEIGHTS})'
+    ),
+    "fedprox": lambda text: text.replace('["global"], self.mu)', '["global"], -self.mu)'),
+    "moon": lambda text: text + SLOWER,  # a learning rate one percent lower
+}
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout of its own that holds what a cell needs."""
+    root = tmp_path_factory.mktemp("clone")
+    for name in ("algorithms", "benchmark"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "dvc.yaml", root)
+    author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for words in (["init", "-q"], ["add", "."], [*author, "commit", "-q", "-m", "base"]):
+        subprocess.run(["git", "-C", str(root), *words], check=True)
+    return root
+
+
+def test_against_a_revision_every_planted_fault_shows_on_any_processor(clone: Path) -> None:
+    (clone / "algorithms" / "brandnew.py").write_text((clone / "algorithms" / "fedavg.py").read_text())
+    for name, plant in FAULTS.items():
+        path = clone / "algorithms" / f"{name}.py"
+        text = path.read_text()
+        assert plant(text) != text
+        path.write_text(plant(text))
+    cells = [Cell("digits-shards", name) for name in ("fedavg", "brandnew", *FAULTS)]
+    rows = [found.row() for found in regress.against_revision("HEAD", cells, 2, lambda text: None, clone)]
+    verdicts = {row["method"]: row["verdict"] for row in rows}
+    assert verdicts == {"fedavg": "equal", "brandnew": "new"} | dict.fromkeys(FAULTS, "changed")
+    assert all(row["why"] for row in rows if row["verdict"] == "changed"), rows
+    assert rows[1]["accuracy"] == [None, rows[0]["accuracy"][1], None]  # it is FedAvg under another name
+    assert not (clone / "results").exists()
+
+
+def test_a_revision_that_is_none_is_named(clone: Path) -> None:
+    with pytest.raises(BenchmarkError, match="--base v99 is no revision of this checkout"):
+        regress.against_revision("v99", [Cell("digits-shards", "fedavg")], 1, print, clone)
 
 
 def test_a_cell_that_does_not_run_any_more_is_a_change(shelf: ResultsIndex) -> None:
     cell = Cell("tiny", "fedntd")
-    found = regress.beside(shelf, cell, shelf.results / "nowhere", "loss: NameError: name 'risc' is not defined")
+    found = regress.against_record(
+        shelf, cell, shelf.results / "nowhere", "loss: NameError: name 'risc' is not defined"
+    )
     assert found.verdict == "changed" and "risc" in found.why
     row = found.row()
-    assert row["accuracy"][0] == found.before.result.accuracy and row["accuracy"][1] is None  # type: ignore[union-attr]
+    before = shelf.records["tiny", "fedntd"][0].result
+    assert before is not None and row["accuracy"][:2] == [before.accuracy, None]
 
 
-BANDS = {"accuracy": 0.1, "course": 0.1, "forgetting": 0.1}
+BANDS = {"accuracy": 0.1, "mean_accuracy": 0.1, "forgetting": 0.1}
 
 
 def compared(**measured: Any) -> regress.Comparison:
     """A record of 50 %, and one that measured something else on another kind of machine."""
-    before, after = make("fedavg", 0, 0.5), make("fedavg", 0, result=result(0.5) | measured)
-    return regress.compare(Cell("digits-shards", "fedavg"), before, after, BANDS, same_kind=False)
+    before, after = content(make("fedavg", 0, 0.5)), content(make("fedavg", 0, result=result(0.5) | measured))
+    return regress.judge(Cell("digits-shards", "fedavg"), before, after, BANDS, same_kind=False)
 
 
 def test_forgetting_the_whole_course_and_bytes_both_ways_count() -> None:
     assert compared(accuracy_last5=0.1).verdict == "within band"
-    assert compared(forgetting=0.3).why == "forgetting +20.0 points, band ±10.0"
+    assert compared(forgetting=0.3).why == "forgetting +20.00 points, allowed ±10.00"
     last = result(0.5)["evaluations"][0]
     # 50 and 10 % are 30 % on average, though the best round is as before
-    course = compared(evaluations=[last | {"round": 20, "accuracy": 0.1}, last])
-    assert (course.verdict, course.why) == ("changed", "course -20.0 points, band ±10.0")
+    mean = compared(evaluations=[last | {"round": 20, "accuracy": 0.1}, last])
+    assert (mean.verdict, mean.why) == ("changed", "mean_accuracy -20.00 points, allowed ±10.00")
     down = {"down": 5_000_004, "by_name": [["train", "down", "model", 5_000_004], ["train", "up", "model", 3_000_000]]}
-    assert compared(bytes=result(0.5)["bytes"] | down).why == "other bytes"
+    assert compared(bytes=result(0.5)["bytes"] | down).why == "bytes.down was 5000000, is 5000004"
 
 
 def test_cells_that_depart_or_are_not_quick_are_no_baseline(tmp_path: Path) -> None:
@@ -158,7 +214,7 @@ def test_cells_that_depart_or_are_not_quick_are_no_baseline(tmp_path: Path) -> N
     records.write(results, make("fedprox", 0, task="fmnist-shards"))
     suite = ResultsIndex.load(results)
     assert tolerance.baseline(suite, "digits-shards", "fedprox") == {}
-    assert [cell.algorithm for cell in regress.cells(suite)] == ["fedavg", "fedntd"]
+    assert [cell.algorithm for cell in regress.recorded_cells(suite)] == ["fedavg", "fedntd"]
 
 
 def test_the_command_ends_with_one_where_numbers_have_changed(
@@ -167,17 +223,17 @@ def test_the_command_ends_with_one_where_numbers_have_changed(
     suite = ResultsIndex.load(records.example_results(tmp_path))
     monkeypatch.setattr("benchmark.records.index.index_with_live_methods", lambda results: suite)
     for found, code in ((compared(forgetting=0.3), 1), (compared(accuracy_last5=0.1), 0)):
-        monkeypatch.setattr(regress, "run", lambda *given, found=found: [found])
+        monkeypatch.setattr(regress, "against_records", lambda *given, found=found: [found])
         assert invoke(["regress", "--json"]) == code
         out, err = capsys.readouterr()
         assert json.loads(out)[0]["verdict"] == found.verdict and ("fedavg" in err) == (code == 1)
 
 
 @pytest.mark.regress
-@pytest.mark.parametrize("cell", regress.cells(ResultsIndex.load(RESULTS)), ids=label)
+@pytest.mark.parametrize("cell", regress.recorded_cells(ResultsIndex.load(RESULTS)), ids=label)
 def test_a_method_s_numbers_are_those_of_its_record(cell: Cell, tmp_path: Path) -> None:
     run.run(cell, tmp_path)
-    found = regress.beside(ResultsIndex.load(RESULTS, cell.task), cell, tmp_path)
+    found = regress.against_record(ResultsIndex.load(RESULTS, cell.task), cell, tmp_path)
     assert found.verdict != "changed", found.row()
 
 
@@ -192,6 +248,6 @@ def test_the_committed_records_of_every_method_are_met(processor: str, figures: 
     verdicts = [row["verdict"] for row in rows]
     assert done.returncode == 0, [row for row in rows if row["verdict"] == "changed"]
     where = "with torch kept from wide instructions" if processor else "on this machine"
-    gap = max(abs(row["course"][1] - row["course"][0]) for row in rows) * 100
+    gap = max(abs(row["mean_accuracy"][1] - row["mean_accuracy"][0]) for row in rows) * 100
     found = f"{len(rows)} methods: {verdicts.count('equal')} equal, {verdicts.count('within band')} within their band"
     figures("6", f"`fedrepro regress`, {where}", f"{found} (mean accuracy {gap:.2f} points off at most)")

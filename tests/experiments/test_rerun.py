@@ -15,7 +15,7 @@ from benchmark.experiments.cell import Cell
 from benchmark.experiments.run import run
 from benchmark.records import environment, record, store
 from benchmark.records.index import ResultsIndex, index_with_live_methods
-from helpers.handmade_records import TASK, example_results, make, result, write
+from helpers.handmade_records import TASK, example_results, make, write
 
 
 @pytest.fixture(scope="module")
@@ -46,31 +46,13 @@ def test_a_true_record_comes_out_bit_for_bit_and_a_false_one_does_not(results: P
     near = made.result.accuracy_last5 + 0.03
     false = made.model_dump(exclude={"record_sha256", "result_sha256"}, by_alias=True)
     false["result"]["accuracy_last5"] = near
-    with pytest.raises(BenchmarkError, match=r"on a machine of the same kind: mean of the last five accuracies \d+"):
+    with pytest.raises(BenchmarkError, match=r"on a machine of the same kind: accuracy_last5 \+3.00 points"):
         rerun.rerun(record.Record.model_validate(false), suite)
     other = of_another_cpu(results, made, accuracy_last5=near)
     assert rerun.rerun(other, suite).startswith("within 5.0 points on a machine of another kind (cpu ")
     far = of_another_cpu(results, made, accuracy_last5=near + 0.03)
-    with pytest.raises(BenchmarkError, match=r"\(cpu .*, in the record .* more than 5.0 points apart"):
+    with pytest.raises(BenchmarkError, match=r"\(cpu .*accuracy_last5 \+6.00 points, allowed ±5.00"):
         rerun.rerun(far, suite)
-
-
-def test_other_machines_may_round_but_not_send_differently() -> None:
-    made = make("fedavg", 0, 0.5)  # last five 49 %
-
-    def differences(**measured: Any) -> list[str]:
-        return list(rerun.compare(made, make("fedavg", 0, result=result(0.5) | measured), 0.05))
-
-    assert differences(accuracy_last5=0.53) == []
-    assert differences(accuracy_last5=0.55) == [
-        "mean of the last five accuracies 55.00%, in the record 49.00%, more than 5.0 points apart"
-    ]
-    traffic = result(0.5)["bytes"] | {"up_wire": 3_000_101}
-    assert differences(bytes=traffic) == ["up_wire 3000101 bytes, in the record 3000100"]
-    more = result(0.5)["bytes"] | {"down": 5_000_004, "down_wire": 5_000_104, "by_name": [
-        ["train", "down", "model", 5_000_004], ["train", "up", "model", 3_000_000]]}  # fmt: skip
-    assert [words.split()[0] for words in differences(bytes=more)] == ["down", "down_wire"]
-    assert list(rerun.compare(made, make("fedavg", 0, None), 0.05)) == ["status diverged, in the record ok"]
 
 
 def test_another_machine_may_lie_as_far_off_as_another_seed_but_five_points_anyway(tmp_path: Path) -> None:
@@ -89,22 +71,15 @@ def test_a_record_is_named_or_drawn(tmp_path: Path) -> None:
     assert rerun.choose(suite, f"{TASK}/fedprox").seed == 0
     assert rerun.choose(suite, "").task == TASK
     for wrong in (f"{TASK}/fedntd/9", "fmnist-shards", f"{TASK}/fedntd/1/2"):
-        with pytest.raises(BenchmarkError, match="no standing record"):
+        with pytest.raises(BenchmarkError, match="no valid record"):
             rerun.choose(suite, wrong)
 
 
 def test_a_stale_record_is_not_drawn(tmp_path: Path) -> None:
     results = example_results(tmp_path)
     write(results, make("fedprox", 0, engine=ENGINE + 1))
-    with pytest.raises(BenchmarkError, match="no standing record"):
+    with pytest.raises(BenchmarkError, match="no valid record"):
         rerun.choose(ResultsIndex.load(results), f"{TASK}/fedprox")
-
-
-@pytest.mark.parametrize("name", ["cpu", "instructions", "torch", "device", "system"])
-def test_what_rounds_sums_makes_another_kind_of_machine(results: Path, name: str) -> None:
-    here = json.loads((results / TASK / "fedavg" / "0.run.json").read_bytes())
-    there = here | {"environment": here["environment"] | {name: f"not {here['environment'][name]}"}}
-    assert rerun._kind(here) != rerun._kind(there)
 
 
 def test_a_stacked_cell_is_run_as_it_was(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from benchmark.experiments import tuning
 from benchmark.experiments.cell import Cell
 from benchmark.experiments.tuning import Point, Tuning, grid
 from benchmark.pipeline import stages
+from benchmark.records import tuned as records_tuned
+from benchmark.records.tuned import load_task
 from helpers.handmade_records import make, result
 
 TASK = "digits-shards"  # learning rate 0.1, validation 0.1, 30 rounds
@@ -85,7 +87,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     with pytest.raises(KeyboardInterrupt):
         job.run(results, observer=stop)
-    assert not job.place(results).exists()
+    assert not job.path(results).exists()
     seen: list[tuple[int, int]] = []
     job.run(results, observer=lambda event: seen.append((event["round"], event["rounds"])))
     assert seen == [(round_, 42) for round_ in range(15, 43)]  # the two points before are not run again
@@ -93,7 +95,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_tuning_resumes_and_leaves_its_record_alone(tuned: Path) -> None:
-    made = tuning.read(Tuning(TASK, "fedavg").place(tuned))
+    made = tuning.read(Tuning(TASK, "fedavg").path(tuned))
     assert [point.settings for point in made.points] == grid("fedavg", tasks.load(TASK))
     scores = [point.score for point in made.points]
     assert made.chosen == made.points[scores.index(max(scores, key=lambda score: score or 0))].settings
@@ -106,8 +108,8 @@ def test_a_task_has_what_was_chosen_and_its_hash_stays(tuned: Path, monkeypatch:
     path = tuned / TASK / "tuning" / "fedntd.json"
     content = load_checksummed((tuned / TASK / "tuning" / "fedavg.json").read_bytes())
     path.write_text(dump_checksummed(content | {"algorithm": "fedntd", "chosen": {"train.lr": 0.05, "beta": 3.0}}))
-    monkeypatch.setattr(tasks, "RESULTS", tuned)
-    task, ready = tasks.load(TASK), Cell(TASK, "fedntd").prepare()
+    monkeypatch.setattr(records_tuned, "RESULTS", tuned)
+    task, ready = load_task(TASK), Cell(TASK, "fedntd").prepare()
     assert task.settings("fedntd") == {"train.lr": 0.05, "beta": 3.0} and task.sha256 == before.sha256
     assert ready.task.train.optimiser.lr == 0.05 and ready.settings == {"beta": 3.0, "tau": 1.0, "train.lr": 0.05}
     assert stages.protocol(tuned, TASK)["settings"]["fedntd"] == {"train.lr": 0.05, "beta": 3.0}
@@ -115,7 +117,7 @@ def test_a_task_has_what_was_chosen_and_its_hash_stays(tuned: Path, monkeypatch:
         tuning.read(path)
     path.write_text("{}")
     with pytest.raises(BenchmarkError, match="not the record of a tuning"):
-        tasks.load(TASK)
+        load_task(TASK)
     path.unlink()
 
 
@@ -123,25 +125,25 @@ def test_no_damage_to_a_tuning_goes_unnoticed(tuned: Path, monkeypatch: pytest.M
     """Forty flipped bits, forty cuts, and the file of another method, whether a task or a board asks."""
     path, draw = tuned / TASK / "tuning" / "fedavg.json", random.Random(0)
     whole = path.read_bytes()
-    monkeypatch.setattr(tasks, "RESULTS", tuned)
+    monkeypatch.setattr(records_tuned, "RESULTS", tuned)
     damages = [whole[: draw.randrange(len(whole))] for _ in range(40)]
     for _ in range(40):
         place, bit = draw.randrange(len(whole)), draw.randrange(8)
         damages.append(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
     for data in damages:
         path.write_bytes(data)
-        for use in (lambda: tasks.load(TASK), lambda: tuning.read(path)):
+        for use in (lambda: load_task(TASK), lambda: tuning.read(path)):
             with pytest.raises(BenchmarkError, match=r"a tuning: it(s bytes have changed| is truncated)"):
                 use()
     path.write_text(dump_checksummed(load_checksummed(whole) | {"algorithm": "fedntd"}))
     with pytest.raises(BenchmarkError, match="it belongs to fedntd on"):
-        tasks.load(TASK)
+        load_task(TASK)
     path.write_bytes(whole)
-    assert tasks.load(TASK).tuned["fedavg"] == tuning.read(path).chosen
+    assert load_task(TASK).tuned["fedavg"] == tuning.read(path).chosen
 
 
 def test_a_tuning_stands_for_its_task_and_method_alone(tuned: Path) -> None:
-    task, made = tasks.load(TASK), tuning.read(Tuning(TASK, "fedavg").place(tuned))
+    task, made = tasks.load(TASK), tuning.read(Tuning(TASK, "fedavg").path(tuned))
     assert tuning.stale(made, task, made.algorithm_sha256) == ""
     assert tuning.stale(made, task, "ab" * 32) == "its method has changed"
     assert tuning.stale(made, task.model_copy(update={"rounds": 31}), made.algorithm_sha256) == "its task has changed"
@@ -178,7 +180,7 @@ def test_a_point_is_judged_on_its_last_rounds_or_on_its_end(tmp_path: Path, monk
 
 
 def test_what_was_chosen_before_is_no_part_of_a_tuning(tuned: Path) -> None:
-    task, made = tasks.load(TASK), tuning.read(Tuning(TASK, "fedavg").place(tuned))
+    task, made = tasks.load(TASK), tuning.read(Tuning(TASK, "fedavg").path(tuned))
     assert tuning.shortened(task.model_copy(update={"tuned": {"fedavg": {"train.lr": 0.3}}})).tuned == {}
     old = made.model_copy(update={"protocol": PROTOCOL - 1})
     assert tuning.stale(old, task, made.algorithm_sha256) == f"protocol {PROTOCOL - 1}, now {PROTOCOL}"

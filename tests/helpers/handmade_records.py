@@ -12,6 +12,7 @@ from benchmark.core.storage.checksummed_json import canonical_json, sha256
 from benchmark.core.tasks import task as tasks
 from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.records import environment, record, store
+from benchmark.records.tuned import load_task
 
 TASK = "digits-shards"  # clients: 20, targets: 0.5, 0.7, 0.8
 HASH = "ab" * 32
@@ -34,7 +35,7 @@ def result(accuracy: float, forgetting: float = 0.1, targets: Mapping[float, int
 
 def make(algorithm: str, seed: int, accuracy: float | None = 0.5, task: str = TASK, **changes: Any) -> record.Record:
     """A record that stands beside `fingerprint(...)`; accuracy None makes a diverged one."""
-    setting = tasks.load(task)
+    setting = load_task(task)
     fingerprints = {n: p.fingerprint for n, p in manifest()[setting.dataset].splits.items()}
     measured = None if accuracy is None else changes.pop("result", None) or result(accuracy)
     content: dict[str, Any] = {

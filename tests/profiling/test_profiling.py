@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ import pytest
 from benchmark.core.client.federation import Federation
 from benchmark.core.errors import BenchmarkError
 from benchmark.experiments.cell import Cell
-from benchmark.profiling.round_throughput import pace
-from benchmark.profiling.time_breakdown import profile
+from benchmark.profiling.round_throughput import round_throughput
+from benchmark.profiling.time_breakdown import time_breakdown
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +36,7 @@ def cell(tmp_path: Path) -> Cell:
 
 
 def test_images_and_parts(cell: Cell) -> None:
-    facts = profile(cell)
+    facts = time_breakdown(cell)
     ready = cell.prepare()
     federation = Federation.open(ready.task, 0, ready.algorithm)
     trained = [0]
@@ -51,7 +52,7 @@ def test_images_and_parts(cell: Cell) -> None:
 
 def test_whole_rounds_on_workers(cell: Cell) -> None:
     images = [(100 * number, 10 * number) for number in range(5)]
-    facts = pace(cell, 1, images)
+    facts = round_throughput(cell, 1, images)
     assert facts["rounds"] == 2 and facts["workers"] == 1
     # rounds 3 and 4: 200 training images and 20 test images at the pace of the bare loops
     limit = 200 / facts["bare_images_per_second"] + 20 / facts["bare_evaluation_per_second"]
@@ -62,4 +63,11 @@ def test_whole_rounds_on_workers(cell: Cell) -> None:
 
 def test_too_few_rounds_are_refused(cell: Cell) -> None:
     with pytest.raises(BenchmarkError, match="--rounds 3 are too few to time; take 4 or more"):
-        pace(Cell(cell.task, cell.algorithm, rounds=3), 1, [])
+        round_throughput(Cell(cell.task, cell.algorithm, rounds=3), 1, [])
+
+
+def test_a_cell_with_a_tuned_learning_rate(cell: Cell) -> None:
+    """As of 109 of the 249 committed tunings."""
+    tuned = replace(cell, settings={"train.lr": 0.05}, rounds=4)
+    images = time_breakdown(tuned)["images"]
+    assert round_throughput(tuned, 1, images)["rounds"] == 1

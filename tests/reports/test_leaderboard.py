@@ -108,7 +108,7 @@ def test_few_seeds_stand_apart(tmp_path: Path) -> None:
         ({"protocol": PROTOCOL + 1}, f"protocol {PROTOCOL + 1}, now {PROTOCOL}"),
         ({"engine": ENGINE + 1}, f"engine {ENGINE + 1}, now {ENGINE}"),
         ({"departures": ["rounds 4 instead of 40"]}, "rounds 4 instead of 40"),
-        ({"settings": {"beta": 2.0}}, "its tuned values have changed"),
+        ({"settings": {"beta": 2.0}}, "its hyper-parameters have changed"),
     ],
 )
 def test_other_versions_are_not_mixed_in(tmp_path: Path, changes: dict[str, Any], mark: str) -> None:

@@ -20,14 +20,17 @@ from benchmark.core.client import determinism
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.processes import exit_with_parent, huge_pages
 
-_worker: Worker | None = None
+_worker: Worker | Exception | None = None  # the exception that kept it from being made
 
 
 def _start(config: WorkerConfig) -> None:
     global _worker
     determinism.enable()
     exit_with_parent()
-    _worker = Worker(config)
+    try:
+        _worker = Worker(config)
+    except Exception as error:  # raised by the first job: from here the pool would only say that it is broken
+        _worker = error
 
 
 def _run(job: Job, reply_path: str | None) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 
 from benchmark.core import registry
@@ -9,6 +11,8 @@ from benchmark.core.data import cache, sources
 from benchmark.core.data.dataset import Dataset, Split
 from benchmark.core.data.manifest import Arrays, DatasetInfo, canonical_order, check, dataset_info, registered
 from benchmark.core.errors import BenchmarkError
+
+log = logging.getLogger(__name__)
 
 
 def load(name: str, verify: bool = True) -> Dataset:
@@ -48,6 +52,7 @@ def fetch(name: str, download: bool = False) -> Dataset:
     else:
         asked = ", ".join(source.name for source in sources.SOURCES)
         raise BenchmarkError(f"{name} is in no source ({asked})", hint=f"get it: {sources.commands(name)[0]}")
+    log.info("%s: decoded from %s", name, origin)
     rows, fingerprints = _verified(name, info, arrays, origin, fix)
     label = origin if info.complete else f"{origin} (no fingerprint is known yet: only counts were checked)"
     cache.write(name, label, rows, fingerprints)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from math import isfinite
@@ -22,6 +23,7 @@ from benchmark.core.storage.checkpoint import Memories
 from benchmark.core.tree import Tree
 
 CHECKPOINT_SECONDS = 20.0
+log = logging.getLogger(__name__)
 Observer = Callable[[dict[str, Any]], None]
 
 
@@ -234,6 +236,7 @@ class Run:
         }
         checkpoint.save(self.file, self.server, facts)
         self.memories.prune()
+        log.info("%s: round %d of %d saved", self.file, self.done, self.total)
 
     def _restore(self) -> None:
         if not self.file.exists():
@@ -248,6 +251,7 @@ class Run:
             raise BenchmarkError("the checkpoint belongs to another cell", where=str(self.folder), hint=hint)
         self.server, self.done = tree or {}, facts["done"]
         self.seconds_before = self.seconds = facts["seconds"]
+        log.info("%s: resumed after round %d of %d", self.file, self.done, self.total)
         self.communication = CommunicationCounter.from_json(facts["communication"])
         self.memories, self.evaluations = Memories(self.folder, facts["memories"]), facts["evaluations"]
         if self._is_evaluated(self.done) and self.done not in [entry["round"] for entry in self.evaluations]:

@@ -12,11 +12,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from benchmark.core import registry
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.storage.checksummed_json import load_checksummed
 from benchmark.core.strict_model import StrictModel
 from benchmark.core.tasks.partition_config import KINDS, Only, Positive, Precision, Split
 from benchmark.core.tasks.yaml_file import list_faults, parse_yaml
-from benchmark.paths import RESULTS
 
 FOLDER = Path(__file__).parents[2] / "tasks"
 RATE = "train.lr"  # among a method's settings: the learning rate of local training in place of the task's
@@ -165,9 +163,8 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Task:
-    """The task of a name, with the values tuned for its methods, or of a path to a YAML file."""
-    own = name.endswith((".yaml", ".yml"))
-    path = Path(name) if own else FOLDER / f"{name}.yaml"
+    """The task of a name, or of a path to a YAML file, as its file has it: without tuned values."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
     if not _is_file(path):
         near = difflib.get_close_matches(name, names(), n=1)
         hint = f"did you mean {near[0]}?" if near else "`fedrepro list tasks` shows all tasks"
@@ -176,25 +173,7 @@ def load(name: str) -> Task:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise BenchmarkError(f"cannot be read ({error.strerror})", where=str(path), hint="fix the file") from None
-    task = parse(text, str(path), path.stem)
-    return task if own else task.model_copy(update={"tuned": _tuned(name)})
-
-
-def _tuned(name: str) -> Settings:
-    """What `results/<task>/tuning/<method>.json` say was chosen, by method."""
-    return {path.stem: _chosen(path, name) for path in sorted((RESULTS / name / "tuning").glob("*.json"))}
-
-
-def _chosen(path: Path, task: str) -> dict[str, Any]:
-    try:
-        content = load_checksummed(path.read_bytes())
-        if (owner := (content.get("task"), content.get("algorithm"))) != (task, path.stem):
-            raise ValueError(f"it belongs to {owner[1]} on {owner[0]}")
-        return dict(content["chosen"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        hint = "restore the file from git, or delete it and tune anew"
-        message = f"not the record of a tuning: {error}"
-        raise BenchmarkError(message, where=str(path), hint=hint, user=False) from None
+    return parse(text, str(path), path.stem)
 
 
 def _is_file(path: Path) -> bool:

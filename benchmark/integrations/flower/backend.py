@@ -29,7 +29,7 @@ class FlowerBackend(Backend):
 
     def __init__(self, post: Post, cell: Cell, ready: Prepared, federation: Federation) -> None:
         self.post, self.cell, self.ready = post, cell, ready
-        self.local = SerialBackend(ready.setting(verify=False))
+        self.local = SerialBackend(ready.worker_config())
         self.copies = _evaluated_models(ready, federation, self.local) == "clients"
         self.copied, self.wire = 0, Counter({"down": 0, "up": 0})
         self.token, self.remembers = "", False

@@ -67,7 +67,7 @@ def forget(content: Any, context: Context) -> RecordDict:
 @lru_cache(maxsize=1)
 def _worker(text: str) -> Worker:
     cell: Cell = codec.cell({"cell": text})
-    return Worker(cell.prepare().setting(verify=False))
+    return Worker(cell.prepare().worker_config())
 
 
 def _folder(context: Context, token: str) -> Path:

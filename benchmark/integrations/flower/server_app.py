@@ -18,10 +18,12 @@ from benchmark.integrations.flower.messaging import Post
 from benchmark.records.record import Record
 
 
-def serve(grid: Grid, cell: Cell, results: Path, observer: Observer, limit: float, ended: threading.Event) -> Record:
+def serve(
+    grid: Grid, cell: Cell, results: Path, observer: Observer, limit: float, ended: threading.Event, replace: bool
+) -> Record:
     """Run a cell, or resume it, over a grid of nodes; a finished one is read.
 
-    limit, ended: see `Post`. Raises BenchmarkError, also for a node that is lost.
+    limit, ended: see `Post`; replace: see `run.run`. Raises BenchmarkError, also for a node that is lost.
     """
     made: list[FlowerBackend] = []
 
@@ -29,7 +31,7 @@ def serve(grid: Grid, cell: Cell, results: Path, observer: Observer, limit: floa
         made.append(FlowerBackend(Post(grid, limit, ended), cell, ready, federation))
         return made[0]
 
-    record = run(cell, results, observer=observer, make=make)
+    record = run(cell, results, observer=observer, make=make, replace=replace)
     for backend in made:
         backend.forget()
     return record
@@ -55,7 +57,7 @@ def main(grid: Grid, context: Context) -> None:
     settings = dict(text.split("=", 1) for text in config["set"].split())
     cell = Cell(config["task"], config["method"], config["seed"], settings, config["rounds"] or None)
     results = home(cell, Path(config["out"]) if config["out"] else None)
-    record = serve(grid, cell, results, _line, config["limit"], threading.Event())
+    record = serve(grid, cell, results, _line, config["limit"], threading.Event(), not config["out"])
     print(f"record: {results / record.path}  result_sha256: {record.result_sha256}", flush=True)
     for row in account(record, results):
         _line(row)

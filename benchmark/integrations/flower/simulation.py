@@ -21,15 +21,17 @@ from benchmark.records.record import Record
 LIMIT = 3600.0  # seconds for a round: processes of this machine do not get lost one by one
 
 
-def simulate(cell: Cell, results: Path, *, nodes: int, observer: Observer = lambda event: None) -> Record:
-    """Run a cell, or resume it, in Flower's simulation engine, on a number of virtual nodes; see `running.run`."""
+def simulate(
+    cell: Cell, results: Path, *, nodes: int, observer: Observer = lambda event: None, replace: bool = False
+) -> Record:
+    """Run a cell, or resume it, in Flower's simulation engine, on a number of virtual nodes; see `run.run`."""
     cell.prepare()
     logging.getLogger("flwr").setLevel(logging.ERROR)
     done: list[Record] = []
     ended = threading.Event()
 
     def main(grid: Grid, context: Context) -> None:
-        done.append(serve(grid, cell, results, observer, LIMIT, ended))
+        done.append(serve(grid, cell, results, observer, LIMIT, ended, replace))
 
     app = ServerApp()
     app.main()(main)

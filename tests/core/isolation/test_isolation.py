@@ -206,7 +206,7 @@ def test_an_audit_of_a_cheat_names_the_difference_and_marks_nothing(
     assert invoke(words(cheat, bench)) == 0
     assert invoke(words(cheat, bench, "--audit")) == 1
     told = capsys.readouterr().err
-    assert "class_attribute, short, seed 0: the audited run differs from the record: accuracy is" in told
+    assert "class_attribute, short, seed 0: the audited run differs from the record: accuracy was" in told
     assert not audited(path, store.read(path))
 
 
@@ -217,7 +217,7 @@ def test_an_audit_marks_no_record_of_another_version(bench: Path, capsys: pytest
     assert invoke(words(method, bench)) == 0
     method.write_text(method.read_text() + "x = 1\n")
     assert invoke(words(method, bench, "--audit")) == 2
-    assert "another version of this cell (other algorithm)" in capsys.readouterr().err
+    assert "another version of this cell (its method has changed)" in capsys.readouterr().err
     assert not audited(path, store.read(path))
 
 

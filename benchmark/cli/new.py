@@ -1,16 +1,10 @@
-"""Commands for whoever writes a method, or cites one."""
+"""`fedrepro new`: a method to begin with."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 import typer
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command()(new)
-    app.command()(cite)
 
 
 def new(name: Annotated[str, typer.Argument(help="Name of the method: that of its file.", metavar="NAME")]) -> None:
@@ -20,10 +14,3 @@ def new(name: Annotated[str, typer.Argument(help="Name of the method: that of it
     method, test = write(name)
     print(f"{method}: change what it does, then `fedrepro check {name}`")
     print(f"{test}: say what must hold, then `pytest {test}`")
-
-
-def cite(method: Annotated[str, typer.Argument(help="Name of a method.", metavar="METHOD")]) -> None:
-    """Print the paper of a method as BibTeX."""
-    from benchmark.submission.scaffold import cite as entry
-
-    print(entry(method))

@@ -9,11 +9,6 @@ import typer
 from benchmark.cli.options import Json, show
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command("list")(list_)
-
-
 def list_(
     what: Annotated[Literal["tasks", "methods", "nets", "datasets"], typer.Argument()], as_json: Json = False
 ) -> None:

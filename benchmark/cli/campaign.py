@@ -1,0 +1,85 @@
+"""`fedrepro campaign`: every missing or stale cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+import yaml
+
+from benchmark.cli.jobs import Cost, Names, Seeds, fail_if_any, filters, train
+from benchmark.cli.options import RESULTS, Workers, cores, names, pairs
+
+if TYPE_CHECKING:
+    from benchmark.experiments.progress import Outcome
+    from benchmark.experiments.tuning import Job
+    from benchmark.records.index import ResultsIndex
+
+
+def campaign(
+    tier: Annotated[list[str] | None, typer.Option(help="quick, lite or paper; may be repeated.")] = None,
+    methods: Names = "", tasks: Names = "", seeds: Seeds = "", workers: Workers = None,
+    tune: Annotated[bool, typer.Option(help="Tune a method before its first cell on a lite task.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would run.")] = False,
+    executor: Annotated[Literal["local", "ray", "slurm"], typer.Option(help="Where cells run.")] = "local",
+    address: Annotated[str, typer.Option(help="Of the Ray cluster.")] = "auto",
+    option: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of submitit, such as slurm_partition=cpu.")
+    ] = None,
+) -> None:  # fmt: skip
+    """Run every missing or outdated cell into results/, worth most first, until done or interrupted.
+
+    The same command resumes. Nothing is committed. Elsewhere than locally methods are not tuned first.
+    """
+    from benchmark.experiments.cost_model import expected, measured
+    from benchmark.experiments.planner import plan
+    from benchmark.experiments.workload import work
+    from benchmark.records.index import index_with_live_methods
+
+    index = index_with_live_methods(RESULTS)
+    chosen = filters(index, methods, tasks, seeds)
+    tiers = names(",".join(tier or []), ["quick", "lite", "paper"], "tier")
+    cost = partial(expected, known=measured(RESULTS), work=work(index.tasks.values(), index.methods))
+    jobs = plan(index, tiers=tiers, tune=tune and executor == "local", cost=cost, **chosen)
+    if dry_run:
+        _list(jobs, index, cost, workers or cores())
+    elif executor != "local":
+        fail_if_any(_spread(jobs, index, cost, executor, address, pairs(option or [], "--option"), workers))
+    else:
+        fail_if_any(train(jobs, index, cost, workers or cores()))
+
+
+def _spread(
+    jobs: Sequence[Job], index: ResultsIndex, cost: Cost, executor: str, address: str, options: dict[str, str],
+    workers: int | None,
+) -> list[Outcome]:  # fmt: skip
+    """Run cells on a cluster, and write their records here."""
+    from benchmark.experiments import cluster_executors, executors
+    from benchmark.experiments.cell import Cell
+    from benchmark.experiments.planner import costs
+    from benchmark.experiments.progress import watch
+
+    cells = [job for job in jobs if isinstance(job, Cell)]
+    if executor == "ray":
+        place: executors.Executor = cluster_executors.RayExecutor(index.results, address)
+    else:
+        values = {name: yaml.safe_load(value) for name, value in options.items()}
+        place = cluster_executors.SlurmExecutor(index.results, values, workers or 32)
+    with watch(costs(cells, index, cost)) as view:
+        return executors.run(cells, place, view)
+
+
+def _list(jobs: Sequence[Job], index: ResultsIndex, cost: Cost, workers: int) -> None:
+    """The jobs in their order, and how long they will take on this machine."""
+    from benchmark.experiments.planner import costs
+    from benchmark.experiments.progress import label, spell
+    from benchmark.experiments.tuning import Tuning
+
+    expected = costs(jobs, index, cost)
+    for job in jobs:
+        print(f"{label(job)}: {spell(expected[label(job)])}")
+    tunings = sum(isinstance(job, Tuning) for job in jobs)
+    total = spell(sum(expected.values()) / workers)
+    print(f"{len(jobs) - tunings} cells and {tunings} tunings are open; they take about {total} with {workers} workers")

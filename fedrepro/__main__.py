@@ -1,0 +1,5 @@
+"""`python -m fedrepro`: the command line."""
+
+from benchmark.cli import main
+
+main()
