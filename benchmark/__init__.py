@@ -1,7 +1,6 @@
-"""fedrepro for Python: `import benchmark as fb`, then `fb.run(...)` and `fb.board(...)`.
+"""The packages of fedrepro, and its Python interface, which `fedrepro` exports: `run`, `board` and the registry.
 
-Parts of one's own are registered by `fb.dataset`, `fb.partition`, `fb.network` and `fb.metric`. What is heavy is
-imported when it is used.
+Importing this module is fast: torch and pandas are imported when a function needs them.
 """
 
 from __future__ import annotations
@@ -23,12 +22,23 @@ def run(
     method: str, task: str, seed: int = 0, *, out: str | Path | None = None, workers: int = 1,
     rounds: int | None = None, precision: str | None = None, **settings: Any,
 ) -> Record:  # fmt: skip
-    """Run a cell in this process, resume it, or read its record if it is done, and return the record.
+    """Run a cell in this process, resume it, or read its record if it is done.
 
-    method, task: names, or paths of a .py and a .yaml file
-    out: folder of records; needed for files and parts of one's own and wherever a run departs from its task
-    settings: hyper-parameters that replace the task's and the method's own, e.g. beta=0.5
-    Raises BenchmarkError with one sentence for whatever cannot be run.
+    Args:
+        method: Name of a method, or path of a .py file.
+        task: Name of a task, or path of a .yaml file.
+        seed: The seed.
+        out: Folder for the record; required for files and extensions, and if the run differs from its task.
+        workers: Number of worker processes.
+        rounds: Number of rounds in place of the task's.
+        precision: "fp32", "bf16" or "tf32" in place of the task's.
+        **settings: Hyper-parameters in place of those of task and method, e.g. beta=0.5.
+
+    Returns:
+        The record.
+
+    Raises:
+        BenchmarkError: If the cell cannot be run; one sentence says why.
     """
     from benchmark.experiments.cell import Cell, home
     from benchmark.experiments.run import run as run_cell
@@ -39,11 +49,18 @@ def run(
 
 
 def board(task: str, results: str | Path | None = None) -> DataFrame:
-    """The table of a task, as `fedrepro board` and results/tables/<task>.csv have it, best accuracy on top.
+    """The table of a task, as in `fedrepro board` and results/tables/<task>.csv, best accuracy first.
 
-    results: folder of records, default results/
-    Columns: method, comparable, seeds, accuracy and others in %, MB; <column>_interval is half the 95 % t interval; one
-    column more per registered metric. Raises BenchmarkError for an unknown task.
+    Args:
+        task: Name of a task, or path of a .yaml file.
+        results: Folder of records; None for results/.
+
+    Returns:
+        A row for each method with accuracies in %, messages in MB and a column for each registered metric;
+        <column>_interval is half the 95 % t interval.
+
+    Raises:
+        BenchmarkError: If the task is unknown.
     """
     from benchmark.analysis.tables import table
     from benchmark.core import registry

@@ -14,7 +14,13 @@ from benchmark.core.tree import Tree
 
 
 class Moments(NamedTuple):
-    """What an optimiser remembers between the steps of one pass; empty lists until the first step."""
+    """The state of an optimiser within a pass.
+
+    Attributes:
+        first: First moments of all parameters; empty until the first step.
+        second: Second moments of all parameters; empty until the first step, and for SGD.
+        steps: Steps so far.
+    """
 
     first: list[Tensor]
     second: list[Tensor]
