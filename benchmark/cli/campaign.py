@@ -13,6 +13,7 @@ from benchmark.cli.jobs import Cost, Names, Seeds, fail_if_any, filters, train
 from benchmark.cli.options import RESULTS, Workers, cores, names, pairs
 
 if TYPE_CHECKING:
+    from benchmark.experiments.executors import Executor
     from benchmark.experiments.progress import Outcome
     from benchmark.experiments.tuning import Job
     from benchmark.records.index import ResultsIndex
@@ -35,40 +36,44 @@ def campaign(
     """
     from benchmark.experiments.cost_model import expected, measured
     from benchmark.experiments.planner import plan
-    from benchmark.experiments.workload import work
+    from benchmark.experiments.workload import Workload
     from benchmark.records.index import index_with_live_methods
 
     index = index_with_live_methods(RESULTS)
     chosen = filters(index, methods, tasks, seeds)
     tiers = names(",".join(tier or []), ["quick", "lite", "paper"], "tier")
-    cost = partial(expected, known=measured(RESULTS), work=work(index.tasks.values(), index.methods))
+    place = (
+        None
+        if executor == "local" or dry_run
+        else _executor(executor, address, pairs(option or [], "--option"), workers)
+    )
+    cost = partial(expected, known=measured(RESULTS), work=Workload(index.tasks))
     jobs = plan(index, tiers=tiers, tune=tune and executor == "local", cost=cost, **chosen)
     if dry_run:
         _list(jobs, index, cost, workers or cores())
-    elif executor != "local":
-        fail_if_any(_spread(jobs, index, cost, executor, address, pairs(option or [], "--option"), workers))
+    elif place:
+        fail_if_any(_run_elsewhere(jobs, index, cost, place))
     else:
         fail_if_any(train(jobs, index, cost, workers or cores()))
 
 
-def _spread(
-    jobs: Sequence[Job], index: ResultsIndex, cost: Cost, executor: str, address: str, options: dict[str, str],
-    workers: int | None,
-) -> list[Outcome]:  # fmt: skip
-    """Run cells on a cluster, and write their records here."""
-    from benchmark.experiments import cluster_executors, executors
+def _executor(name: str, address: str, options: dict[str, str], workers: int | None) -> Executor:
+    from benchmark.experiments.cluster_executors import RayExecutor, SlurmExecutor
+
+    if name == "ray":
+        return RayExecutor(RESULTS, address)
+    return SlurmExecutor(RESULTS, {name: yaml.safe_load(value) for name, value in options.items()}, workers or 32)
+
+
+def _run_elsewhere(jobs: Sequence[Job], index: ResultsIndex, cost: Cost, executor: Executor) -> list[Outcome]:
     from benchmark.experiments.cell import Cell
+    from benchmark.experiments.executors import run
     from benchmark.experiments.planner import costs
     from benchmark.experiments.progress import watch
 
     cells = [job for job in jobs if isinstance(job, Cell)]
-    if executor == "ray":
-        place: executors.Executor = cluster_executors.RayExecutor(index.results, address)
-    else:
-        values = {name: yaml.safe_load(value) for name, value in options.items()}
-        place = cluster_executors.SlurmExecutor(index.results, values, workers or 32)
     with watch(costs(cells, index, cost)) as view:
-        return executors.run(cells, place, view)
+        return run(cells, executor, view)
 
 
 def _list(jobs: Sequence[Job], index: ResultsIndex, cost: Cost, workers: int) -> None:

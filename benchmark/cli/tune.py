@@ -23,17 +23,15 @@ def tune(
     One seed, a quarter of the rounds. Unless --out is given, the task has the chosen values from then on, and records
     of other values are outdated. The same command resumes.
     """
-    from benchmark.core import method_files
     from benchmark.core.tasks import task as tasks
     from benchmark.experiments import tuning
-    from benchmark.experiments.cell import Cell
     from benchmark.experiments.cost_model import expected, measured
     from benchmark.experiments.progress import Outcome, label, spell, watch
-    from benchmark.experiments.workload import work
+    from benchmark.experiments.workload import Workload
 
-    Cell(task, method).prepare()  # both exist and fit
     setting, job = tasks.load(task), tuning.Tuning(task, method)
-    cost = expected((task, method), measured(RESULTS), work(map(tasks.load, tasks.names()), method_files.names()))
+    job.check()
+    cost = expected((task, method), measured(RESULTS), Workload({name: tasks.load(name) for name in tasks.names()}))
     cost *= tuning.relative_cost(setting)
     print(f"{tuning.POINTS} points, {tuning.shortened(setting).rounds} of {setting.rounds} rounds each: "
           f"about {spell(cost / (workers or cores()))}")  # fmt: skip

@@ -40,4 +40,5 @@ def expected(pair: Pair, known: Known, work: Mapping[Pair, Work]) -> float:
 
 
 def _total(pair: Pair, work: Mapping[Pair, Work]) -> float:
-    return work[pair].total if pair in work else 1.0
+    known = work.get(pair)
+    return known.total if known else 1.0

@@ -171,6 +171,12 @@ class Tuning:
         """Where its record belongs."""
         return results / self.task / "tuning" / f"{self.algorithm}.json"
 
+    def check(self) -> None:
+        """Raise BenchmarkError if the method does not fit the task or the data are missing."""
+        Cell(self.task, self.algorithm).prepare()
+        for name in datasets(tasks.load(self.task)):
+            load(name)
+
     def run(self, results: Path, *, workers: int = 1, observer: Observer = lambda event: None) -> Tuned:
         """Run or resume it, or return the record that is there and stands; the record is written at the end."""
         target, task = self.path(results), tasks.load(self.task)
@@ -178,9 +184,7 @@ class Tuning:
             read(target), task, method_files.method_sha256(method_files.find(self.algorithm))
         ):
             return read(target)
-        Cell(self.task, self.algorithm).prepare()
-        for name in datasets(task):
-            load(name)
+        self.check()
         scratch = target.with_name(f".{self.algorithm}.run")
         setting = scratch / f"{self.task}.yaml"
         points, settings = [], grid(self.algorithm, task)

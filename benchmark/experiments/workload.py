@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -33,18 +33,22 @@ class Work(NamedTuple):
         return self.images * (self.each + OVERHEAD)
 
 
-def work(tasks: Iterable[Task], methods: Iterable[str]) -> dict[Pair, Work]:
-    """The work of every method on every task. Imports torch, builds the networks without their weights.
+class Workload(dict[Pair, Work]):
+    """The work of any method on these tasks, computed when `get` asks for it. Imports torch.
 
-    A method that cannot say what it does on a task is left out, since it does not apply there or is broken.
+    A method that cannot say what it does on a task has none, since it does not apply there or is broken.
     """
-    names, found = list(methods), dict[Pair, Work]()
-    for task in tasks:
-        each = _each(task)
-        for name in names:
+
+    def __init__(self, tasks: Mapping[str, Task]) -> None:
+        self.tasks = tasks
+
+    def get(self, pair: Pair, default: Any = None) -> Any:
+        """The work of a method on a task."""
+        if pair not in self and pair[0] in self.tasks:
+            task = self.tasks[pair[0]]
             with suppress(Exception):  # a submission's code: running it says what is the matter, a forecast goes on
-                found[task.name, name] = Work(_images(task, name), each)
-    return found
+                self[pair] = Work(_images(task, pair[1]), _each(task))
+        return super().get(pair, default)
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,7 @@ def _own(task: Task) -> float:
 
 
 def _each(task: Task) -> float:
+    """Operations of one image, the mean over the networks."""
     facts = manifest()[task.dataset]
     height, width, channels = facts.shape
     return fmean(_flops(arch, (channels, height, width), len(facts.classes)) for arch in task.networks)

@@ -8,11 +8,17 @@ import pytest
 
 from benchmark.core.tasks import task as tasks
 from benchmark.core.tasks.task import Extra, Task
-from benchmark.experiments.workload import work
+from benchmark.experiments.workload import Work, Workload
+
+
+def work(task: Task, method: str = "fedavg") -> Work | None:
+    return Workload({task.name: task}).get((task.name, method))
 
 
 def images(task: Task, method: str = "fedavg") -> float:
-    return work([task], [method])[task.name, method].images
+    found = work(task, method)
+    assert found is not None
+    return found.images
 
 
 def plain(name: str) -> Task:
@@ -21,13 +27,12 @@ def plain(name: str) -> Task:
 
 
 def test_work_is_images_and_operations() -> None:
-    pairs = [("fmnist-shards", "fedavg"), ("paper-fd-t1-mnist-m10", "fedavg")]
-    found = work([tasks.load(name) for name, _ in pairs], ["fedavg"])
-    assert list(found) == pairs
+    lite = work(tasks.load("fmnist-shards"))
     # 30 rounds of 5 of 20 clients with 60,000 images; 16 rounds of 10 clients of 250 steps of 64
-    assert [work.images for work in found.values()] == [30 * 5 * 3000, 16 * 10 * 250 * 64]
+    assert lite is not None and lite.images == 30 * 5 * 3000
+    assert images(tasks.load("paper-fd-t1-mnist-m10")) == 16 * 10 * 250 * 64
     # cnn_lite on 28 x 28, multiply and add: 9 * 16 * 28^2 + 9 * 16 * 32 * 14^2 + 1568 * 128 + 128 * 10
-    assert found[pairs[0]].each == pytest.approx(2 * (112_896 + 903_168 + 200_704 + 1_280))
+    assert lite.each == pytest.approx(2 * (112_896 + 903_168 + 200_704 + 1_280))
 
 
 def test_few_images_of_several_classes_and_networks_that_take_turns() -> None:
@@ -38,8 +43,8 @@ def test_few_images_of_several_classes_and_networks_that_take_turns() -> None:
     assert images(mlp) == few.rounds * few.cohort * 2 * 3 * 6
     # with the same network twice a client costs what it costs with one
     twice = even.model_copy(update={"networks": even.networks * 2})
-    (one,), (two,) = (work([task], ["fedavg"]).values() for task in (even, twice))
-    assert one.each == two.each
+    one, two = work(even), work(twice)
+    assert one and two and one.each == two.each
 
 
 def test_opening_phases_and_passes_over_public_images_count() -> None:
@@ -59,6 +64,5 @@ def test_a_method_that_does_not_apply_or_is_broken_has_no_work(tmp_path: Path) -
     path = tmp_path / "broken.py"
     path.write_text("raise OSError")
     without = plain("fmnist-shards").model_copy(update={"public": None})
-    assert list(work([without], ["fedavg", "fedmd", str(path)])) == [("fmnist-shards", "fedavg")]
-    given = without.model_copy(update={"public": Extra(size=10)})
-    assert ("fmnist-shards", "fedmd") in work([given], ["fedmd"])
+    assert work(without) and not work(without, "fedmd") and not work(without, str(path))
+    assert work(without.model_copy(update={"public": Extra(size=10)}), "fedmd")
