@@ -42,17 +42,14 @@ def campaign(
     index = index_with_live_methods(RESULTS)
     chosen = filters(index, methods, tasks, seeds)
     tiers = names(",".join(tier or []), ["quick", "lite", "paper"], "tier")
-    place = (
-        None
-        if executor == "local" or dry_run
-        else _executor(executor, address, pairs(option or [], "--option"), workers)
-    )
+    cluster = executor != "local" and not dry_run
+    remote = _executor(executor, address, pairs(option or [], "--option"), workers) if cluster else None
     cost = partial(expected, known=measured(RESULTS), work=Workload(index.tasks))
     jobs = plan(index, tiers=tiers, tune=tune and executor == "local", cost=cost, **chosen)
     if dry_run:
         _list(jobs, index, cost, workers or cores())
-    elif place:
-        fail_if_any(_run_elsewhere(jobs, index, cost, place))
+    elif remote:
+        fail_if_any(_run_elsewhere(jobs, index, cost, remote))
     else:
         fail_if_any(train(jobs, index, cost, workers or cores()))
 
