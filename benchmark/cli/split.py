@@ -15,7 +15,7 @@ def split(
     seed: Annotated[int, typer.Option(min=0)] = 0, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Show how many samples of each class every client of a task has."""
-    from benchmark.core.client.federation import split_tables
+    from benchmark.core.client.federation_data import split_tables
     from benchmark.core.tasks import task as tasks
 
     chosen = tasks.load(task).model_copy(update={"seeds": (seed,)})

@@ -34,6 +34,8 @@ def _start(config: WorkerConfig) -> None:
 
 
 def _run(job: Job, reply_path: str | None) -> Any:
+    if isinstance(_worker, Exception):
+        raise _worker
     assert _worker is not None
     return store_reply(job.run(_worker), reply_path)
 

@@ -19,6 +19,6 @@ def test_what_a_worker_raises_at_its_start_is_what_the_run_says() -> None:
     pool = ProcessPoolBackend(broken, 1, lambda client: 1)
     try:
         with pytest.raises(BenchmarkError, match=r"method fedavg has no field train\.lr"):
-            pool.map("evaluate", [EvaluateJob("mlp", b"", 0, 1)])
+            pool.map([EvaluateJob("mlp", b"", 0, 1)])
     finally:
         pool.close()
