@@ -167,19 +167,19 @@ def test_what_nobody_expected_is_one_line_too_and_a_traceback_only_on_request(
     ("module", "extra", "words"),
     [
         ("flwr", "flower", f"flower fd --task {TASK}"),
-        ("altair", "report", "report --results shelf --out report.html"),
-        ("torch.utils.tensorboard", "tensorboard", f"export shelf/{TASK}/fedavg/0.json --tensorboard boards"),
+        ("altair", "report", "report --results records --out report.html"),
+        ("torch.utils.tensorboard", "tensorboard", f"export records/{TASK}/fedavg/0.json --tensorboard boards"),
     ],
 )
 def test_a_missing_extra_is_named_with_what_installs_it(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     module: str, extra: str, words: str,
 ) -> None:  # fmt: skip
-    write(tmp_path / "shelf", make("fedavg", 0))
+    write(tmp_path / "records", make("fedavg", 0))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, module, None)  # as where it is not installed
     assert f"install it: pip install 'fedrepro[{extra}]'" in fails(capsys, *words.split())
-    assert [path.name for path in tmp_path.iterdir()] == ["shelf"]
+    assert [path.name for path in tmp_path.iterdir()] == ["records"]
 
 
 def test_clusters_name_the_extra_that_they_lack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

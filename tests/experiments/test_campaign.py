@@ -56,14 +56,14 @@ class Diary(Lines):
         self.events.append(("end", outcome.cell))
 
 
-def shelf(results: Path, *names: str) -> ResultsIndex:
+def index_of(results: Path, *names: str) -> ResultsIndex:
     """A suite of these tasks with two methods and no records."""
     methods = {name: Method(name=name, track=["global"]) for name in ("fedavg", "fedntd")}
     return ResultsIndex(results, {name: tasks.load(name) for name in names}, methods, [])
 
 
 def test_quick_cells_come_first_then_first_seeds_of_the_lite_tier(tmp_path: Path) -> None:
-    suite = shelf(tmp_path, "fmnist-shards", TASK)
+    suite = index_of(tmp_path, "fmnist-shards", TASK)
     order = [(one.task, one.algorithm, one.seed) for one in planner.plan(suite)]
     quick = [(TASK, method, seed) for seed in (0, 1, 2) for method in ("fedavg", "fedntd")]
     lite = [("fmnist-shards", method, seed) for seed in (0, 1, 2) for method in ("fedavg", "fedntd")]
@@ -71,7 +71,7 @@ def test_quick_cells_come_first_then_first_seeds_of_the_lite_tier(tmp_path: Path
 
 
 def test_every_method_has_its_turn_before_any_has_its_second(tmp_path: Path) -> None:
-    suite = shelf(tmp_path, "digits-personal", TASK)
+    suite = index_of(tmp_path, "digits-personal", TASK)
     methods = {
         "fedavg": Method(name="fedavg", track=["global", "personal"]),
         "fedntd": Method(name="fedntd", track=["global"]),
@@ -87,16 +87,16 @@ def test_first_seeds_of_papers_stand_between_first_and_further_seeds_of_the_lite
     claim = f"{{id: a, tasks: [{paper}], methods: [fedavg], value: 80.0}}"
     source = f"sources: [{{paper: P, table: T, source: S, seen: true, claims: [{claim}]}}]"
     (tmp_path / "claims.yaml").write_text(source)
-    order = [(job.task, job.seed) for job in planner.plan(shelf(tmp_path, paper, lite), methods=["fedavg"])]
+    order = [(job.task, job.seed) for job in planner.plan(index_of(tmp_path, paper, lite), methods=["fedavg"])]
     assert order == [(lite, 0), (paper, 0), (lite, 1), (lite, 2), (paper, 1), (paper, 2)]
 
 
 def test_cells_whose_data_nobody_holds_are_not_planned(tmp_path: Path) -> None:
-    assert planner.plan(shelf(tmp_path, "svhn-shards")) == []
+    assert planner.plan(index_of(tmp_path, "svhn-shards")) == []
 
 
 def test_a_tuning_that_no_longer_stands_is_done_again(tmp_path: Path) -> None:
-    suite = shelf(tmp_path, "fmnist-shards")
+    suite = index_of(tmp_path, "fmnist-shards")
     task = suite.tasks["fmnist-shards"]
     point = Point(settings={}, score=0.5, seconds=1.0)
     content = {"schema": 1, "protocol": PROTOCOL, "engine": ENGINE, "task": task.name, "algorithm": "fedavg",
@@ -111,14 +111,14 @@ def test_a_tuning_that_no_longer_stands_is_done_again(tmp_path: Path) -> None:
 
 
 def test_filters_leave_what_they_name(tmp_path: Path) -> None:
-    suite = shelf(tmp_path, "fmnist-shards", TASK)
+    suite = index_of(tmp_path, "fmnist-shards", TASK)
     chosen = planner.plan(suite, tiers=["quick"], methods=["fedntd"], seeds=[1, 2])
     assert [(one.task, one.algorithm, one.seed) for one in chosen] == [(TASK, "fedntd", 1), (TASK, "fedntd", 2)]
     assert planner.plan(suite, tiers=["lite"], tasks=[TASK]) == []
 
 
 def test_a_tuning_costs_what_its_points_have_of_a_cell_s_rounds(tmp_path: Path) -> None:
-    suite = shelf(tmp_path, "fmnist-shards")
+    suite = index_of(tmp_path, "fmnist-shards")
     jobs = planner.plan(suite, methods=["fedntd"], tune=True)
     assert jobs == [Tuning("fmnist-shards", "fedntd"), *(Cell("fmnist-shards", "fedntd", seed) for seed in range(3))]
     # 30 rounds: six points of 7
@@ -126,7 +126,7 @@ def test_a_tuning_costs_what_its_points_have_of_a_cell_s_rounds(tmp_path: Path) 
 
 
 def test_a_tuning_comes_right_before_the_first_cell_on_its_task(tmp_path: Path) -> None:
-    suite = shelf(tmp_path, "fmnist-shards", TASK)
+    suite = index_of(tmp_path, "fmnist-shards", TASK)
     order = [(job.task, job.algorithm, job.what) for job in planner.plan(suite, tune=True)]
     assert order[6:10] == [
         ("fmnist-shards", method, what) for method in ("fedavg", "fedntd") for what in ("tuning", "seed 0")
@@ -141,7 +141,7 @@ def test_a_paper_s_cells_stand_in_the_order_of_claims_per_hour(tmp_path: Path) -
     pair = f"{{id: e, kind: order, tasks: [{second}], methods: [fedntd, fedavg], statement: s}}"
     source = "sources: [{paper: P, table: T, source: S, seen: true, claims: [%s]}]"
     (tmp_path / "claims.yaml").write_text(source % ", ".join([*claims, pair]))
-    suite, seconds = shelf(tmp_path, first, second), {first: 10.0, second: 6.0}
+    suite, seconds = index_of(tmp_path, first, second), {first: 10.0, second: 6.0}
     order = [(job.task, job.algorithm) for job in planner.plan(suite, seeds=[0], cost=lambda pair: seconds[pair[0]])]
     # claims per second: FedAvg on m4 answers one and half of another in 6 s, on m2 two in 10 s, FedNTD half in 6 s
     assert order == [(second, "fedavg"), (first, "fedavg"), (second, "fedntd")]

@@ -56,7 +56,7 @@ PLANTED: dict[str, Callable[[str], str]] = {
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> ResultsIndex:
+def index(tmp_path_factory: pytest.TempPathFactory) -> ResultsIndex:
     """FedAvg and FedNTD, three seeds each, on a small task whose clients have different sizes."""
     home = tmp_path_factory.mktemp("regress")
     (home / "tiny.yaml").write_text(TASK)
@@ -69,12 +69,12 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> ResultsIndex:
     return ResultsIndex(home / "results", known, methods, store.read_all(home / "results"))
 
 
-def again(shelf: ResultsIndex, folder: Path, change: Callable[[str], str] = str) -> regress.Comparison:
+def again(index: ResultsIndex, folder: Path, change: Callable[[str], str] = str) -> regress.Comparison:
     """FedNTD's cell with its file changed, beside its record."""
-    home = shelf.results.parent
+    home = index.results.parent
     (folder / "fedntd.py").write_text(change((home / "fedntd.py").read_text()))
     run.run(Cell(str(home / "tiny.yaml"), str(folder / "fedntd.py")), folder)
-    return regress.against_record(shelf, Cell("tiny", "fedntd"), folder)
+    return regress.against_record(index, Cell("tiny", "fedntd"), folder)
 
 
 def elsewhere(found: regress.Comparison) -> regress.Comparison:
@@ -82,48 +82,48 @@ def elsewhere(found: regress.Comparison) -> regress.Comparison:
     return regress.judge(found.cell, found.before, found.after, found.tolerance, same_kind=False)
 
 
-def test_every_method_is_compared_on_one_task_and_its_first_seed(shelf: ResultsIndex) -> None:
-    assert regress.recorded_cells(shelf) == [Cell("tiny", "fedavg", 0), Cell("tiny", "fedntd", 0)]
-    harder = shelf.tasks["tiny"].model_copy(update={"rounds": 11})
-    assert regress.recorded_cells(replace(shelf, tasks={"tiny": harder})) == []  # records of another task say nothing
+def test_every_method_is_compared_on_one_task_and_its_first_seed(index: ResultsIndex) -> None:
+    assert regress.recorded_cells(index) == [Cell("tiny", "fedavg", 0), Cell("tiny", "fedntd", 0)]
+    harder = index.tasks["tiny"].model_copy(update={"rounds": 11})
+    assert regress.recorded_cells(replace(index, tasks={"tiny": harder})) == []  # records of another task say nothing
 
 
-def test_a_band_is_three_deviations_of_the_difference_of_two_seeds(shelf: ResultsIndex) -> None:
-    accuracies = [[one.result.accuracy for one in made.values() if one.result] for made in shelf.records.values()]
+def test_a_band_is_three_deviations_of_the_difference_of_two_seeds(index: ResultsIndex) -> None:
+    accuracies = [[one.result.accuracy for one in made.values() if one.result] for made in index.records.values()]
     variances = [sum((a - sum(group) / 3) ** 2 for a in group) / 2 for group in accuracies]
-    assert regress.bands(shelf, "tiny")["accuracy"] == pytest.approx(3 * (2 * sum(variances) / 2) ** 0.5)
+    assert regress.bands(index, "tiny")["accuracy"] == pytest.approx(3 * (2 * sum(variances) / 2) ** 0.5)
 
 
 @pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.reliability)])
-def test_unchanged_code_is_quiet(shelf: ResultsIndex, times: int, tmp_path: Path, figures: Figures) -> None:
+def test_unchanged_code_is_quiet(index: ResultsIndex, times: int, tmp_path: Path, figures: Figures) -> None:
     for number in range(times):
         (tmp_path / str(number)).mkdir()
-        found = again(shelf, tmp_path / str(number), lambda text: text + "\n# prose\n")
+        found = again(index, tmp_path / str(number), lambda text: text + "\n# prose\n")
         assert (found.verdict, found.why) == ("equal", "") and elsewhere(found).verdict == "equal"
     figures("6", "repetitions of unchanged code", f"{times}, none reported")
 
 
 @pytest.mark.parametrize("name", PLANTED)
-def test_a_planted_mistake_is_reported(shelf: ResultsIndex, name: str, tmp_path: Path) -> None:
-    found = again(shelf, tmp_path, PLANTED[name])
+def test_a_planted_mistake_is_reported(index: ResultsIndex, name: str, tmp_path: Path) -> None:
+    found = again(index, tmp_path, PLANTED[name])
     assert found.verdict == "changed" and found.why
     if name == "wrong sign":  # the others move a cell as small as this by less than bands are wide: bits show them
         assert elsewhere(found).verdict == "changed"
 
 
-def test_other_bytes_are_a_change_anywhere(shelf: ResultsIndex, tmp_path: Path) -> None:
-    found = again(shelf, tmp_path, lambda text: text + """
+def test_other_bytes_are_a_change_anywhere(index: ResultsIndex, tmp_path: Path) -> None:
+    found = again(index, tmp_path, lambda text: text + """
     def finish(self, client, local, message, phase, site):
         return client, {"model": local.params, "more": local.params["classifier.bias"]}
 """)  # fmt: skip
     assert elsewhere(found).verdict == "changed" and elsewhere(found).why.startswith("bytes.up was ")
 
 
-def test_cells_run_on_workers_and_come_back_in_order(shelf: ResultsIndex, tmp_path: Path) -> None:
-    home = shelf.results.parent
+def test_cells_run_on_workers_and_come_back_in_order(index: ResultsIndex, tmp_path: Path) -> None:
+    home = index.results.parent
     chosen = [Cell(str(home / "tiny.yaml"), str(home / f"{name}.py")) for name in ("fedntd", "fedavg")]
     view = Lines(Console(file=io.StringIO()), {label(one): 1.0 for one in chosen})
-    found = regress.against_records(shelf, chosen, tmp_path, 2, view)
+    found = regress.against_records(index, chosen, tmp_path, 2, view)
     assert [(Path(one.cell.algorithm).stem, one.verdict) for one in found] == [("fedntd", "equal"), ("fedavg", "equal")]
 
 
@@ -177,14 +177,14 @@ def test_a_revision_that_is_none_is_named(clone: Path) -> None:
         regress.against_revision("v99", [Cell("digits-shards", "fedavg")], 1, print, clone)
 
 
-def test_a_cell_that_does_not_run_any_more_is_a_change(shelf: ResultsIndex) -> None:
+def test_a_cell_that_does_not_run_any_more_is_a_change(index: ResultsIndex) -> None:
     cell = Cell("tiny", "fedntd")
     found = regress.against_record(
-        shelf, cell, shelf.results / "nowhere", "loss: NameError: name 'risc' is not defined"
+        index, cell, index.results / "nowhere", "loss: NameError: name 'risc' is not defined"
     )
     assert found.verdict == "changed" and "risc" in found.why
     row = found.row()
-    before = shelf.records["tiny", "fedntd"][0].result
+    before = index.records["tiny", "fedntd"][0].result
     assert before is not None and row["accuracy"][:2] == [before.accuracy, None]
 
 
