@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from benchmark.records.record import Record
+    from benchmark.submission.scenarios import CheckResult
 
-__all__ = ["board", "dataset", "metric", "network", "partition", "run"]
+__all__ = ["board", "check", "dataset", "metric", "network", "partition", "run"]
 
 
 def run(
@@ -46,6 +47,24 @@ def run(
     cell = Cell(task, method, seed, settings, rounds, precision)
     results = home(cell, Path(out) if out else None)
     return run_cell(cell, results, workers=workers, replace=out is None)
+
+
+def check(method: str) -> list[CheckResult]:
+    """Check a method against the rules of the interface, on random data, in sandboxed processes.
+
+    Args:
+        method: Name of a method, or path of a .py file.
+
+    Returns:
+        One result per check and track, with `check`, `track`, `status` ("passed", "failed" or "not run"), `note` and
+        `faults`, one sentence each.
+
+    Raises:
+        BenchmarkError: There is no such method or file.
+    """
+    from benchmark.submission.check import check as check_method
+
+    return check_method(method)
 
 
 def board(task: str, results: str | Path | None = None) -> DataFrame:

@@ -15,22 +15,22 @@ def check(
     method: Annotated[str, typer.Argument(help="Name of a method, or a .py file of your own.", metavar="METHOD")],
     as_json: Json = False,
 ) -> None:
-    """Try a method on noise for some seconds; every fault is one line that says where and what to do.
+    """Check a method against the rules of the interface, on random data; every fault is one line.
 
-    Imports, messages, purity, state, files and network, budget, randomness, order of clients, resuming, the stacked
-    backend, and server and clients apart.
+    Imports, messages, inputs, budget, files, randomness, order of clients, resuming, the stacked backend, and server
+    and clients in processes of their own.
     """
     from benchmark.core.isolation import forkserver
 
     forkserver.context()  # first, since it imports as long as the line below does
-    from benchmark.submission.check import check as examine
+    from benchmark.submission.check import check as check_method
 
-    findings = examine(method)
+    results = check_method(method)
     if as_json:
-        show([dataclasses.asdict(finding) for finding in findings], as_json)
+        show([dataclasses.asdict(result) for result in results], as_json)
     else:
-        show([{"check": f.check, "track": f.track, "verdict": f.verdict, "note": f.note} for f in findings], as_json)
-    faults = list(dict.fromkeys(fault for finding in findings for fault in finding.faults))
+        show([{"check": r.check, "track": r.track, "status": r.status, "note": r.note} for r in results], as_json)
+    faults = list(dict.fromkeys(fault for result in results for fault in result.faults))
     for fault in faults:
         print(f"fedrepro: {fault}", file=sys.stderr)
     if faults:

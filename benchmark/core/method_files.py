@@ -7,6 +7,7 @@ import dataclasses
 import difflib
 import hashlib
 import importlib.util
+import inspect
 import math
 import sys
 from contextlib import suppress
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from benchmark.core.tasks.task import Task
 
 FOLDER = paths.SHIPPED
+FACTS = {"paper": str, "version": int, "track": tuple, "needs": tuple, "pooled": bool}
 
 
 def names() -> list[str]:
@@ -87,6 +89,7 @@ def _check_class(kind: type[Algorithm], path: Path) -> None:
     if parameters is None or not parameters.frozen:
         hint = "write @dataclass(frozen=True) above the class"
         raise BenchmarkError(f"{kind.__name__} is not a frozen dataclass", where=path.name, hint=hint)
+    _check_facts(kind, path)
     for entry in dataclasses.fields(kind):
         if entry.default is dataclasses.MISSING:
             raise BenchmarkError(f"field {entry.name} has no default", where=path.name, hint="give every field one")
@@ -95,6 +98,15 @@ def _check_class(kind: type[Algorithm], path: Path) -> None:
     except Exception as error:  # an annotation may be any expression
         message = f"unknown type of a field ({error})"
         raise BenchmarkError(message, where=path.name, hint="import what it names") from None
+
+
+def _check_facts(kind: type[Algorithm], path: Path) -> None:
+    """Facts are plain values of the class, so that the board, which reads the class, and the engine see the same."""
+    fields = {entry.name for entry in dataclasses.fields(kind)}
+    for name, wanted in FACTS.items():
+        if name in fields or type(inspect.getattr_static(kind, name)) is not wanted:
+            hint = f"write {name} = ... in the class, without a type"
+            raise BenchmarkError(f"{name} is not a plain {wanted.__name__} of the class", where=path.name, hint=hint)
 
 
 def make(name: str, settings: dict[str, Any] | None = None) -> Algorithm:
@@ -150,7 +162,7 @@ def method_sha256(path: Path) -> str:
         sha256, hexadecimal.
     """
     digest = hashlib.sha256()
-    for file in _with_imports(path, []):
+    for file in source_files(path):
         digest.update(f"{file.stem}\n{_syntax_tree(file.read_bytes())}\n".encode())
     return digest.hexdigest()
 
@@ -163,11 +175,17 @@ def _syntax_tree(source: bytes) -> str:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
             _drop_docstring(node)
-    return ast.dump(tree, **options).replace(", type_params=[]", "")
+        if getattr(node, "type_params", None) == []:
+            del node.type_params  # type: ignore[attr-defined]  # which Python 3.11 does not have
+    return ast.dump(tree, **options)
+
+
+def source_files(path: Path) -> list[Path]:
+    """A method's file and the files of `algorithms` that it imports, each once."""
+    return _with_imports(path, [])
 
 
 def _with_imports(path: Path, seen: list[Path]) -> list[Path]:
-    """A file and the files of `algorithms` that it imports, each once."""
     if path in seen:
         return seen
     seen.append(path)

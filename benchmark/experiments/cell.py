@@ -18,6 +18,7 @@ from benchmark.core.tasks.requirements import unfit
 from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.paths import RESULTS
 from benchmark.records.tuned import load_task
+from benchmark.submission import static_check
 
 if TYPE_CHECKING:
     from benchmark.core.api import Algorithm
@@ -79,6 +80,7 @@ class Cell:
         """Check everything that can be checked without data; raises BenchmarkError."""
         task = load_task(self.task)
         path = method_files.find(self.algorithm)
+        static_check.refuse(path)
         settings = {**task.settings(path.stem), **self.settings}
         rate = settings.pop(tasks.RATE, None)
         algorithm = self._method(path, settings, task)

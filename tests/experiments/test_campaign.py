@@ -151,8 +151,9 @@ def test_a_cell_that_fails_or_kills_its_process_costs_only_itself(tmp_path: Path
     """Workers come to the same bits as this process, and every failure is a sentence."""
     deadly = tmp_path / "deadly.py"
     deadly.write_text(
-        "import os\nfrom dataclasses import dataclass\nfrom benchmark.core.api import Algorithm\n"
-        "@dataclass(frozen=True)\nclass Deadly(Algorithm):\n    def phases(self, rounds):\n        os._exit(7)\n"
+        "from dataclasses import dataclass\nfrom benchmark.core.api import Algorithm\n"
+        "@dataclass(frozen=True)\nclass Deadly(Algorithm):\n"
+        "    def phases(self, rounds):\n        raise SystemExit(7)\n"
     )
     good = [Cell(TASK, "fedavg", seed, rounds=1) for seed in (0, 1)]
     cells = [Cell(TASK, str(deadly)), Cell(TASK, "fedavgg"), *good]

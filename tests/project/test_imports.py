@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.submission.check import may_import
+from benchmark.submission.static_check import may_import
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,7 +10,8 @@ import pytest
 
 from benchmark.cli import invoke
 from benchmark.core.errors import BenchmarkError
-from benchmark.submission import check as conformance
+from benchmark.submission.check import check
+from benchmark.submission.scenarios import CHECKS
 
 pytestmark = pytest.mark.slow
 
@@ -71,17 +72,17 @@ BAD = {
         method(AGGREGATE, "uploads[1].message['model'].pop('classifier.bias'); uploads = uploads[:1]"),
         "purity", "aggregate: changes its input uploads/of client"),
     "a file through os, in silence": (
-        method(FINISH, "import os\n    try: os.open('notes.txt', os.O_CREAT)\n    except Exception: pass"),
-        "reach", "finish: reaches outside (open 'notes.txt'); a method opens no files"),
+        method(FINISH, "import os\n    try: os.close(os.open('notes.txt', os.O_CREAT))\n    except Exception: pass"),
+        "files", "leaves files behind (notes.txt); a method writes no files"),
     "another process": (
-        method(AGGREGATE, "import os; os.system('true')"), "reach", "aggregate: reaches outside (os.system"),
+        method(AGGREGATE, "import os; os.fork()"), "run", "aggregate in phase train, round 1: PermissionError"),
     "the end of the process": (
         method(AGGREGATE, "raise SystemExit(0)"), "run", "mine: ends the process (SystemExit); raise an exception"),
     "a crash": (
         method(AGGREGATE, "uploads[9]"),
         "run", "aggregate in phase train, round 1: IndexError: list index out of range (mine.py, line 12)"),
     "a crash of the whole process": (
-        method(LOSS, "import ctypes; ctypes.string_at(0)"), "reach", "mine, loss: reaches outside (ctypes.string_at"),
+        method(LOSS, "import ctypes; ctypes.string_at(0)"), "run", "loss: its process was ended by signal 11; correct"),
     "no round": (
         "def phases(self, rounds):\n    return ()\n", "run", "there is no round in them; give at least one phase"),
     "an unneeded import": (
@@ -95,11 +96,11 @@ BAD = {
 
 @pytest.mark.parametrize("what", BAD)
 def test_a_fault_is_found_and_said_in_one_sentence(what: str, tmp_path: Path) -> None:
-    body, check, words = BAD[what]
-    findings = {finding.check: finding for finding in conformance.check(written(tmp_path, body))}
-    assert findings[check].verdict == "failed"
-    (sentence, *_) = [fault for fault in findings[check].faults if words in fault] or findings[check].faults
-    assert words in sentence and sentence.startswith("mine") and "\n" not in sentence and "; " in sentence
+    body, failing, words = BAD[what]
+    results = {result.check: result for result in check(written(tmp_path, body))}
+    assert results[failing].status == "failed"
+    sentence = next((fault for fault in results[failing].faults if words in fault), "")
+    assert sentence.startswith("mine") and "\n" not in sentence and "; " in sentence, results[failing].faults
     assert not (tmp_path / "notes.txt").exists()
 
 
@@ -110,24 +111,37 @@ def test_a_fault_is_found_and_said_in_one_sentence(what: str, tmp_path: Path) ->
         (HEAD.replace("@dataclass(frozen=True)\n", ""), "", "Mine is not a frozen dataclass; write @dataclass"),
         (HEAD, "beta: float = hyper(-1.0, low=0)", "mine.beta is -1.0, but must be at least 0"),
         (HEAD.replace('("global",)', '("golbal",)'), "", "track is golbal; a tuple out of global, heterogeneous"),
+        (HEAD, "pooled = property(lambda self: True)", "pooled is not a plain bool of the class; write pooled = ..."),
+        (HEAD, "pooled: bool = hyper(False)", "pooled is not a plain bool of the class; write pooled = ..."),
     ],
 )
 def test_a_class_that_breaks_the_rules_is_not_run(head: str, body: str, words: str, tmp_path: Path) -> None:
-    (finding,) = conformance.check(written(tmp_path, body, head))
-    assert (finding.check, finding.verdict) == ("class", "failed") and words in finding.faults[0]
+    (result,) = check(written(tmp_path, body, head))
+    assert (result.check, result.status) == ("class", "failed") and words in result.faults[0]
+
+
+def test_every_fault_is_printed_and_an_unknown_network_is_one_of_them(tmp_path: Path) -> None:
+    body = "def network(self, arch):\n    return 'nowhere'\n" + method(FINISH, "import random")
+    (class_result, *others) = check(written(tmp_path, body))
+    assert [fault.partition(";")[0] for fault in class_result.faults] == [
+        "mine, class: imports random (line 14)",
+        "mine, network: unknown network 'nowhere' (line 12)",
+    ]
+    assert {result.status for result in others if result.check == "run"} == {"failed"}
 
 
 @pytest.mark.parametrize("name", ["fedavg", "scaffold", "fedproto"])
 def test_an_honest_method_passes_on_every_track_that_it_claims(name: str) -> None:
-    findings = conformance.check(name)
-    assert {finding.verdict for finding in findings} == {"passed"}
-    assert len(findings) == 1 + len(conformance.CHECKS) * len({finding.track for finding in findings} - {""})
+    results = check(name)
+    assert [fault for result in results for fault in result.faults] == []
+    assert {result.status for result in results} == {"passed"}
+    assert len(results) == 1 + len(CHECKS) * len({result.track for result in results} - {""})
 
 
 def test_a_loss_that_cannot_be_stacked_passes_and_says_so(tmp_path: Path) -> None:
-    findings = conformance.check(written(tmp_path, method(LOSS, "float(params['classifier.bias'].detach().sum())")))
-    assert {finding.verdict for finding in findings} == {"passed"}
-    (stacked,) = [finding for finding in findings if finding.check == "stacked"]
+    results = check(written(tmp_path, method(LOSS, "float(params['classifier.bias'].detach().sum())")))
+    assert {result.status for result in results} == {"passed"}
+    (stacked,) = [result for result in results if result.check == "stacked"]
     assert "falls back to the loop" in stacked.note
 
 
@@ -135,12 +149,12 @@ def test_the_command_prints_a_table_and_a_line_per_fault(tmp_path: Path, capsys:
     bad = written(tmp_path, method(LOSS, "open('notes.txt', 'a')"))
     assert invoke(["check", bad]) == 2
     shown = capsys.readouterr()
-    assert shown.err.startswith("fedrepro: mine") and "reaches outside" in shown.err
-    assert shown.out.split("\n")[0].split() == ["check", "track", "verdict", "note"]
+    assert shown.err.startswith("fedrepro: mine, class: uses open (line 12)")
+    assert shown.out.split("\n")[0].split() == ["check", "track", "status", "note"]
     assert invoke(["check", bad, "--json"]) == 2
-    assert {row["verdict"] for row in json.loads(capsys.readouterr().out)} == {"passed", "failed", "not run"}
+    assert {row["status"] for row in json.loads(capsys.readouterr().out)} == {"passed", "failed"}
 
 
 def test_an_unknown_method_is_the_user_s_mistake() -> None:
     with pytest.raises(BenchmarkError, match="did you mean fedavg"):
-        conformance.check("fedagv")
+        check("fedagv")

@@ -1,4 +1,4 @@
-"""Clients in processes of their own, one for each job; models are evaluated in this process, which runs no method."""
+"""Runs every client job in a sandboxed process of its own; models are evaluated in this process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmark.core.backends.worker import Worker, WorkerConfig
 from benchmark.core.client.federation import Federation
 from benchmark.core.client.local_training import ClientUpdate
 from benchmark.core.errors import Diverged
-from benchmark.core.isolation.handlers import Client
+from benchmark.core.isolation.handlers import ClientHandler
 from benchmark.core.isolation.remote_algorithm import RemoteAlgorithm
 from benchmark.core.storage import checkpoint, serialization
 from benchmark.core.tree import Tree
@@ -45,7 +45,7 @@ class IsolatedBackend(Backend):
         return partial(self._results, clients, [self.threads.submit(self._run, job) for job in clients])
 
     def close(self) -> None:
-        """Wait for jobs under way, end the server's process."""
+        """Wait for running jobs, then end the server's process."""
         self.threads.shutdown(cancel_futures=True)
         self.method.close()
 
@@ -62,16 +62,16 @@ class IsolatedBackend(Backend):
     def _run(self, job: ClientJob) -> tuple[ClientSession, ClientUpdate]:
         """As `ClientJob.run`, but in a sandboxed process; what comes back is checked before it is used."""
         site, key, where = self.federation.site(job.client, job.phase, job.round), job.key(self.federation), job.where
-        with self.method.room(Client) as room:
+        with self.method.process(ClientHandler) as process:
             if job.memory_in:
                 memory: Tree = checkpoint.load_memory(job.memory_in)
             else:
-                memory = self.method.born(room, site, self.federation.client_init_key(job.client))
+                memory = self.method.init_client_in(process, site, self.federation.client_init_key(job.client))
             encoded = serialization.encode(memory, where).data
-            arguments = *self.method.luggage(site), job.phase, job.message, encoded, key.names, self.worker.precision
-            answer = room.ask("visit", *arguments, where=where, key=key)
-        upload = answer.tree(1, where) if answer.facts.get("uploads") is True else None
+            payload = *self.method.client_payload(site), job.phase, job.message, encoded, key.names
+            response = process.call("visit", *payload, self.worker.precision, where=where, key=key)
+        upload = response.tree(1, where) if response.facts.get("uploads") is True else None
         if upload is not None and (path := trees.finite(upload)):
             raise Diverged(f"upload {path} is not finite", where=where)
-        update = ClientUpdate(answer.tree(0, where), upload, answer.tree(2, where))
+        update = ClientUpdate(response.tree(0, where), upload, response.tree(2, where))
         return ClientSession(site, memory, key, where), update

@@ -1,4 +1,4 @@
-"""What happens inside a sandboxed process."""
+"""What runs inside a sandboxed process."""
 
 from __future__ import annotations
 
@@ -7,122 +7,107 @@ import os
 import pickle
 import signal
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from typing import Any
 
 from benchmark.core.client import determinism
-from benchmark.core.errors import BenchmarkError, Diverged, error_context
+from benchmark.core.errors import BenchmarkError, error_context
 from benchmark.core.isolation import limits
-from benchmark.core.isolation.audit_hook import OUTSIDE, guarded
-from benchmark.core.isolation.limits import Bounds
+from benchmark.core.isolation.protocol import (
+    ERROR,
+    KEY,
+    RESPONSE,
+    STAGE,
+    ProcessConfig,
+    Response,
+    pack_error,
+    pack_response,
+)
 from benchmark.core.keys import Key
 
-ANSWER, ERROR, SEED, STAGE = b"a", b"e", b"s", b"w"  # kinds of frames that leave the process
+MAX_DESCRIPTORS = 1 << 20
 
 
-class Order(NamedTuple):
-    """How to set up a process.
+class ScopedKey(Key):
+    """A key without its root: its numbers come from `number`, which answers for these names and those below them."""
 
-    desk: pickled function that makes the object whose methods are called; unpickled behind the barrier, where a
-        method's code may be imported
-    writable: folders for the engine; such a desk sees itself to what the method's code reaches for
-    """
-
-    bounds: Bounds
-    readable: tuple[Any, ...]
-    writable: tuple[Any, ...]
-    desk: bytes
-
-
-class Reply(NamedTuple):
-    """What a call answers: plain facts, and encoded trees."""
-
-    facts: dict[str, Any]
-    blobs: Sequence[bytes] = ()
-
-
-class Sealed(Key):
-    """A key whose root stays with the runner, which hashes the names that the key was handed out for, and no others."""
-
-    def __init__(self, names: Sequence[str | int], hashed: Callable[[Sequence[str | int]], int]) -> None:
+    def __init__(self, names: Sequence[str | int], number: Callable[[Sequence[str | int]], int]) -> None:
         object.__setattr__(self, "names", tuple(names))
-        object.__setattr__(self, "hashed", hashed)
+        object.__setattr__(self, "number", number)
 
     def __call__(self, *names: str | int) -> Key:
-        return Sealed(self.names + names, self.hashed)  # type: ignore[attr-defined]
+        return ScopedKey(self.names + names, self.number)  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
-        return f"Sealed({self.names})"
+        return f"ScopedKey({self.names})"
 
     @property
     def root(self) -> int:
-        """Refused: it would tell what everybody else draws."""
+        """Refused: whoever knows the root can compute everybody's random numbers."""
         raise BenchmarkError("reads the root of a key", hint="derive keys by calling them: key('name')", user=False)
 
     @property
     def seed(self) -> int:
-        """As `Key.seed`."""
-        return self.hashed(self.names)  # type: ignore[attr-defined]
+        """The same number as `Key.seed`."""
+        return self.number(self.names)  # type: ignore[attr-defined]
 
 
-class Line:
-    """This process's end of the pipe."""
+class ChildConnection:
+    """The process's end of the pipe to the runner."""
 
     def __init__(self, pipe: Connection) -> None:
         self.pipe = pipe
 
-    def key(self, names: Sequence[str | int]) -> Sealed:
-        """A key of these names, whose numbers come through the pipe."""
-        return Sealed(names, self._hashed)
+    def key(self, names: Sequence[str | int]) -> ScopedKey:
+        """A key of these names, whose numbers the runner computes."""
+        return ScopedKey(names, self._number)
 
-    def stage(self, name: str) -> None:
-        """Tell what is under way, in case that nothing follows."""
+    def send_stage(self, name: str) -> None:
+        """Say what is running, in case that the process ends in it."""
         self.pipe.send_bytes(STAGE + name.encode())
 
-    def answer(self, reply: Reply) -> None:
-        """The end of a call."""
-        head = json.dumps({"facts": reply.facts, "sizes": [len(blob) for blob in reply.blobs]}).encode()
-        self.pipe.send_bytes(b"".join([ANSWER, len(head).to_bytes(8, "little"), head, *reply.blobs]))
+    def send(self, response: Response) -> None:
+        """End a call."""
+        self.pipe.send_bytes(RESPONSE + pack_response(response))
 
-    def fail(self, error: BenchmarkError) -> None:
-        """The end of a call that failed."""
-        facts = {"message": error.message, "where": error.where, "hint": error.hint}
-        self.pipe.send_bytes(ERROR + json.dumps({**facts, "diverged": isinstance(error, Diverged)}).encode())
+    def send_error(self, error: BenchmarkError) -> None:
+        """End a call that failed."""
+        self.pipe.send_bytes(ERROR + pack_error(error))
 
-    def _hashed(self, names: Sequence[str | int]) -> int:
-        self.pipe.send_bytes(SEED + json.dumps(list(names)).encode())
+    def _number(self, names: Sequence[str | int]) -> int:
+        self.pipe.send_bytes(KEY + json.dumps(list(names)).encode())
         return int(self.pipe.recv_bytes())
 
 
-def enter(pipe: Connection) -> None:
-    """The life of a process: give everything up, make the desk, answer calls until nobody asks any more."""
+def child_main(pipe: Connection) -> None:
+    """Give up all rights, make the handler, then answer calls until the runner closes the pipe."""
     with suppress(EOFError, ConnectionError):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         determinism.enable()
-        order: Order = pickle.loads(pipe.recv_bytes())
-        line, attempts = Line(pipe), list[str]()
-        _silence()
-        gaps = limits.confine(order.bounds, order.readable, order.writable)
-        desk: Any = None
+        config: ProcessConfig = pickle.loads(pipe.recv_bytes())
+        _close_descriptors(pipe.fileno())
+        gaps = limits.confine(config.limits, config.readable, config.writable)
+        connection = ChildConnection(pipe)
+        handler: Any = None
         while True:
-            what, arguments = pickle.loads(pipe.recv_bytes())
+            name, arguments = pickle.loads(pipe.recv_bytes())
             try:
-                with nullcontext() if order.writable else guarded(what, attempts.append), error_context(what):
-                    desk = desk or pickle.loads(order.desk)(line)
-                    reply: Reply = getattr(desk, what)(*arguments)
-                if attempts:
-                    raise BenchmarkError(attempts[0], where=what, hint=OUTSIDE, user=False)
-                line.answer(Reply({**reply.facts, "gaps": gaps}, reply.blobs))
+                with error_context(name):
+                    handler = handler or pickle.loads(config.handler)(connection)
+                    response: Response = getattr(handler, name)(*arguments)
+                connection.send(response._replace(facts={**response.facts, "gaps": gaps}))
             except BenchmarkError as error:
-                line.fail(error)
+                connection.send_error(error)
             except BaseException as error:  # SystemExit and the like
                 message = f"ends its process ({type(error).__name__})"
-                line.fail(BenchmarkError(message, where=what, hint="raise an exception", user=False))
+                connection.send_error(BenchmarkError(message, hint="raise an exception"))
 
 
-def _silence() -> None:
-    nothing = os.open(os.devnull, os.O_RDWR)
+def _close_descriptors(pipe: int) -> None:
+    """Keep the pipe alone; standard streams lead nowhere."""
+    null = os.open(os.devnull, os.O_RDWR)
     for number in range(3):
-        os.dup2(nothing, number)
-    os.close(nothing)
+        os.dup2(null, number)
+    os.closerange(3, pipe)
+    os.closerange(pipe + 1, MAX_DESCRIPTORS)

@@ -1,4 +1,4 @@
-"""The process from which sandboxed ones are forked: it has imported torch and has never held any data."""
+"""The fork server of sandboxed processes: it has imported torch and has never held any data."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import multiprocessing
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 
-PRELOADED = (
+PRELOAD = (
     "benchmark.core.isolation.preload",
     "benchmark.core.isolation.handlers",
     "benchmark.submission.scenarios",
@@ -16,8 +16,8 @@ PRELOADED = (
 
 
 def context() -> ForkServerContext:
-    """How to fork from it; it starts in the background, so that it imports while its caller does."""
-    found = multiprocessing.get_context("forkserver")
-    found.set_forkserver_preload(list(PRELOADED))
+    """The context whose processes fork from it; it starts in the background."""
+    result = multiprocessing.get_context("forkserver")
+    result.set_forkserver_preload(list(PRELOAD))
     forkserver.ensure_running()
-    return found
+    return result

@@ -1,4 +1,4 @@
-"""What is asked of a method in its processes: one desk for a client, one for the server, one for a client's model."""
+"""The objects whose methods the runner calls in sandboxed processes: a client, the server, a method's models."""
 
 from __future__ import annotations
 
@@ -11,112 +11,103 @@ import torch
 
 from benchmark.core.api import Algorithm, Hub, Phase, Site, Upload, Who
 from benchmark.core.client.local_training import run_client
-from benchmark.core.isolation.child import Line, Reply
+from benchmark.core.isolation.child import ChildConnection
+from benchmark.core.isolation.protocol import Response
 from benchmark.core.storage import serialization
 from benchmark.core.tree import Tree
 
 Names = Sequence[str | int]
-Make = Callable[[], Algorithm]
+MakeMethod = Callable[[], Algorithm]
 
 
-class Client:
-    """One client's visit: its own data, memory and message are all that there is in its process."""
+class ClientHandler:
+    """One client's visit: the process holds this client's data, memory and message only."""
 
-    def __init__(self, make: Make, line: Line) -> None:
-        self.method, self.line = make(), line
+    def __init__(self, make: MakeMethod, connection: ChildConnection) -> None:
+        self.method, self.connection = make(), connection
 
-    def born(self, site: Site, arch: str, birth: Names) -> Reply:
-        """A memory at the first participation."""
-        memory = self.method.init_client(_furnished(site, arch), self.line.key(birth))
-        return Reply({}, [_packed(memory, "init_client")])
+    def init_client(self, site: Site, network: str, names: Names) -> Response:
+        memory = self.method.init_client(_with_model(site, network), self.connection.key(names))
+        return Response({}, [_encoded(memory, "init_client")])
 
     def visit(
-        self, site: Site, arch: str, phase: Phase, message: bytes, memory: bytes, names: Names, precision: str
-    ) -> Reply:
+        self, site: Site, network: str, phase: Phase, message: bytes, memory: bytes, names: Names, precision: str
+    ) -> Response:
         """New memory, upload and the parameters after local work."""
-        site, key = _furnished(site, arch), self.line.key(names)
-        done = run_client(
-            self.method, site, phase, serialization.decode(message), serialization.decode(memory) or {}, key, precision
-        )
-        uploads = done.upload is not None
-        return Reply({"uploads": uploads}, [_packed(done.memory, "memory"), _packed(done.upload, "upload"),
-                                            _packed(done.params, "parameters")])  # fmt: skip
+        site, key = _with_model(site, network), self.connection.key(names)
+        received, memory_tree = serialization.decode(message), serialization.decode(memory) or {}
+        update = run_client(self.method, site, phase, received, memory_tree, key, precision)
+        trees = {"memory": update.memory, "upload": update.upload, "parameters": update.params}
+        blobs = [_encoded(tree, name) for name, tree in trees.items()]
+        return Response({"uploads": update.upload is not None}, blobs)
 
 
-class Server:
-    """The server: its memory, the messages and the hub's data are all that there is in its process."""
+class ServerHandler:
+    """The server: the process holds its memory, the messages and the hub's data only."""
 
-    def __init__(self, make: Make, line: Line) -> None:
-        self.method, self.line = make(), line
+    def __init__(self, make: MakeMethod, connection: ChildConnection) -> None:
+        self.method, self.connection = make(), connection
         self.hub: Hub | None = None
         self.memory: Tree = {}
 
-    def open(self, hub: Hub, networks: dict[str, str], memory: bytes | None) -> Reply:
-        """Set up; memory: None before init_server."""
+    def open(self, hub: Hub, networks: dict[str, str], memory: bytes | None) -> Response:
+        """Set the hub and the server's memory, None before init_server."""
         self.hub = replace(hub, models={arch: hub.network(name) for arch, name in networks.items()})
         self.memory = (serialization.decode(memory) or {}) if memory is not None else {}
-        return Reply({})
+        return Response({})
 
-    def init_server(self, names: Names) -> Reply:
-        """The first memory."""
+    def init_server(self, names: Names) -> Response:
         assert self.hub is not None
-        return Reply({}, [_packed(self.method.init_server(self.hub, self.line.key(names)), "init_server")])
+        return Response({}, [_encoded(self.method.init_server(self.hub, self.connection.key(names)), "init_server")])
 
-    def download(self, who: Who, phase: Phase, names: Names) -> Reply:
-        """A message."""
-        return _maybe(self.method.download(self.memory, who, phase, self.line.key(names)), "download")
+    def download(self, who: Who, phase: Phase, names: Names) -> Response:
+        return _optional(self.method.download(self.memory, who, phase, self.connection.key(names)), "download")
 
-    def aggregate(self, uploads: Sequence[tuple[Who, bytes]], phase: Phase, names: Names) -> Reply:
-        """The next memory."""
+    def aggregate(self, uploads: Sequence[tuple[Who, bytes]], phase: Phase, names: Names) -> Response:
         assert self.hub is not None
-        key = self.line.key(names)
+        key = self.connection.key(names)
         torch.manual_seed(key("dropout").seed)  # as the engine does for networks that the server trains
         received = [Upload(who, serialization.decode(message) or {}) for who, message in uploads]
-        return Reply({}, [_packed(self.method.aggregate(self.memory, received, phase, self.hub, key), "aggregate")])
+        return Response({}, [_encoded(self.method.aggregate(self.memory, received, phase, self.hub, key), "aggregate")])
 
-    def global_model(self, arch: str) -> Reply:
-        """The common model."""
-        return _maybe(self.method.global_model(self.memory, arch), "global_model")
+    def global_model(self, arch: str) -> Response:
+        return _optional(self.method.global_model(self.memory, arch), "global_model")
 
-    def report(self) -> Reply:
-        """Numbers by name."""
-        return Reply({"told": {name: float(value) for name, value in self.method.report(self.memory).items()}})
+    def report(self) -> Response:
+        return Response({"report": {name: float(value) for name, value in self.method.report(self.memory).items()}})
 
 
-class Deployed:
-    """What a client would deploy: a process that nothing leaves but the model that is judged."""
+class MethodHandler:
+    """A method's own facts, and the model that a client would deploy; only that model leaves the process."""
 
-    def __init__(self, make: Make, line: Line) -> None:
+    def __init__(self, make: MakeMethod, connection: ChildConnection) -> None:
         self.method = make()
 
-    def local_model(self, server: bytes, memory: bytes, who: Who) -> Reply:
-        """A model."""
+    def local_model(self, server: bytes, memory: bytes, who: Who) -> Response:
         model = self.method.local_model(serialization.decode(server) or {}, serialization.decode(memory) or {}, who)
-        return Reply({}, [_packed(model, "local_model")])
+        return Response({}, [_encoded(model, "local_model")])
 
-    def describe(self, networks: Sequence[str]) -> Reply:
-        """Everything that is known of a method before it runs."""
+    def describe(self, networks: Sequence[str]) -> Response:
+        """What is known of a method before it runs."""
         method = self.method
         settings = {entry.name: getattr(method, entry.name) for entry in fields(method)}
-        return Reply({
+        return Response({
             "settings": json.loads(json.dumps(settings, default=str)), "pooled": bool(method.pooled),
             "track": list(method.track), "needs": list(method.needs),
             "networks": {arch: method.network(arch) for arch in networks},
         })  # fmt: skip
 
-    def phases(self, rounds: int) -> Reply:
-        """The course of a run."""
-        return Reply({"phases": [[p.name, p.rounds, p.everyone] for p in self.method.phases(rounds)]})
+    def phases(self, rounds: int) -> Response:
+        return Response({"phases": [[p.name, p.rounds, p.everyone] for p in self.method.phases(rounds)]})
 
 
-def _furnished(site: Site, arch: str) -> Site:
-    """With the network, which is built on the spot."""
-    return replace(site, model=site.network(arch))
+def _with_model(site: Site, network: str) -> Site:
+    return replace(site, model=site.network(network))
 
 
-def _packed(tree: Any, where: str) -> bytes:
+def _encoded(tree: Any, where: str) -> bytes:
     return serialization.encode(tree, where).data
 
 
-def _maybe(tree: Tree | None, where: str) -> Reply:
-    return Reply({"something": tree is not None}, [_packed(tree, where)])
+def _optional(tree: Tree | None, where: str) -> Response:
+    return Response({"present": tree is not None}, [_encoded(tree, where)])

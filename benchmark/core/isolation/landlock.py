@@ -30,21 +30,24 @@ class _Beneath(ctypes.Structure):
 
 
 def version() -> int:
-    """What the kernel knows of Landlock, 0 for nothing."""
+    """The kernel's version of Landlock, 0 if it has none."""
     return max(0, _call(CREATE, None, 0, VERSION))
 
 
 def restrict(readable: Sequence[Path], writable: Sequence[Path], listed: Sequence[Path] = ()) -> list[str]:
-    """Allow reading beneath the one, everything beneath the other, and no other file; what the kernel cannot do.
+    """Limit which files may be opened, for good.
 
-    listed: folders whose names of files may be seen
+    readable: files, and folders whose files may be read
+    writable: folders beneath which everything is allowed
+    listed: folders that may be listed
+    Returns what the kernel cannot enforce.
     """
-    known = version()
-    if not known:
+    kernel = version()
+    if not kernel:
         return ["files (no Landlock)"]
-    files = FILES[max(number for number in FILES if number <= known)]
-    rules = _Rules(files, PORTS if known >= 4 else 0, SCOPES if known >= 6 else 0)
-    size = 24 if known >= 6 else 16 if known >= 4 else 8
+    files = FILES[max(number for number in FILES if number <= kernel)]
+    rules = _Rules(files, PORTS if kernel >= 4 else 0, SCOPES if kernel >= 6 else 0)
+    size = 24 if kernel >= 6 else 16 if kernel >= 4 else 8
     ruleset = _checked(_call(CREATE, ctypes.byref(rules), size, 0))
     try:
         _allow(ruleset, readable, EXECUTE | READ_FILE | READ_FOLDER)
@@ -53,15 +56,15 @@ def restrict(readable: Sequence[Path], writable: Sequence[Path], listed: Sequenc
         _checked(_call(RESTRICT, ruleset, 0))
     finally:
         os.close(ruleset)
-    return [] if known >= 6 else ["signals to other processes (Landlock is older than version 6)"]
+    return [] if kernel >= 6 else ["signals to other processes (Landlock is older than version 6)"]
 
 
 def _allow(ruleset: int, paths: Iterable[Path], rights: int) -> None:
     for path in paths:
         with suppress(FileNotFoundError):
             folder = os.open(path, os.O_PATH | os.O_CLOEXEC)
-            fitting = rights if stat.S_ISDIR(os.fstat(folder).st_mode) else rights & ~READ_FOLDER
-            rule = _Beneath(fitting, folder)
+            allowed = rights if stat.S_ISDIR(os.fstat(folder).st_mode) else rights & ~READ_FOLDER
+            rule = _Beneath(allowed, folder)
             try:
                 _checked(_call(ADD, ruleset, BENEATH, ctypes.byref(rule), 0))
             finally:

@@ -1,4 +1,4 @@
-"""Whatever torch looks up on disk at first use, it looks up before files are out of reach."""
+"""Runs some of torch once in the fork server, since torch reads files at first use and sandboxed processes cannot."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchmark.core.isolation import limits
 from benchmark.core.models.build import build
 
 
-def _warm() -> None:
+def _preload() -> None:
     determinism.enable()
     net, images = build("golden", (1, 8, 8), 3), torch.zeros(2, 1, 8, 8)
     for precision in (torch.float32, torch.bfloat16):
@@ -23,4 +23,4 @@ def _warm() -> None:
     limits.code()
 
 
-_warm()
+_preload()

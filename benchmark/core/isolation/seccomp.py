@@ -1,81 +1,84 @@
-"""Seccomp: which system calls a process may make. Sources: seccomp(2), linux/filter.h, tables of system calls."""
+"""Seccomp: the system calls that a sandboxed process may make, through libseccomp; the kernel refuses all others.
+
+Sources: seccomp(2), seccomp_rule_add(3). No call in here starts a process or a thread, sends a signal, opens a
+connection, or writes an attribute of a file (owner, permission bits, times, extended attributes).
+"""
 
 from __future__ import annotations
 
 import ctypes
-import platform
-from typing import NamedTuple
+import errno
+from contextlib import suppress
 
-NO_NEW_PRIVILEGES, SET_SECCOMP, FILTER = 38, 22, 2  # of prctl
-LOAD, JUMP_EQUAL, JUMP_LESS, JUMP_SET, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-NUMBER, MACHINE, FIRST = 0, 4, 16  # offsets in what a filter sees: the call, the processor, the first argument
-ALLOW, KILL, REFUSE = 0x7FFF0000, 0x80000000, 0x00050000
-NOT_PERMITTED, NOT_KNOWN = 1, 38  # EPERM, ENOSYS
-FOREIGN_NUMBERS = 0x40000000  # calls of the x32 interface
+LIBRARY = "libseccomp.so.2"
+ALLOW, REFUSE, EQUAL = 0x7FFF0000, 0x00050000, 4  # actions and a comparison of seccomp.h
 
-# Calls by which a process reaches another one, the network, or more rights; the numbers of x86_64 and aarch64
-REFUSED = {
-    "socket": (41, 198), "socketpair": (53, 199), "connect": (42, 203), "bind": (49, 200), "sendto": (44, 206),
-    "sendmsg": (46, 211), "sendmmsg": (307, 269), "recvmsg": (47, 212), "accept": (43, 202), "accept4": (288, 242),
-    "clone": (56, 220), "fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281),
-    "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kill": (62, 129),
-    "tkill": (200, 130), "pidfd_open": (434, 434), "pidfd_getfd": (438, 438), "pidfd_send_signal": (424, 424),
-    "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40), "chroot": (161, 51), "pivot_root": (155, 41),
-    "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282), "io_uring_setup": (425, 425),
-    "shmget": (29, 194), "shmat": (30, 196), "msgget": (68, 186), "semget": (64, 190), "mq_open": (240, 180),
-    "keyctl": (250, 219), "add_key": (248, 217), "request_key": (249, 218), "setpriority": (141, 140),
-    "sched_setaffinity": (203, 122), "prlimit64": (302, 261), "setrlimit": (160, 164), "init_module": (175, 105),
-    "kexec_load": (246, 104), "reboot": (169, 142), "settimeofday": (164, 170), "clock_settime": (227, 112),
-    "chmod": (90, None), "fchmodat": (268, 53), "chown": (92, None), "fchownat": (260, 54), "utimensat": (280, 88),
-    "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7), "inotify_init1": (294, 26),
-    "quotactl": (179, 60), "swapon": (167, 224), "sethostname": (170, 161), "name_to_handle_at": (303, 264),
-    "open_by_handle_at": (304, 265),
-}  # fmt: skip
-UNKNOWN = {"clone3": (435, 435)}  # answered as an old kernel would, so that the C library falls back to clone
-MACHINES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
+READ = """
+    access close dup dup2 dup3 faccessat faccessat2 fstat getcwd getdents getdents64 lseek lstat newfstatat open
+    openat pread64 preadv read readlink readlinkat readv stat statx
+"""
+WRITE = "pwrite64 pwritev write writev"  # to files that are open already: Landlock decides which may be opened
+MEMORY = "brk madvise membarrier mmap mprotect mremap munmap"
+TIME = "clock_getres clock_gettime clock_nanosleep getitimer gettimeofday nanosleep setitimer time times"
+OWN_PROCESS = """
+    exit exit_group futex futex_waitv getcpu getegid geteuid getgid getpid getppid getrandom getrlimit getrusage gettid
+    getuid poll ppoll pselect6 restart_syscall rseq rt_sigaction rt_sigpending rt_sigprocmask rt_sigreturn
+    sched_getaffinity sched_yield select set_robust_list sigaltstack sysinfo uname
+"""
+ALLOWED = tuple(f"{READ} {WRITE} {MEMORY} {TIME} {OWN_PROCESS}".split())
+FOLDERS = """
+    fdatasync fsync ftruncate mkdir mkdirat rename renameat renameat2 rmdir truncate unlink unlinkat
+"""
+WRITING = tuple(FOLDERS.split())  # besides, for a process that has folders to write to
 
-
-class _Instruction(ctypes.Structure):
-    _fields_ = (("code", ctypes.c_uint16), ("yes", ctypes.c_uint8), ("no", ctypes.c_uint8), ("k", ctypes.c_uint32))
+# Calls that are allowed for some values of one argument: (position of the argument, values)
+ARGUMENTS = {
+    "fcntl": (1, (0, 1, 2, 3, 4, 1030)),  # copies and flags of descriptors; no locks, leases or notifications
+    "ioctl": (1, (0x5401, 0x5421, 0x5450, 0x5451)),  # is it a terminal, blocking, close on exec
+    "prlimit64": (2, (0,)),  # reading limits, not setting them
+}
+UNKNOWN = ("clone3",)  # answered as by an old kernel, so that the C library falls back to clone
 
 
-class _Program(ctypes.Structure):
-    _fields_ = (("length", ctypes.c_uint16), ("start", ctypes.POINTER(_Instruction)))
+class _Comparison(ctypes.Structure):
+    _fields_ = (("argument", ctypes.c_uint), ("operator", ctypes.c_int), ("a", ctypes.c_uint64), ("b", ctypes.c_uint64))
 
 
-class Step(NamedTuple):
-    """One instruction of the kernel's filter machine; yes and no: how many to skip."""
-
-    code: int
-    k: int
-    yes: int = 0
-    no: int = 0
-
-
-def restrict() -> list[str]:
-    """Refuse the calls above from now on, for good; what cannot be enforced."""
-    machine = platform.machine()
-    if machine not in MACHINES:
-        return [f"system calls (no table for {machine})"]
-    steps = program(*MACHINES[machine])
-    array = (_Instruction * len(steps))(*(_Instruction(s.code, s.yes, s.no, s.k) for s in steps))
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0)
-    if libc.prctl(SET_SECCOMP, FILTER, ctypes.byref(_Program(len(steps), array)), 0, 0):
-        return ["system calls (no seccomp)"]
-    return []
+def _library() -> ctypes.CDLL | None:
+    with suppress(OSError):
+        library = ctypes.CDLL(LIBRARY, use_errno=True)
+        library.seccomp_init.restype = ctypes.c_void_p
+        return library
+    return None
 
 
-def program(machine: int, column: int) -> list[Step]:
-    """The filter for a processor: each refused number jumps to an answer at the end."""
-    numbers = [(row[column], NOT_PERMITTED) for row in REFUSED.values()]
-    numbers += [(row[column], NOT_KNOWN) for row in UNKNOWN.values()]
-    head = [
-        Step(LOAD, MACHINE), Step(JUMP_EQUAL, machine, yes=1), Step(RETURN, KILL),
-        Step(LOAD, NUMBER), Step(JUMP_LESS, FOREIGN_NUMBERS, yes=0, no=1), Step(RETURN, REFUSE | NOT_PERMITTED),
-    ]  # fmt: skip
-    body = []
-    for number, answer in numbers:
-        if number is not None:
-            body += [Step(JUMP_EQUAL, number, no=1), Step(RETURN, REFUSE | answer)]
-    return [*head, *body, Step(RETURN, ALLOW)]
+_SECCOMP = _library()  # while files can still be read
+
+
+def restrict(writing: bool) -> list[str]:
+    """Allow the calls above from now on, for good; returns what cannot be enforced.
+
+    Args:
+        writing: Whether the process has a folder to write to.
+    """
+    if _SECCOMP is None:
+        return [f"system calls (no {LIBRARY})"]
+    rules = ctypes.c_void_p(_SECCOMP.seccomp_init(REFUSE | errno.EPERM))
+    for name in (*ALLOWED, *(WRITING if writing else ())):
+        _add(rules, ALLOW, name)
+    for name in UNKNOWN:
+        _add(rules, REFUSE | errno.ENOSYS, name)
+    for name, (position, values) in ARGUMENTS.items():
+        for value in values:
+            _add(rules, ALLOW, name, _Comparison(position, EQUAL, value, 0))
+    failed = _SECCOMP.seccomp_load(rules)
+    _SECCOMP.seccomp_release(rules)
+    return ["system calls (no seccomp)"] if failed else []
+
+
+def _add(rules: ctypes.c_void_p, action: int, name: str, *comparisons: _Comparison) -> None:
+    """A rule for a call; a processor that lacks the call needs none."""
+    assert _SECCOMP is not None
+    number = _SECCOMP.seccomp_syscall_resolve_name(name.encode())
+    array = (_Comparison * len(comparisons))(*comparisons)
+    _SECCOMP.seccomp_rule_add_array(rules, action, number, len(comparisons), array)

@@ -6,78 +6,102 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.submission import check as conformance
+from benchmark.submission.check import SECONDS, check
+from benchmark.submission.static_check import static_faults
 
 pytestmark = pytest.mark.slow
 
 FOLDER = Path(__file__).parents[2] / "adversaries"
+DIFFERS = "upload/model/classifier.bias differs between two runs of the same seed"
 
-# file -> the check that fails, and what its sentence says
-CAUGHT = {
-    "class_attribute": ("state", "ClassAttribute.seen has changed: state outside of memories"),
-    "module_global": ("state", "module_global.SEEN has changed: state outside of memories"),
-    "closure": ("state", "closure.averaged has changed: state outside of memories"),
-    "default_argument": ("state", "default_argument._averaged has changed: state outside of memories"),
-    "function_cache": ("state", "function_cache._seen has changed: state outside of memories"),
-    "iterator": ("apart", "server and clients apart: round 1/client 2/upload/model/classifier.bias differs"),
-    "forced_field": ("state", "self.turn has changed: state outside of memories"),
-    "tensor_attribute": ("apart", "server and clients apart: round 1/client 2/upload/model/classifier.bias differs"),
-    "network_module": ("apart", "server and clients apart: round 1/client 2/upload/model/classifier.bias differs"),
-    "foreign_module": ("order", "round 1/client 1/upload/model/classifier.bias differs between two runs"),
-    "environment_variable": ("reach", "finish: reaches outside (os.putenv"),
-    "shared_file": ("order", "round 1/client 1/upload/model/classifier.bias differs between two runs"),
-    "meeting_of_models": ("state", "judging: MeetingOfModels.seen has changed: state outside of memories"),
-    "garbage_collector": ("reach", "finish: reaches outside (gc.get_objects"),
-    "frames": ("reach", "finish: reaches outside (sys._getframe"),
-    "traceback_frames": ("reach", "finish: reaches outside (object.__getattr__"),
-    "module_graph": ("class", "imports benchmark.core.backends (line 10)"),
-    "dataset_files": ("reach", "finish: reaches outside (open '/var/cache/fedrepro"),
-    "installed_dataset": ("run", "PermissionError: [Errno 13] Permission denied"),
-    "process_files": ("reach", "finish: reaches outside (open '/proc/self/maps')"),
-    "others_key": ("run", "reads the root of a key; derive keys by calling them"),
-    "python_objects": ("run", "losses is a list, not a tensor"),
-    "pickled_weights": ("class", "imports pickle (line 5)"),
-    "strided_storage": ("run", "aggregate in phase train, round 1: RuntimeError: setStorage"),
-    "encoding_metadata": ("state", "benchmark.core.storage.serialization.save has changed"),
+# file -> what reading it says, if that says anything
+READ = {
+    "clock": "imports time (line 5)",
+    "dataset_files": "imports numpy (line 7)",
+    "encoding_metadata": "imports benchmark.core.storage (line 10)",
+    "endless_loop": "imports contextlib (line 6)",
+    "environment_variable": "uses torch.os (line 21)",
+    "forced_field": "uses __setattr__ (line 21)",
+    "foreign_module": "assigns to torch.last_bias (line 23)",
+    "fork_bomb": "imports os (line 5)",
+    "frames": "uses frame.f_back (line 29)",
+    "garbage_collector": "imports gc (line 5)",
+    "installed_dataset": "imports sklearn.datasets (line 27)",
+    "kills_the_runner": "imports os (line 5)",
+    "leaves_the_process": "imports os (line 5)",
+    "module_graph": "imports benchmark.core.backends (line 10)",
+    "network": "imports socket (line 5)",
+    "patched_check": "imports benchmark.submission (line 22)",
+    "patched_evaluator": "imports benchmark.core.client (line 8)",
+    "patched_torch": "assigns to torch.Tensor.argmax (line 21)",
+    "pickled_weights": "imports pickle (line 5)",
+    "process_files": "uses open (line 22)",
+    "reads_when_imported": "uses __file__ (line 10)",
+    "shared_file": "uses torch.from_file (line 22)",
+    "thread": "imports threading (line 5)",
+    "traceback_frames": "uses __traceback__ (line 31)",
+    "unkeyed_randomness": "uses torch.os (line 21)",
+    "writes_to_disk": "uses torch.save (line 23)",
+}
+
+# file -> the check that fails when it runs, and what its sentence says; also for files that would hide what they use
+RUN = {
+    # state outside of memories, and what others hold: by comparing runs
+    "class_attribute": ("order", DIFFERS),
+    "module_global": ("resume", DIFFERS),
+    "iterator": ("apart", f"server and clients apart: round 1/client 2/{DIFFERS}"),
+    "forced_field": ("order", DIFFERS),
+    "foreign_module": ("order", DIFFERS),
+    "environment_variable": ("apart", DIFFERS),
+    "shared_file": ("order", DIFFERS),
+    "meeting_of_models": ("apart", "accuracy differs between two runs"),
+    "unkeyed_randomness": ("randomness", DIFFERS),
+    "frames": ("apart", DIFFERS),
+    "traceback_frames": ("apart", DIFFERS),
+    "patched_check": ("apart", f"server and clients apart: round 1/client 2/{DIFFERS}"),
+    "patched_torch": ("apart", "accuracy differs between two runs"),
+    "encoding_metadata": ("apart", "sends bytes beside its tensors"),
+    # messages, inputs and budget: by observing calls
     "empty_shape": ("messages", "told has shapes (0, 10) and (0, 8) at client"),
-    "tensor_subclass": ("run", "model/classifier.bias is a Liar, not a tensor"),
     "telling_type": ("messages", "nothing has types torch.float16 and torch.bfloat16 at client"),
     "structure_per_client": ("messages", "rare is not in both messages: at client"),
     "changed_message": ("purity", "loss, step or after_step: changes its input message/model/classifier.bias"),
     "changed_server": ("purity", "download: changes its input server memory/models/mlp/classifier.bias"),
-    "patched_evaluator": ("state", "benchmark.core.client.evaluate.correct has changed"),
-    "patched_torch": ("state", "torch.Tensor.argmax has changed"),
-    "patched_check": ("apart", "server and clients apart: round 1/client 2/upload/model/classifier.bias differs"),
     "many_epochs": ("budget", "finish: the visit took 100 optimiser steps where the task allows 3"),
     "many_updates": ("budget", "finish: the visit took 10 optimiser steps where the task allows 3"),
     "own_training": ("budget", "begin: computes gradients outside of a pass"),
-    "unkeyed_randomness": ("randomness", "upload/model/classifier.bias differs between two runs of the same seed"),
-    "clock": ("reach", "begin: reads the clock (time.perf_counter)"),
+    # by the engine, which takes tensors of the right shapes, keys of one's own and finite numbers
+    "others_key": ("run", "reads the root of a key; derive keys by calling them"),
+    "python_objects": ("run", "losses is a list, not a tensor"),
+    "strided_storage": ("run", "aggregate in phase train, round 1: RuntimeError: setStorage"),
+    "tensor_subclass": ("run", "model/classifier.bias is a Liar, not a tensor"),
     "not_a_number": ("run", "upload model/classifier.bias is not finite"),
-    "wrong_shapes": ("run", "aggregate in phase train, round 1: ValueError: shapes differ: (2,), (3,), (2,); mend"),
+    "wrong_shapes": ("run", "aggregate in phase train, round 1: ValueError: shapes differ: (2,), (3,), (2,);"),
+    # by the sandbox
+    "installed_dataset": ("run", "PermissionError: [Errno 13] Permission denied"),
     "huge_message": ("run", "can't allocate memory"),
     "memory_hog": ("run", "can't allocate memory"),
     "endless_loop": ("run", "endless_loop, aggregate: does not end"),
-    "fork_bomb": ("reach", "begin: reaches outside (os.fork)"),
     "leaves_the_process": ("run", "finish: ends its process (exit code 0); raise an exception"),
-    "kills_the_runner": ("reach", "finish: reaches outside (os.kill"),
-    "network": ("reach", "finish: reaches outside (socket."),
-    "thread": ("reach", "finish: starts a thread"),
-    "writes_to_disk": ("reach", "leaves files behind (model.pt)"),
-    "reads_when_imported": ("class", "reaches outside (open"),
-}  # fmt: skip
+    "writes_to_disk": ("files", "leaves files behind (model.pt)"),
+}
 
 
 def test_every_adversary_has_its_place_here() -> None:
-    assert {path.stem for path in FOLDER.glob("*.py")} == set(CAUGHT) and len(CAUGHT) >= 25
+    assert {path.stem for path in FOLDER.glob("*.py")} == READ.keys() | RUN.keys()
 
 
-@pytest.mark.parametrize("name", CAUGHT)
-def test_an_adversary_is_caught_in_a_sentence(name: str) -> None:
-    check, words = CAUGHT[name]
-    seconds = 1.0 if name == "endless_loop" else conformance.SECONDS
-    findings = {finding.check: finding for finding in conformance.check(str(FOLDER / f"{name}.py"), seconds)}
-    sentences = findings[check].faults
-    (sentence, *_) = [fault for fault in sentences if words in fault] or sentences or ["nothing"]
-    assert words in sentence
-    assert findings[check].verdict == "failed" and sentence.startswith(name) and "; " in sentence
+@pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.py")))
+def test_reading_an_adversary_names_what_it_may_not_use(name: str) -> None:
+    messages = [fault.message for fault in static_faults(FOLDER / f"{name}.py")]
+    assert READ[name] in messages if name in READ else not messages
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_running_an_adversary_shows_what_it_does_in_a_sentence(name: str) -> None:
+    failing, words = RUN[name]
+    seconds = 1.0 if name == "endless_loop" else SECONDS
+    results = {result.check: result for result in check(str(FOLDER / f"{name}.py"), seconds)}
+    assert results[failing].status == "failed"
+    sentence = next((fault for fault in results[failing].faults if words in fault), "")
+    assert sentence.startswith(name) and "; " in sentence, results[failing].faults

@@ -19,12 +19,11 @@ from benchmark.core.backends import Backend, SerialBackend, WorkerConfig
 from benchmark.core.client.federation import Federation
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.isolation.backend import IsolatedBackend
-from benchmark.core.isolation.child import Sealed
-from benchmark.core.isolation.handlers import Deployed, Server
-from benchmark.core.isolation.limits import Bounds
-from benchmark.core.isolation.process import SandboxedProcess, _hashed
+from benchmark.core.isolation.child import ScopedKey
+from benchmark.core.isolation.handlers import MethodHandler, ServerHandler
+from benchmark.core.isolation.limits import Limits
+from benchmark.core.isolation.process import SandboxedProcess, key_number
 from benchmark.core.isolation.remote_algorithm import RemoteAlgorithm
-from benchmark.core.isolation.seccomp import ALLOW, KILL, MACHINES, REFUSED, program
 from benchmark.core.keys import Key
 from benchmark.core.server.rounds import Run
 from benchmark.pipeline.stages import listing
@@ -32,7 +31,7 @@ from benchmark.records import store
 from benchmark.records.audit_mark import audited, mark
 from benchmark.records.index import ResultsIndex
 from benchmark.reports import leaderboard
-from benchmark.submission.scenarios import RecordingBackend, difference, remains
+from benchmark.submission.scenarios import RecordingBackend, difference, outcome
 from benchmark.submission.toy_task import NETWORKS, toy_federation, toy_method
 from helpers import handmade_records as records
 
@@ -61,7 +60,7 @@ def left(federation: Federation, method: object, backend: Backend, folder: Path)
     """Messages, memories, bytes and accuracies of a toy run."""
     noted = RecordingBackend(backend)
     try:
-        return remains(Run(federation, method, noted, folder, "toy"), noted)  # type: ignore[arg-type]
+        return outcome(Run(federation, method, noted, folder, "toy"), noted)  # type: ignore[arg-type]
     finally:
         backend.close()
 
@@ -90,8 +89,7 @@ def test_a_client_s_process_gets_no_row_of_anybody_else() -> None:
     stranger = apart("fedavg")
     federation = toy_federation(stranger, "global")
     given, phase = federation.data, Phase("train", 2)
-    own, name = stranger.luggage(federation.site(1, phase, 0))
-    sent = pickle.dumps((own, name))
+    sent = pickle.dumps(stranger.client_payload(federation.site(1, phase, 0)))
     foreign = [given.private.images[part[0]] for number, part in enumerate(given.parts) if number != 1]
     for image in (*foreign, given.test.images[0]):
         assert image.tobytes() not in sent
@@ -113,63 +111,36 @@ def test_labels_that_a_track_hides_do_not_reach_a_client_s_process() -> None:
     assert np.all(site.data.labels.numpy() == -1)
 
 
-def test_a_sealed_key_gives_the_numbers_of_the_key_and_of_nothing_else() -> None:
+def test_a_scoped_key_gives_the_numbers_of_the_key_and_of_nothing_else() -> None:
     key = Key(7)("round", 3)
-    sealed = Sealed(key.names, lambda names: int(_hashed(key, "", json.dumps(list(names)).encode())))
-    assert sealed("noise", 1).seed == key("noise", 1).seed
-    assert np.array_equal(sealed.permutation(9), key.permutation(9))
+    scoped = ScopedKey(key.names, lambda names: int(key_number(key, "", json.dumps(list(names)).encode())))
+    assert scoped("noise", 1).seed == key("noise", 1).seed
+    assert np.array_equal(scoped.permutation(9), key.permutation(9))
     with pytest.raises(BenchmarkError, match="reads the root of a key"):
-        _ = sealed.root
+        _ = scoped.root
     for names in (["round", 4], ["client", 1, "init"], [], "round", [["round", 3]]):
         with pytest.raises(BenchmarkError, match="key"):
-            _hashed(key, "init_client", json.dumps(names).encode())
-    assert "7" not in repr(sealed)
+            key_number(key, "init_client", json.dumps(names).encode())
+    assert "7" not in repr(scoped)
 
 
 def test_a_process_that_does_not_answer_is_ended() -> None:
     endless = ADVERSARIES / "endless_loop.py"
     hub = replace(toy_federation(apart("fedavg"), "global").hub, models={})
-    with SandboxedProcess(partial(Server, partial(toy_method, str(endless))), Bounds(), (endless,)) as room:
-        room.ask("open", hub, {}, None)
-        room.bounds = Bounds(seconds=0.5)
+    with SandboxedProcess(partial(ServerHandler, partial(toy_method, str(endless))), Limits(), (endless,)) as process:
+        process.call("open", hub, {}, None)
+        process.limits = Limits(seconds=0.5)
         with pytest.raises(BenchmarkError, match=r"^aggregate: does not end within 0.5 s; bound its loops by a field$"):
-            room.ask("aggregate", [], Phase("train", 1), (), key=Key(0))
+            process.call("aggregate", [], Phase("train", 1), (), key=Key(0))
 
 
 def test_an_answer_has_a_largest_size() -> None:
-    desk = partial(Deployed, partial(toy_method, "fedavg"))
+    handler = partial(MethodHandler, partial(toy_method, "fedavg"))
     with (
-        SandboxedProcess(desk, Bounds(answer=100)) as room,
+        SandboxedProcess(handler, Limits(response=100)) as process,
         pytest.raises(BenchmarkError, match="answers with more than 0 MB"),
     ):
-        room.ask("describe", NETWORKS)
-
-
-@pytest.mark.parametrize("machine", MACHINES)
-def test_the_filter_of_system_calls_refuses_what_it_lists_and_other_processors(machine: str) -> None:
-    """The kernel's machine, as far as the filter uses it: load, jump if equal, jump unless less, return."""
-    architecture, column = MACHINES[machine]
-    steps = program(architecture, column)
-
-    def answer(number: int, processor: int = architecture) -> int:
-        place, value = 0, 0
-        while True:
-            step = steps[place]
-            place += 1
-            if step.code == 0x20:
-                value = processor if step.k == 4 else number
-            elif step.code == 0x06:
-                return step.k
-            else:
-                hit = value == step.k if step.code == 0x15 else value >= step.k
-                place += step.yes if hit else step.no
-
-    for numbers in REFUSED.values():
-        if numbers[column] is not None:
-            assert answer(numbers[column]) == 0x00050001  # type: ignore[arg-type]
-    assert answer(0 if machine == "x86_64" else 63) == ALLOW  # read
-    assert answer(0, processor=1) == KILL
-    assert answer(0x40000000) == 0x00050001
+        process.call("describe", NETWORKS)
 
 
 @pytest.fixture
@@ -221,10 +192,14 @@ def test_an_audit_marks_no_record_of_another_version(bench: Path, capsys: pytest
     assert not audited(path, store.read(path))
 
 
-def test_an_audit_of_a_method_that_reaches_outside_says_so(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert invoke(words(ADVERSARIES / "garbage_collector.py", bench, "--audit")) == 1
-    assert "phase train, round 1, client" in (told := capsys.readouterr().err)
-    assert "reaches outside (gc.get_objects" in told and not (bench / "short").exists()
+@pytest.mark.parametrize("option", [[], ["--audit"]])
+def test_run_and_audit_refuse_what_check_refuses(
+    option: list[str], bench: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke(words(ADVERSARIES / "traceback_frames.py", bench, *option)) == 2
+    error = capsys.readouterr().err
+    assert "traceback_frames: uses __traceback__ (line 31) (and 3 more: `fedrepro check traceback_frames`" in error
+    assert not (bench / "short").exists()
 
 
 def test_an_audit_is_of_the_loop(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
