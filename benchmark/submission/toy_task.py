@@ -1,4 +1,4 @@
-"""A federation of noise: small enough for seconds, with all data that any method may need."""
+"""A federation on random data: small enough for seconds, with all data that a method may need."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ NETWORKS = ("mlp", "golden", "mlp_bn")  # of all tracks
 
 
 def toy_method(path: str) -> Algorithm:
-    """The method with its defaults checked, then cut to the size of toys."""
+    """A method with small values for its whole-numbered fields; its defaults are checked first."""
     kind = method_files.load(method_files.find(path))
     defaults: dict[str, Any] = {entry.name: entry.default for entry in dataclasses.fields(kind)}
     method_files.make(path, defaults)
-    if not kind.track or (strange := set(kind.track) - EVALUATORS.keys()):
-        given = ", ".join(sorted(strange)) if kind.track else "nothing"
-        raise BenchmarkError(f"track is {given}", hint=f"a tuple out of {', '.join(EVALUATORS)}")
-    limits = {entry.name: entry.metadata.get("low") for entry in dataclasses.fields(kind)}
-    small = {field: max(LARGEST, limits[field] or 0) for field, value in defaults.items()
+    if not kind.track or (unknown := set(kind.track) - EVALUATORS.keys()):
+        tracks = ", ".join(sorted(unknown)) if kind.track else "nothing"
+        raise BenchmarkError(f"track is {tracks}", hint=f"a tuple out of {', '.join(EVALUATORS)}")
+    lowest = {entry.name: entry.metadata.get("low") for entry in dataclasses.fields(kind)}
+    small = {field: max(LARGEST, lowest[field] or 0) for field, value in defaults.items()
              if type(value) is int and value > LARGEST}  # fmt: skip
     return method_files.make(path, small)
 
 
 def toy_federation(algorithm: Any, track: str) -> Federation:
-    """Three of four uneven clients in two rounds; algorithm: a method, or what stands in for one."""
+    """Four clients of different sizes, three per round, two rounds."""
     mixed = track == "heterogeneous" and "one architecture" not in algorithm.needs
     networks = ("mlp_bn",) if track == "unsupervised" else ("mlp", "golden") if mixed else ("mlp",)
     edges = np.cumsum([0, *SIZES])
-    given = FederationData(
+    data = FederationData(
         private=_rows(int(edges[-1]), "private"), parts=np.split(np.arange(edges[-1]), edges[1:-1]),
         test=_rows(12, "test"), shape=SHAPE, classes=CLASSES, mean=(0.5,), std=(0.25,),
         public=_rows(16, "public"), unlabelled=_rows(10, "unlabelled"), validation=_rows(6, "validation"),
@@ -53,7 +53,7 @@ def toy_federation(algorithm: Any, track: str) -> Federation:
         evaluate_every=2,
         probe=ProbeSpec(epochs=1, labelled=()) if track == "unsupervised" else None,
     )  # fmt: skip
-    return Federation(task, 0, given, algorithm.pooled, algorithm.network)
+    return Federation(task, 0, data, algorithm.pooled, algorithm.network)
 
 
 def _rows(count: int, name: str) -> IndexedImages:
