@@ -51,16 +51,16 @@ def check(name: str, seconds: float = SECONDS) -> list[CheckResult]:
     """
     path = method_files.find(name)
     result = CheckResult("class", "")
-    for error in static_faults(path):
-        result.fail(path.stem, error)
+    for fault in static_faults(path):
+        result.fail(path.stem, fault)
     limits = Limits(seconds * WALL_PER_CPU, 2 * GIGABYTE, LARGEST_RESPONSE)
     try:
         method = RemoteAlgorithm(partial(toy_method, str(path)), NETWORKS, limits, readable=(path,))
     except BenchmarkError as error:
         result.fail(path.stem, error)
         return [result]
-    for error in _network_faults(path, method):
-        result.fail(path.stem, error)
+    for fault in _network_faults(path, method):
+        result.fail(path.stem, fault)
     results = [result]
     for track in method.track:
         results += _check_track(path.stem, method, track, seconds)

@@ -114,7 +114,7 @@ class _Reader:
     def _bind(self, node: ast.Import | ast.ImportFrom, alias: ast.alias, module: str) -> Iterator[tuple[int, str, str]]:
         """Remember what a name of the file stands for."""
         try:
-            value = importlib.import_module(module)
+            value: Any = importlib.import_module(module)
         except ImportError:
             return  # importing the file says so
         dotted = module
