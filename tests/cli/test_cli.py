@@ -19,6 +19,7 @@ from benchmark.core.errors import BenchmarkError, explain
 from benchmark.experiments import cluster_executors
 from benchmark.experiments.cell import Cell
 from benchmark.experiments.progress import Outcome
+from benchmark.paths import OWN, SHIPPED
 from helpers.handmade_records import make, write
 
 TASK = "digits-shards"
@@ -161,6 +162,33 @@ def test_what_nobody_expected_is_one_line_too_and_a_traceback_only_on_request(
     assert capsys.readouterr().err == line
     with pytest.raises(ZeroDivisionError):
         invoke(["data", "status"], debug=True)
+
+
+def test_options_of_every_command_stand_before_it_or_after_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(OWN, "")
+    (tmp_path / "mine.py").write_text((SHIPPED / "fedavg.py").read_text())
+    folder, command = f"--algorithms={tmp_path}", ["cite", "mine"]
+    assert "unknown method mine" in fails(capsys, *command)
+    for words in ([folder, *command], [*command, folder], [*command, "--algorithms", str(tmp_path)]):
+        os.environ[OWN] = ""
+        assert invoke(words) == 0 and "McMahan" in capsys.readouterr().out
+    assert "no such folder" in fails(capsys, *command, f"--algorithms={tmp_path / 'none'}")
+    monkeypatch.setattr("benchmark.submission.scaffold.cite", lambda name: 1 / 0)
+    for words in (["--debug", *command], [*command, "--debug"]):
+        with pytest.raises(ZeroDivisionError):
+            invoke(words)
+    assert invoke(command) == 1  # it holds for one command line
+
+
+def test_the_package_is_a_program_and_logs_on_request(tmp_path: Path) -> None:
+    words = ["run", "fedavg", "--task", TASK, "--rounds", "1", "--workers", "1", "--out", str(tmp_path)]
+    for more, logged in (([], False), (["-v"], True)):
+        program = [sys.executable, "-m", "fedrepro", *words, *more]
+        done = subprocess.run(program, capture_output=True, text=True, cwd=SHIPPED.parent, check=True)
+        assert ("valid, nothing to run" in done.stderr) == logged
+    assert "done before; nothing was run" in done.stdout
 
 
 @pytest.mark.parametrize(
