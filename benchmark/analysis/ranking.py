@@ -147,7 +147,7 @@ def probability_of_improvement(runs: Sequence[Scores], others: Sequence[Runs]) -
 
 
 def _interval(name: str, statistic: Any, *samples: Sequence[Sequence[float]]) -> dict[str, float]:
-    """A statistic with its 95 % percentile interval; seeds are drawn anew within each task (stratified bootstrap)."""
+    """A statistic with its 95 % percentile interval; seeds are resampled within each task (stratified bootstrap)."""
     import numpy as np
 
     draw = np.random.default_rng(0)

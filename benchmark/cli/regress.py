@@ -54,7 +54,7 @@ def regress(
         print(f"nothing to compare with: {', '.join(lacking)}" if lacking else "every method was compared")
     changed = [comparison.cell.algorithm for comparison in comparisons if comparison.verdict == "changed"]
     if changed:
-        hint = "mend the code; if the change is meant, raise the engine's version or run the method's records again"
+        hint = "correct the code; if the change is meant, raise the engine's version or run the method's records again"
         raise BenchmarkError(f"numbers have changed: {', '.join(changed)}", hint=hint, user=False)
 
 

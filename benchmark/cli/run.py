@@ -34,7 +34,7 @@ def run(
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write here, not into results/.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON per round, then the record.")] = False,
 ) -> None:
-    """Run one cell, or resume it; a finished one is shown, not run again. An audit runs it anew and compares the two.
+    """Run one cell, or resume it; a finished one is shown, not run again. An audit runs it again and compares the two.
 
     Changes of the protocol (--set, --rounds, --precision, files of your own) require --out.
     """

@@ -12,7 +12,7 @@ from benchmark.core.errors import BenchmarkError
 
 def verify(
     cell: Annotated[str, typer.Argument(metavar="[TASK[/METHOD[/SEED]]]", help="With --rerun: which record.")] = "",
-    rerun: Annotated[bool, typer.Option("--rerun", help="Run one cell anew and compare it, by default any.")] = False,
+    rerun: Annotated[bool, typer.Option("--rerun", help="Run one cell again and compare it, by default any.")] = False,
     workers: Workers = None,
 ) -> None:
     """Check that every number traces to a record, and every record to what it rests on.
@@ -45,7 +45,7 @@ def _rerun(where: str, workers: int) -> None:
     made = rerun.choose(index, where)
     one = rerun.cell(made, RESULTS)
     cost = expected((made.task, made.algorithm), measured(RESULTS), {})
-    print(f"{label(one)} anew, about {spell(cost / workers)}")
+    print(f"{label(one)} again, about {spell(cost / workers)}")
     with watch({label(one): 1.0}) as view:
         view.begin(one)
         print(rerun.rerun(made, index, workers=workers, observer=lambda event: view.round(one, event)))

@@ -14,7 +14,7 @@ from benchmark.records.audit_mark import mark
 from benchmark.records.compare import compare
 from benchmark.records.record import Record
 
-HINT = "what a method keeps or learns outside of its memories and messages is not there in an audit: mend the method"
+HINT = "what a method keeps or learns outside of its memories and messages is not there in an audit: correct the method"
 
 
 def audit(cell: Cell, results: Path, *, workers: int = 1, observer: Observer = lambda event: None) -> Record:

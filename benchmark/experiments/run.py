@@ -102,7 +102,7 @@ def is_done(cell: Cell, prepared: Prepared, target: Path, replace: bool = False)
     reasons = stale_reasons(record, _expected(cell, prepared, target.parents[1]))
     if reasons and not replace:
         message = f"holds the record of another version of this cell ({'; '.join(reasons)})"
-        hint = "choose another folder, or delete the record to run the cell anew"
+        hint = "choose another folder, or delete the record to run the cell again"
         raise BenchmarkError(message, where=str(target), hint=hint)
     log.info("%s: %s", target, "; ".join(reasons) or "valid, nothing to run")
     return not reasons

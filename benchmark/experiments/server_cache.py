@@ -71,7 +71,7 @@ def _found(path: Path, mark: str) -> Tree:
 
 
 def _unusable(path: Path, how: str) -> BenchmarkError:
-    hint = "delete the file: the next run makes it anew"
+    hint = "delete the file: the next run makes it again"
     return BenchmarkError(f"what was made beforehand {how}", where=str(path), hint=hint, user=False)
 
 

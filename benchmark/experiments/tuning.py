@@ -245,7 +245,7 @@ def read(path: Path) -> Tuned:
     except (OSError, ValueError) as error:
         words = [fault["msg"] for fault in error.errors()] if isinstance(error, ValidationError) else [str(error)]
         message = f"not the record of a tuning: {'; '.join(words[:8])}"
-        hint = "restore the file from git, or delete it and tune anew"
+        hint = "restore the file from git, or delete it and tune again"
         raise BenchmarkError(message, where=str(path), hint=hint, user=False) from None
 
 

@@ -43,7 +43,7 @@ def _records(root: Path, index: ResultsIndex) -> Iterator[str]:
             yield f"{path}: {entry.reason}"
             continue
         for mark in index.stale_reasons(entry.record):
-            yield f"{path}: {mark}; `fedrepro campaign` runs the cell anew"
+            yield f"{path}: {mark}; `fedrepro campaign` runs the cell again"
         if not entry.path.with_suffix(".run.json").exists():
             yield f"{path}: how it was obtained is lost; restore {entry.path.stem}.run.json from git"
 

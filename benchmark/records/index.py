@@ -174,7 +174,7 @@ def _method(path: Path) -> Method:
     try:
         return Method.model_validate_json(path.read_bytes())
     except ValidationError:
-        hint = "`dvc repro -f methods` writes it anew"
+        hint = "`dvc repro -f methods` writes it again"
         raise BenchmarkError("not a method's fingerprint", where=str(path), hint=hint, user=False) from None
 
 

@@ -43,7 +43,7 @@ def write(record: Record, run: Mapping[str, Any], target: Path) -> None:
 
 def read(path: Path) -> Record:
     """The record in a file; BenchmarkError says what is wrong with a damaged one: truncated, changed, of a version."""
-    hint = "restore the file from git, or delete it to run the cell anew"
+    hint = "restore the file from git, or delete it to run the cell again"
     try:
         return _parsed(path.read_bytes())
     except OSError as error:

@@ -146,7 +146,7 @@ def test_a_damaged_record_is_no_user_s_mistake(capsys: pytest.CaptureFixture[str
     path.write_text("{")
     assert invoke(["run", "fedavg", "--task", TASK, "--out", str(tmp_path)]) == 1
     message = capsys.readouterr().err
-    assert message.startswith(f"fedrepro: {path}: not a record") and "delete it to run the cell anew" in message
+    assert message.startswith(f"fedrepro: {path}: not a record") and "delete it to run the cell again" in message
     assert path.read_text() == "{"
 
 

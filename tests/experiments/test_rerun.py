@@ -1,4 +1,4 @@
-"""A record run anew: the same bits, another machine's, and what is no longer true."""
+"""A record run again: the same bits, another machine's, and what is no longer true."""
 
 from __future__ import annotations
 
