@@ -97,5 +97,7 @@ def _cell(made: Rows, task: str, method: str, column: str) -> float:
     value = made[task][column].to_dict()[method] if known else None
     if value is None or value != value:  # an empty place of a column is NaN
         message = f"{task} has no comparable row {method} with a column {column}"
-        raise BenchmarkError(message, where=str(PAGE), hint="correct the reference, or leave the sentence out", user=False)
+        raise BenchmarkError(
+            message, where=str(PAGE), hint="correct the reference, or leave the sentence out", user=False
+        )
     return float(value)
