@@ -6,7 +6,7 @@ from benchmark.cli.options import RESULTS, ROOT
 
 
 def findings() -> None:
-    """Write the numbers of docs/findings.md again from the records. Sentences stay: read whether they are still true."""
+    """Write the numbers of docs/findings.md again from the records. The sentences stay; check that they still hold."""
     from benchmark.core.storage.atomic_files import write_atomic
     from benchmark.records.index import ResultsIndex
     from benchmark.reports.findings import PAGE, fill
