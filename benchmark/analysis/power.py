@@ -29,6 +29,7 @@ class Resolution:
 
     Attributes:
         estimator: Name of the estimator.
+        means: Mean over seeds in %, by row.
         difference_sd: Root mean square, over pairs of live rows, of the standard deviation over seeds of their
             difference.
         prior_degrees: Degrees of freedom that shrinking adds to each test, infinite if all variances look alike.
@@ -49,6 +50,7 @@ class Resolution:
     """
 
     estimator: str
+    means: dict[str, float]
     difference_sd: float | None
     prior_degrees: float
     detectable: float | None
@@ -246,6 +248,7 @@ def _resolution(estimator: str, rows: Rows, live: Sequence[str], row_hours: floa
     complete = len(methods) > 2
     return Resolution(
         estimator=estimator,
+        means={name: fmean(row.values()) for name, row in values.items()},
         difference_sd=sd,
         prior_degrees=degrees,
         detectable=detection.detectable(sd, n, degrees) if sd else None,

@@ -1,4 +1,4 @@
-"""The tables of `fedrepro power`: a row per task, and a row per task and estimator."""
+"""The tables of `fedrepro power`: a row per task, per task and estimator, and per task and method."""
 
 from __future__ import annotations
 
@@ -18,6 +18,22 @@ def boards(found: Sequence[Power]) -> list[dict[str, str]]:
 def estimators(found: Sequence[Power]) -> list[dict[str, str]]:
     """A row per task and estimator: what is told apart, and how reliable the order is."""
     return [_estimator(power, resolution) for power in found for resolution in power.resolutions]
+
+
+def rows(found: Sequence[Power]) -> list[dict[str, str]]:
+    """A row per task and method: its accuracy in % by every estimator."""
+    return [
+        {"task": power.task, "method": name}
+        | {f"{title} %": _number(means.get(name), 1) for title, means in _means(power).items()}
+        for power in found
+        for name in power.rows
+    ]
+
+
+def _means(power: Power) -> dict[str, dict[str, float]]:
+    """Means by row, by the title of an estimator; those of other tasks' estimators are empty."""
+    known = {resolution.estimator: resolution.means for resolution in power.resolutions}
+    return {title: known.get(name, {}) for name, title in TITLES.items()}
 
 
 def _board(power: Power) -> dict[str, str]:

@@ -28,19 +28,21 @@ def power(
 ) -> None:
     """Print what each board can tell apart: noise, smallest detectable difference, order, floor, ceiling and cost.
 
-    Reads records and trains nothing. docs/power.md says how each number is computed.
+    Reads records and trains nothing; for trial tasks it shows the rows as well. docs/power.md says how each number is
+    computed.
     """
-    from benchmark.analysis.power_tables import boards, estimators
+    from benchmark.analysis.power_tables import boards, estimators, rows
 
-    found = _trials(tasks, results) if tasks and all(_is_file(name) for name in tasks) else _boards(tasks, results)
+    trial = bool(tasks) and all(_is_file(name) for name in tasks or [])
+    found = _trials(tasks or [], results) if trial else _boards(tasks, results)
     if as_json:
         print(json.dumps([_finite(asdict(one)) for one in found], indent=1))
         return
     if not found:
         print(f"no records of {', '.join(tasks) if tasks else 'lite tasks'} in {results}")
         return
-    for table in (boards(found), estimators(found)):
-        _print(table, markdown)
+    for table in (boards, estimators, rows) if trial else (boards, estimators):
+        _print(table(found), markdown)
 
 
 def _is_file(name: str) -> bool:

@@ -38,6 +38,7 @@ def test_a_board_of_two_methods(tmp_path: Path) -> None:
     assert (found.rows, found.seeds, found.protocol) == (["fedavg", "fedntd", "fedprox"], 3, [1])
     final, mean = found.resolutions  # one evaluation: there is no mean of ten
     assert (final.estimator, mean.estimator) == ("final", "mean")
+    assert final.means == pytest.approx({"fedavg": 52, "fedntd": 62, "fedprox": 55})
     assert final.difference_sd == pytest.approx(1) and final.prior_degrees == 0
     assert final.detectable == final.detectable_plain == pytest.approx(detectable(1.0, 3))
     assert final.detectable_corrected == pytest.approx(detectable(1.0, 3, level=0.05 / 2))
