@@ -132,7 +132,7 @@ def interquartile_mean(runs: Sequence[Runs]) -> Runs:
     return ordered[..., cut : ordered.shape[-1] - cut].mean(axis=-1)
 
 
-def probability_of_improvement(runs: Sequence[Scores], others: Sequence[Runs]) -> Runs:
+def probability_of_improvement(runs: Sequence[Runs], others: Sequence[Runs]) -> Runs:
     """Mean over tasks of the share of pairs of runs in which the first is higher; ties count half.
 
     Source: Agarwal et al. 2021, section 4.3: the Mann-Whitney U statistic over the number of pairs.
