@@ -70,7 +70,7 @@ REFUSED = [
     f"run fedavg --task {TASK} --out results",  # only results/ itself takes a successor
     f"run fedavg --task {TASK} --rounds 2",
     f"tune fedavg --task {NO_DATA}",
-    f"tune fedmd --task {TASK} --out elsewhere",
+    "tune fedmd --task digits-unsup --out elsewhere",
     "bench --methods fedavgg",
     "bench --seeds one",
     f"campaign --tasks {TASK} --methods fedavg --executor ray",
