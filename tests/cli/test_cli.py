@@ -182,6 +182,7 @@ def test_options_of_every_command_stand_before_it_or_after_it(
     assert invoke(command) == 1  # it holds for one command line
 
 
+@pytest.mark.slow
 def test_the_package_is_a_program_and_logs_on_request(tmp_path: Path) -> None:
     words = ["run", "fedavg", "--task", TASK, "--rounds", "1", "--workers", "1", "--out", str(tmp_path)]
     for more, logged in (([], False), (["-v"], True)):

@@ -20,6 +20,7 @@ from benchmark.experiments.run import run
 from benchmark.records import store
 from helpers.handmade_records import make, write
 
+pytestmark = pytest.mark.slow
 TASK = "digits-shards"
 NO_DATA = "cifar10-shards"  # tests have no mirror
 BREAKS = """

@@ -12,6 +12,8 @@ from benchmark.core.backends import EvaluateJob, ProcessPoolBackend
 from benchmark.core.errors import BenchmarkError
 from benchmark.experiments.cell import Cell
 
+pytestmark = pytest.mark.slow
+
 
 def test_what_a_worker_raises_at_its_start_is_what_the_run_says() -> None:
     config = Cell("digits-shards", "fedavg").prepare().worker_config()
