@@ -155,6 +155,24 @@ def test_parts_that_are_none_are_refused_in_a_sentence(
     assert words in str(caught.value)
 
 
+def test_a_record_is_not_done_once_what_a_part_rests_on_has_changed(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "parts.py"
+    text = PARTS.replace("len(labels) - skip, clients)", "len(labels) - skip - LESS, clients)")
+    assert text != PARTS
+
+    def run(less: int) -> None:
+        path.write_text(f"{text}\nLESS = {less}\n")  # a constant beside the function
+        monkeypatch.setattr(registry, "_EXTENSIONS", {})
+        monkeypatch.setattr(registry, "_FILES_READ", set())
+        fr.run("fedavg", task=str(own), out=tmp_path / "out")
+
+    run(less=0)
+    with pytest.raises(BenchmarkError, match="record of another version of this cell .its data have changed"):
+        run(less=4)
+
+
 def test_methods_of_one_s_own_have_a_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
