@@ -1,4 +1,4 @@
-"""A task: one frozen setting, read from benchmark/tasks/<name>.yaml."""
+"""Tasks: frozen settings, read from benchmark/tasks/<name>.yaml."""
 
 from __future__ import annotations
 
@@ -27,26 +27,51 @@ TIERS: tuple[Tier, ...] = get_args(Tier)
 
 
 class Optimiser(StrictModel):
-    """Local optimiser; the rate of round t is lr * decay**t."""
+    """The optimiser of local training.
+
+    Attributes:
+        name: "sgd" or "adam".
+        lr: Learning rate of the first round, eta.
+        momentum: Momentum of SGD.
+        weight_decay: L2 penalty, added to the gradient.
+        decay: Factor of the learning rate from one round to the next.
+    """
 
     name: Literal["sgd", "adam"] = "sgd"
-    lr: Annotated[float, Field(gt=0)]  # eta
+    lr: Annotated[float, Field(gt=0)]
     momentum: Share = 0.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     decay: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
 class Train(StrictModel):
-    """Local training: epochs (or steps), batch and optimiser."""
+    """Local training.
 
-    epochs: Positive = 1  # E
+    Attributes:
+        epochs: Epochs of a round, E.
+        steps: Batches of a round in place of epochs.
+        batch: Images in a batch, B.
+        optimiser: The optimiser.
+    """
+
+    epochs: Positive = 1
     steps: Positive | None = None
-    batch: Positive  # B
+    batch: Positive
     optimiser: Optimiser
 
 
 class AugmentSpec(StrictModel):
-    """Augmentation of training images; see data/augment.py."""
+    """Augmentation of training images.
+
+    Attributes:
+        crop: Padding in pixels before a random crop of the original size.
+        pad: What fills the padding: "zero" or "reflect".
+        flip: Whether to mirror half of the images.
+        cutout: Side in pixels of a square that is set to the mean.
+        brightness: Factors are drawn from [1 - v, 1 + v].
+        contrast: Factors are drawn from [1 - v, 1 + v].
+        grey: Share of images that are turned grey.
+    """
 
     crop: Annotated[int, Field(ge=0)] = 0
     pad: Literal["zero", "reflect"] = "zero"
@@ -58,9 +83,13 @@ class AugmentSpec(StrictModel):
 
 
 class Extra(StrictModel):
-    """Public or unlabelled images: another dataset's training images, or a part of the task's own, held out.
+    """Public or unlabelled images.
 
-    labels: "own" for the task's classes, "joint" for classes appended after the task's, "none"
+    Attributes:
+        dataset: The dataset whose training images they are; without one, training images of the task itself that no
+            client has.
+        size: Number of images.
+        labels: "own" for the task's classes, "joint" for classes appended after them, "none" for no labels.
     """
 
     dataset: str | None = None
@@ -69,16 +98,51 @@ class Extra(StrictModel):
 
 
 class ProbeSpec(StrictModel):
-    """The linear probe that judges representations: Adam on the features of all clients' labelled images."""
+    """The linear probe that evaluates representations: Adam on the features of all clients' labelled images.
+
+    Attributes:
+        epochs: Epochs.
+        batch: Images in a batch.
+        lr: Learning rate.
+        labelled: Shares of the labels for fine-tuning after the last round.
+    """
 
     epochs: Positive = 100
     batch: Positive = 64
     lr: Annotated[float, Field(gt=0)] = 1e-3
-    labelled: tuple[float, ...] = Field(default=(0.01, 0.05, 0.1), strict=False)  # shares for fine-tuning at the end
+    labelled: tuple[float, ...] = Field(default=(0.01, 0.05, 0.1), strict=False)
 
 
 class Task(StrictModel):
-    """A frozen setting; two numbers compare only within one task."""
+    """A frozen setting: numbers are compared within one task alone.
+
+    Attributes:
+        name: Its name: the stem of its file.
+        track: "global", "heterogeneous", "personal" or "unsupervised".
+        tier: "quick", "lite" or "paper".
+        dataset: The dataset.
+        only: The classes to use; all without it.
+        split: How the images are divided among clients.
+        clients: Number of clients, N.
+        cohort: Clients of a sampled round, K.
+        rounds: Number of rounds, T.
+        networks: Architectures; client i has number i mod the length of the list.
+        train: Local training.
+        augment: Augmentation of training images.
+        validation: Share of the training images to hold out.
+        public: Public images.
+        unlabelled: Unlabelled images on the server.
+        draws: "keyed" draws cohorts by the seed, "published" as FedNTD's code does.
+        evaluate_every: Rounds from one evaluation to the next.
+        probe: How representations are evaluated on the track unsupervised.
+        targets: Accuracies; records tell when they were exceeded.
+        seeds: Seeds that the boards ask for.
+        precision: Arithmetic: "fp32", "bf16", or "tf32" for matrix products on a CUDA device. Weights are fp32.
+        judge: Whether models are evaluated on "test" or, for tuning, on "validation" images.
+        methods: Hyper-parameters that differ from the defaults, by method.
+        tuned: Hyper-parameters that `fedrepro tune` chose, by method; not allowed in a task's file.
+        note: Remarks.
+    """
 
     name: str
     track: Track
@@ -86,24 +150,24 @@ class Task(StrictModel):
     dataset: str
     only: Only | None = None
     split: Split
-    clients: Positive  # N
-    cohort: Positive  # K
-    rounds: Positive  # T
-    networks: tuple[str, ...] = Field(min_length=1, strict=False)  # client i has networks[i mod len]
+    clients: Positive
+    cohort: Positive
+    rounds: Positive
+    networks: tuple[str, ...] = Field(min_length=1, strict=False)
     train: Train
     augment: AugmentSpec = AugmentSpec()
     validation: Share = 0.0
     public: Extra | None = None
     unlabelled: Extra | None = None
-    draws: Literal["keyed", "published"] = "keyed"  # of cohorts
+    draws: Literal["keyed", "published"] = "keyed"
     evaluate_every: Positive = 1
-    probe: ProbeSpec | None = None  # judges the track unsupervised, and no other
-    targets: tuple[Share, ...] = Field(default=(), strict=False)  # accuracies
+    probe: ProbeSpec | None = None
+    targets: tuple[Share, ...] = Field(default=(), strict=False)
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0, 1, 2), strict=False)
-    precision: Precision = "fp32"  # of arithmetic; weights are fp32. tf32: matrix products on a CUDA device
-    judge: Literal["test", "validation"] = "test"  # whose images the models are judged on; validation: for tuning
-    methods: Settings = Field(default={})  # hyper-parameters that differ from the methods' defaults
-    tuned: Settings = Field(default={})  # what `fedrepro tune` chose for each method; never in a task's own file
+    precision: Precision = "fp32"
+    judge: Literal["test", "validation"] = "test"
+    methods: Settings = Field(default={})
+    tuned: Settings = Field(default={})
     note: str = ""
 
     @model_validator(mode="after")
