@@ -13,6 +13,8 @@ from pathlib import Path
 
 import typer
 
+from benchmark.analysis.controls import CONTROLS
+
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = ROOT / "docs" / "cli.md"
 README = ROOT / "README.md"
@@ -21,7 +23,6 @@ BOARDS = {
     "global": "fmnist-shards", "heterogeneous": "cifar10-mixed",
     "personal": "fmnist-personal", "unsupervised": "fmnist-unsup",
 }  # fmt: skip
-CONTROLS = {"central", "local", "scratch", "untrained"}
 BEST = 3
 
 
