@@ -32,8 +32,12 @@ def imports(source: str) -> set[str]:
         return set()
     modules = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
     modules |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    inner = {alias.name for node in nodes if isinstance(node, ast.ImportFrom) and node.module == "algorithms"
-             for alias in node.names}  # fmt: skip
+    inner = {
+        alias.name
+        for node in nodes
+        if isinstance(node, ast.ImportFrom) and node.module == "algorithms"
+        for alias in node.names
+    }
     return inner | {module.split(".")[1] for module in modules if module.startswith("algorithms.")}
 
 

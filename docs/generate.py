@@ -20,9 +20,11 @@ COMMANDS = ROOT / "docs" / "cli.md"
 README = ROOT / "README.md"
 BEGIN, END = "<!-- best methods: written by `make pages` -->\n", "<!-- end -->\n"
 BOARDS = {
-    "global": "fmnist-shards", "heterogeneous": "cifar10-mixed",
-    "personal": "fmnist-personal", "unsupervised": "fmnist-unsup",
-}  # fmt: skip
+    "global": "fmnist-shards",
+    "heterogeneous": "cifar10-mixed",
+    "personal": "fmnist-personal",
+    "unsupervised": "fmnist-unsup",
+}
 BEST = 3
 
 

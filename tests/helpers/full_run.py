@@ -60,9 +60,15 @@ class HalvingMethod(FedAvg):
 
 
 OPTIONS: dict[str, Any] = {
-    "sizes": (8, 4, 6, 10), "rounds": 3, "networks": ("fedmd_0",), "shape": (1, 8, 8), "public": 6, "validation": 6,
-    "evaluate_every": 2, "momentum": 0.9,
-}  # fmt: skip
+    "sizes": (8, 4, 6, 10),
+    "rounds": 3,
+    "networks": ("fedmd_0",),
+    "shape": (1, 8, 8),
+    "public": 6,
+    "validation": 6,
+    "evaluate_every": 2,
+    "momentum": 0.9,
+}
 
 
 def open_federation(options: dict[str, Any], algorithm: Algorithm) -> Federation:
@@ -86,9 +92,12 @@ class FinalState(NamedTuple):
 
 
 def start(
-    backend: Backend, folder: Path, observer: Callable[[dict[str, Any]], None] = lambda event: None,
-    algorithm: Callable[[], Algorithm] = FullMethod, options: dict[str, Any] | None = None,
-) -> Run:  # fmt: skip
+    backend: Backend,
+    folder: Path,
+    observer: Callable[[dict[str, Any]], None] = lambda event: None,
+    algorithm: Callable[[], Algorithm] = FullMethod,
+    options: dict[str, Any] | None = None,
+) -> Run:
     """A run that has not begun, or that goes on from the folder's checkpoint."""
     made = algorithm()
     return Run(open_federation(OPTIONS if options is None else options, made), made, backend, folder, "busy", observer)

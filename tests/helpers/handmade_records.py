@@ -23,14 +23,29 @@ def result(accuracy: float, forgetting: float = 0.1, targets: Mapping[float, int
     known = tasks.load(TASK).targets
     reached = {target: (targets or {}).get(target) for target in known}
     return {
-        "accuracy": accuracy, "accuracy_last5": accuracy - 0.01, "forgetting": forgetting,
-        "evaluations": [{"round": 40, "accuracy": accuracy, "per_class": [accuracy] * 10, "forgetting": forgetting,
-                         "bytes": 8_000_000}],
-        "in_local": None, "out_local": None,
-        "bytes": {"up": 3_000_000, "down": 5_000_000, "up_wire": 3_000_100, "down_wire": 5_000_100,
-                  "by_name": [["train", "down", "model", 5_000_000], ["train", "up", "model", 3_000_000]]},
+        "accuracy": accuracy,
+        "accuracy_last5": accuracy - 0.01,
+        "forgetting": forgetting,
+        "evaluations": [
+            {
+                "round": 40,
+                "accuracy": accuracy,
+                "per_class": [accuracy] * 10,
+                "forgetting": forgetting,
+                "bytes": 8_000_000,
+            }
+        ],
+        "in_local": None,
+        "out_local": None,
+        "bytes": {
+            "up": 3_000_000,
+            "down": 5_000_000,
+            "up_wire": 3_000_100,
+            "down_wire": 5_000_100,
+            "by_name": [["train", "down", "model", 5_000_000], ["train", "up", "model", 3_000_000]],
+        },
         "targets": [{"accuracy": t, "round": r, "bytes": r * 100_000 if r else None} for t, r in reached.items()],
-    }  # fmt: skip
+    }
 
 
 def make(algorithm: str, seed: int, accuracy: float | None = 0.5, task: str = TASK, **changes: Any) -> record.Record:
@@ -39,12 +54,24 @@ def make(algorithm: str, seed: int, accuracy: float | None = 0.5, task: str = TA
     fingerprints = {n: p.fingerprint for n, p in manifest()[setting.dataset].splits.items()}
     measured = None if accuracy is None else changes.pop("result", None) or result(accuracy)
     content: dict[str, Any] = {
-        "schema": 1, "protocol": PROTOCOL, "engine": ENGINE, "task": task, "algorithm": algorithm, "seed": seed,
-        "track": setting.track, "status": "ok" if measured else "diverged", "reason": "" if measured else "loss is nan",
-        "settings": setting.settings(algorithm), "departures": [],
+        "schema": 1,
+        "protocol": PROTOCOL,
+        "engine": ENGINE,
+        "task": task,
+        "algorithm": algorithm,
+        "seed": seed,
+        "track": setting.track,
+        "status": "ok" if measured else "diverged",
+        "reason": "" if measured else "loss is nan",
+        "settings": setting.settings(algorithm),
+        "departures": [],
         "hashes": {"task": setting.sha256, "algorithm": HASH, "data": {setting.dataset: fingerprints}, "split": HASH},
-        "backend": "loop", "precision": "fp32", "judged": "common", "rounds": setting.rounds, "result": measured,
-    }  # fmt: skip
+        "backend": "loop",
+        "precision": "fp32",
+        "judged": "common",
+        "rounds": setting.rounds,
+        "result": measured,
+    }
     return record.Record(**content | changes)
 
 
@@ -62,8 +89,17 @@ def with_checksum(content: dict[str, Any]) -> str:
 
 def fingerprint(results: Path, name: str, **changes: Any) -> None:
     """A method's fingerprint; its hash is the one of the records above."""
-    facts = {"name": name, "title": name, "paper": "", "version": 1, "track": ["global"], "needs": [], "pooled": False,
-             "fields": {}, "sha256": HASH}  # fmt: skip
+    facts = {
+        "name": name,
+        "title": name,
+        "paper": "",
+        "version": 1,
+        "track": ["global"],
+        "needs": [],
+        "pooled": False,
+        "fields": {},
+        "sha256": HASH,
+    }
     path = results / "methods" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(facts | changes))

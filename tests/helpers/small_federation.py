@@ -45,11 +45,24 @@ def rows(count: int, classes: int, name: str, shape: tuple[int, int, int] = SHAP
 
 
 def small_federation(
-    *, sizes: Sequence[int] = (8, 8, 8, 8), cohort: int = 2, rounds: int = 3, classes: int = 3, epochs: int = 1,
-    batch: int = 4, lr: float = 0.1, momentum: float = 0.0, networks: tuple[str, ...] = ("mlp",), seed: int = 0,
-    public: int = 0, validation: int = 0, shape: tuple[int, int, int] = SHAPE, order: str = "shuffled",
-    algorithm: Algorithm | None = None, **task: Any,
-) -> Federation:  # fmt: skip
+    *,
+    sizes: Sequence[int] = (8, 8, 8, 8),
+    cohort: int = 2,
+    rounds: int = 3,
+    classes: int = 3,
+    epochs: int = 1,
+    batch: int = 4,
+    lr: float = 0.1,
+    momentum: float = 0.0,
+    networks: tuple[str, ...] = ("mlp",),
+    seed: int = 0,
+    public: int = 0,
+    validation: int = 0,
+    shape: tuple[int, int, int] = SHAPE,
+    order: str = "shuffled",
+    algorithm: Algorithm | None = None,
+    **task: Any,
+) -> Federation:
     """sizes: samples of each client; public, validation: samples, 0 for none; task: further fields of the task.
 
     algorithm: whose variants of the networks to use, and whether it pools the data
@@ -58,16 +71,28 @@ def small_federation(
     given = FederationData(
         private=rows(int(edges[-1]), classes, "private", shape),
         parts=[np.arange(a, b) for a, b in pairwise(edges)],
-        test=rows(30, classes, "test", shape), shape=shape, classes=classes,
-        mean=(0.0,) * shape[0], std=(1.0,) * shape[0], order=order,
+        test=rows(30, classes, "test", shape),
+        shape=shape,
+        classes=classes,
+        mean=(0.0,) * shape[0],
+        std=(1.0,) * shape[0],
+        order=order,
         public=rows(public, classes, "public", shape) if public else None,
         validation=rows(validation, classes, "validation", shape) if validation else None,
-    )  # fmt: skip
+    )
     fields: dict[str, Any] = {
-        "name": "small", "track": "global", "tier": "quick", "dataset": "noise", "split": Iid(kind="iid"),
-        "clients": len(sizes), "cohort": cohort, "rounds": rounds, "networks": networks,
-        "train": Train(epochs=epochs, batch=batch, optimiser=Optimiser(lr=lr, momentum=momentum)), **task,
-    }  # fmt: skip
+        "name": "small",
+        "track": "global",
+        "tier": "quick",
+        "dataset": "noise",
+        "split": Iid(kind="iid"),
+        "clients": len(sizes),
+        "cohort": cohort,
+        "rounds": rounds,
+        "networks": networks,
+        "train": Train(epochs=epochs, batch=batch, optimiser=Optimiser(lr=lr, momentum=momentum)),
+        **task,
+    }
     if algorithm is None:
         return Federation(Task(**fields), seed, given)
     return Federation(Task(**fields), seed, given, algorithm.pooled, algorithm.network)

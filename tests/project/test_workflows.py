@@ -98,10 +98,16 @@ def test_what_a_change_starts(repository: Path, change: Change, methods: str, re
 @pytest.mark.parametrize(
     "path",
     [
-        "algorithms/fedavg fedprox.py", "algorithms/--help.py", "algorithms/weights.bin", "algorithms/below/hidden.py",
-        "algorithms/fedavg\nmethods=fedavg.py", "algorithms/a;id.py", "algorithms/$(id).py", "algorithms/Ä.py",
+        "algorithms/fedavg fedprox.py",
+        "algorithms/--help.py",
+        "algorithms/weights.bin",
+        "algorithms/below/hidden.py",
+        "algorithms/fedavg\nmethods=fedavg.py",
+        "algorithms/a;id.py",
+        "algorithms/$(id).py",
+        "algorithms/Ä.py",
     ],
-)  # fmt: skip
+)
 def test_a_file_that_no_method_has_is_refused(repository: Path, path: str) -> None:
     code, outputs, message = changes(repository, write(path))
     assert (code, outputs) == (1, {}) and message.count("\n") == 1 and message.startswith(repr(path))
