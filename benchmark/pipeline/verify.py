@@ -14,6 +14,7 @@ from benchmark.core.storage.checksummed_json import canonical_json
 from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.experiments import tuning
 from benchmark.pipeline import stages
+from benchmark.records.consistency import contradictions, repeated
 from benchmark.records.index import ResultsIndex
 from benchmark.reports import findings, leaderboard
 
@@ -22,12 +23,14 @@ Check = Callable[[Path, ResultsIndex], Iterator[str]]
 
 def verify(root: Path) -> list[str]:
     """Findings as sentences, [] if all is well. root: the repository."""
-    return _findings(root, (_records, _tunings, _methods, _datasets, _pipelines, _parameters, _board, _findings_page))
+    return _findings(
+        root, (_records, _consistency, _tunings, _methods, _datasets, _pipelines, _parameters, _board, _findings_page)
+    )
 
 
 def sound(root: Path) -> list[str]:
     """Findings on records and methods alone: what must be well before DVC is told to believe the records."""
-    return _findings(root, (_records, _methods, _parameters))
+    return _findings(root, (_records, _consistency, _methods, _parameters))
 
 
 def _findings(root: Path, checks: Iterable[Check]) -> list[str]:
@@ -46,6 +49,16 @@ def _records(root: Path, index: ResultsIndex) -> Iterator[str]:
             yield f"{path}: {mark}; `fedrepro campaign` runs the cell again"
         if not entry.path.with_suffix(".run.json").exists():
             yield f"{path}: how it was obtained is lost; restore {entry.path.stem}.run.json from git"
+
+
+def _consistency(root: Path, index: ResultsIndex) -> Iterator[str]:
+    """Records against themselves, their tasks and each other."""
+    for name, task in index.tasks.items():
+        records = [record for (where, _), seeds in index.records.items() if where == name for record in seeds.values()]
+        for record in records:
+            faults = contradictions(record, task)
+            yield from (f"results/{record.path.as_posix()}: {fault}; restore it from git" for fault in faults)
+        yield from (f"results/{sentence}; restore it from git" for sentence in repeated(records))
 
 
 def _tunings(root: Path, index: ResultsIndex) -> Iterator[str]:

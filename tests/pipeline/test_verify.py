@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,9 +20,19 @@ from benchmark.experiments.tuning import Point, Tuned
 from benchmark.pipeline import stages
 from benchmark.pipeline.verify import sound, verify
 from benchmark.reports import leaderboard
-from helpers.handmade_records import TASK, make, write
+from helpers.handmade_records import TASK, make, result, write
 
 ROOT = Path(__file__).parents[2]
+
+
+def consistent(accuracy: float) -> dict[str, Any]:
+    """A result that is the same at all 15 evaluations, so that nothing is forgotten and a target is reached at once."""
+    (only,) = result(accuracy)["evaluations"]
+    evaluations = [{**only, "round": number, "forgetting": 0.0} for number in range(2, 31, 2)]
+    reached = {True: {"round": 2, "bytes": only["bytes"]}, False: {"round": None, "bytes": None}}
+    targets = [{"accuracy": goal, **reached[accuracy > goal]} for goal in (0.5, 0.7, 0.8)]
+    summary = {"accuracy_last5": accuracy, "forgetting": 0.0, "evaluations": evaluations, "targets": targets}
+    return result(accuracy) | summary
 
 
 @pytest.fixture
@@ -35,8 +46,8 @@ def root(tmp_path: Path) -> Path:
     (results / "methods").mkdir(parents=True)
     facts = {"name": "fedavg", "track": ["global"], "sha256": sha256}
     (results / "methods" / "fedavg.json").write_text(json.dumps(facts))
-    for seed in range(3):
-        made = make("fedavg", seed)
+    for seed, accuracy in enumerate((0.48, 0.5, 0.52)):
+        made = make("fedavg", seed, result=consistent(accuracy), judged="clients")
         write(results, made.model_copy(update={"hashes": made.hashes.model_copy(update={"algorithm": sha256})}))
     splits = {str(seed): {"sha256": made.hashes.split} for seed in range(3)}
     (results / TASK / "split.json").write_text(dump_checksummed({"task": TASK, **splits}))
