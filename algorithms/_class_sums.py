@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from algorithms.fedgen import classify
 from benchmark.core import ops
 from benchmark.core import tree as trees
-from benchmark.core.api import Algorithm, Batch, Local, Net, Output, Pass, Phase, Site, Tensor, Tree, torch
+from benchmark.core.api import Algorithm, Batch, Local, Net, Output, Pass, Phase, Site, Tensor, Tree, Upload, torch
 
 
 @dataclass(frozen=True)
@@ -52,3 +53,12 @@ def head_step(head: Tree, features: Tensor, labels: Tensor, lr: float, mask: Ten
     risk = ops.cross_entropy(classify(leaves, features), labels, mask)
     slopes = torch.autograd.grad(risk, list(leaves.values()))
     return {name: head[name] - lr * slope for name, slope in zip(leaves, slopes, strict=True)}
+
+
+def total(uploads: Sequence[Upload], name: str) -> Tensor:
+    """Sum by class over all clients, in client order and float64; a client sends rows for the classes that it has."""
+    counts = uploads[0].message["counts"]
+    rows = torch.zeros(len(counts), *uploads[0].message[name].shape[1:], dtype=torch.float64)
+    for upload in uploads:
+        rows[upload.message["counts"] > 0] += upload.message[name].double()
+    return rows

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from algorithms._class_sums import ClassSums, head_step
+from algorithms._class_sums import ClassSums, head_step, total
 from benchmark.core import tree as trees
 from benchmark.core.api import Hub, Key, Local, Output, Pass, Phase, Site, Tensor, Tree, Upload, hyper
 
@@ -35,8 +35,7 @@ class CCVR(ClassSums):
         return Phase("train", rounds), Phase("report", 1, everyone=True)
 
     def passes(self, phase: Phase, site: Site) -> tuple[Pass, ...]:
-        train, look = super().passes(phase, site)
-        return (train,) if phase.name == "train" else (look,)
+        return (super().passes(phase, site)[phase.name == "report"],)
 
     def begin(self, client: Tree, message: Tree | None, phase: Phase, site: Site) -> Local:
         local = super().begin(client, message, phase, site)
@@ -47,23 +46,24 @@ class CCVR(ClassSums):
     ) -> tuple[Tree, Tree | None]:
         if phase.name == "train":
             return super().finish(client, local, message, phase, site)
-        known = local.carry["counts"] > 0
-        return client, {name: leaf if name == "counts" else leaf[known] for name, leaf in local.carry.items()}
+        counts = local.carry["counts"]
+        return client, {**{name: leaf[counts > 0] for name, leaf in local.carry.items()}, "counts": counts}
 
     def aggregate(self, server: Tree, uploads: Sequence[Upload], phase: Phase, hub: Hub, key: Key) -> Tree:
         if phase.name == "train":
             return super().aggregate(server, uploads, phase, hub, key)
-        counts, first, products = (total(uploads, name) for name in ("counts", "features", "products"))
+        counts = torch.stack([upload.message["counts"] for upload in uploads]).double().sum(0)
+        first, products = (total(uploads, name) for name in ("features", "products"))
         known = (counts > 1).nonzero().flatten()
-        drawn = [self.drawn(label, counts[label], first[label], products[label], key) for label in known.tolist()]
+        drawn = [self.drawn(counts[c], first[c], products[c], key("class", c)) for c in known.tolist()]
         taught = torch.cat(drawn), known.repeat_interleave(self.samples)
         return {**server, "models": {arch: self.taught(m, *taught, key) for arch, m in server["models"].items()}}
 
-    def drawn(self, label: int, n: Tensor, first: Tensor, products: Tensor, key: Key) -> Tensor:
+    def drawn(self, n: Tensor, first: Tensor, products: Tensor, key: Key) -> Tensor:
         """Features (samples, d) of a class, from the sums over its n samples."""
         mean = first / n
         values, vectors = torch.linalg.eigh((products - n * mean.outer(mean)) / (n - 1))
-        noise = torch.randn(self.samples, len(mean), generator=key("class", label).torch(), dtype=mean.dtype)
+        noise = torch.randn(self.samples, len(mean), generator=key.torch(), dtype=mean.dtype)
         return (mean + noise * values.clamp(min=0).sqrt() @ vectors.T).float()
 
     def taught(self, model: Tree, features: Tensor, labels: Tensor, key: Key) -> Tree:
@@ -73,13 +73,3 @@ class CCVR(ClassSums):
             rows = torch.randint(len(labels), (self.batch,), generator=draw)
             head = head_step(head, features[rows], labels[rows], self.lr)
         return {**model, **head}
-
-
-def total(uploads: Sequence[Upload], name: str) -> Tensor:
-    """Sum by class over all clients, in client order and float64; a client sends rows for the classes that it has."""
-    counts = uploads[0].message["counts"]
-    rows = torch.zeros(len(counts), *uploads[0].message[name].shape[1:], dtype=torch.float64)
-    for upload in uploads:
-        known = slice(None) if name == "counts" else upload.message["counts"] > 0
-        rows[known] += upload.message[name].double()
-    return rows

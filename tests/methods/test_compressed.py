@@ -10,7 +10,7 @@ import torch
 from benchmark.core import method_files
 from benchmark.core.api import Local
 from benchmark.core.keys import Key
-from helpers.by_hand import PHASE, hub, uploads, vectors
+from helpers.constant_network import PHASE, hub, uploads, vectors
 from helpers.small_federation import Outcome, run, small_federation
 
 MLP = (16 * 64 + 64) + (64 * 3 + 3)  # numbers in the network of small_federation

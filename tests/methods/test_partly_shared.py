@@ -12,7 +12,7 @@ from benchmark.core import method_files
 from benchmark.core import tree as trees
 from benchmark.core.api import Local, Tree, Who
 from benchmark.core.client.federation import Federation
-from helpers.by_hand import PHASE, Table, batch, number, vectors
+from helpers.constant_network import PHASE, ConstantNetwork, batch, number, vectors
 from helpers.small_federation import Outcome, run, small_federation
 
 BODY, HEAD = 16 * 64 + 64, 64 * 3 + 3  # numbers in the network of small_federation
@@ -60,7 +60,7 @@ def test_fedrep_trains_the_classifier_first_and_the_body_after_it() -> None:
 
 def test_fedbn_keeps_the_layers_with_running_statistics() -> None:
     """A layer "norm" with statistics and a layer "conv" without: all of norm stays, all of conv travels."""
-    table = Table()
+    table = ConstantNetwork()
     table.buffers = frozenset({"norm.running_mean"})
     params = {name: torch.zeros(1) for name in ("conv.weight", "norm.weight", "norm.bias", "norm.running_mean")}
     method = method_files.make("fedbn")
@@ -133,7 +133,7 @@ def test_fedrod_s_losses_by_hand() -> None:
     method = method_files.make("fedrod")
     params = vectors(logits=[0, 0], features=[1], **{"own.weight": [[0], [0]], "own.bias": [0, 0]})
     local = Local(params, context={"prior": torch.tensor([3.0, 1.0]).log()})
-    value, _ = method.loss(params, local, batch(1), Table())  # type: ignore[arg-type]
+    value, _ = method.loss(params, local, batch(1), ConstantNetwork())  # type: ignore[arg-type]
     assert float(value) == pytest.approx(math.log(4) + math.log(2), abs=1e-6)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from benchmark.core import method_files
 from benchmark.core.api import Tree
-from helpers.by_hand import PHASE, hub, number, uploads
+from helpers.constant_network import PHASE, hub, number, uploads
 from helpers.small_federation import run, small_federation
 
 SETTINGS = {"eta": 1, "beta1": 0.5, "beta2": 0.75, "tau": 1}
