@@ -64,7 +64,8 @@ class CCVR(ClassSums):
         mean = first / n
         values, vectors = torch.linalg.eigh((products - n * mean.outer(mean)) / (n - 1))
         noise = torch.randn(self.samples, len(mean), generator=key.torch(), dtype=mean.dtype)
-        return (mean + noise * values.clamp(min=0).sqrt() @ vectors.T).float()
+        root = vectors * values.clamp(min=0).sqrt() @ vectors.T  # the symmetric root: eigenvectors are not unique
+        return (mean + noise @ root).float()
 
     def taught(self, model: Tree, features: Tensor, labels: Tensor, key: Key) -> Tree:
         """A model whose classifier has learned from these features."""
