@@ -10,11 +10,14 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
+
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.tasks import task as tasks
 from benchmark.core.tasks.task import TRACKS
 from benchmark.experiments import revision
 from benchmark.experiments.cell import Cell
@@ -129,6 +132,7 @@ def against_revision(
     with tempfile.TemporaryDirectory(prefix="fedrepro-") as folder:
         tree, old, new = (Path(folder, name) for name in ("tree", "old", "new"))
         revision.export(root, base, tree)
+        cells = [_with_unequal_clients(cell, Path(folder)) for cell in cells]
         missing = revision.train(tree, cells, old, workers, lambda text: report(f"{base}: {text}"))
         errors = revision.train(root, cells, new, workers, lambda text: report(f"as it is: {text}"))
         return [
@@ -139,9 +143,20 @@ def against_revision(
         ]
 
 
+def _with_unequal_clients(cell: Cell, folder: Path) -> Cell:
+    """The cell on Dirichlet shares where the task has shards: these are equally large, which hides lost weights."""
+    task = tasks.load(cell.task)
+    if task.split.kind != "shards":
+        return cell
+    content = task.model_dump(mode="json", exclude={"name", "split"}, exclude_defaults=True)
+    path = folder / f"{task.name}-unequal.yaml"
+    path.write_text(yaml.safe_dump(content | {"split": {"kind": "dirichlet", "alpha": 0.3}}), encoding="utf-8")
+    return replace(cell, task=str(path))
+
+
 def _read(folder: Path, cell: Cell) -> Content | None:
     """The JSON of a record, which may be of another version of the schema."""
-    path = folder / cell.task / cell.algorithm / f"{cell.seed}.json"
+    path = folder / Path(cell.task).stem / cell.algorithm / f"{cell.seed}.json"
     return json.loads(path.read_bytes()) if path.exists() else None
 
 
