@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.isolation import landlock
+from benchmark.core.isolation import landlock, seccomp
 from benchmark.core.isolation.limits import Limits
 from benchmark.core.isolation.process import SandboxedProcess
 from helpers.sandbox_probes import NUMBERS, Probe
@@ -117,3 +117,8 @@ def test_files_cannot_be_locked(process: SandboxedProcess, victim: Path) -> None
     for name, arguments in (("flock", (1 | 4,)), ("lockf", (1 | 4,)), ("fcntl", (1024, 0))):  # 1024: F_SETLEASE
         with pytest.raises(BenchmarkError, match="PermissionError"):
             process.call("on_descriptor", "fcntl", name, str(victim), arguments)
+
+
+def test_a_system_without_the_library_says_what_it_does_not_enforce(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seccomp, "_SECCOMP", None)
+    assert seccomp.restrict(False) == ["system calls (no libseccomp.so.2)"]
