@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import cos, pi
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -39,6 +40,9 @@ class Optim:
         decay: Factor of the learning rate from one round of a phase to the next.
         betas: Decay rates of Adam's first and second moment.
         eps: Added to the root of Adam's second moment.
+        schedule: How the learning rate falls over the rounds t = 0, 1, ... of a phase: "exponential" is lr * decay**t,
+            "cosine" is lr * (1 + cos(pi * t / rounds)) / 2, which would be zero after the last of `rounds` rounds.
+        rounds: Rounds of a cosine.
     """
 
     name: Literal["sgd", "adam"] = "sgd"
@@ -46,11 +50,15 @@ class Optim:
     momentum: float = 0.0
     weight_decay: float = 0.0
     decay: float = 1.0
+    schedule: Literal["exponential", "cosine"] = "exponential"
+    rounds: int = 1
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
 
     def rate(self, round_: int) -> float:
-        """Learning rate of a round, counted from 0 within its phase."""
+        """Learning rate of a round, counted from 0 within its phase; a phase longer than a cosine keeps its last rate."""
+        if self.schedule == "cosine":
+            return self.lr * (1 + cos(pi * min(round_, self.rounds - 1) / self.rounds)) / 2
         return self.lr * self.decay**round_
 
     def start(self) -> Moments:

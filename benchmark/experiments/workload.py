@@ -80,19 +80,18 @@ def _taken(run: Pass, site: Site) -> float:
 
 def _mean_site(task: Task, algorithm: Algorithm) -> tuple[Site, int, int]:
     """A client with the mean number of images; how many take part in a round, and in one for everyone."""
-    from benchmark.core.api import Optim, Site, Training, Who
+    from benchmark.core.api import Site, Who
+    from benchmark.core.client.federation import training
 
     size, cohort, clients = _own(task), task.cohort, task.clients
     if algorithm.pooled:
         size, cohort = size * clients, len(set(task.networks))
         clients = cohort
-    train = task.train
-    training = Training(train.epochs, train.batch, train.steps, Optim(**train.optimiser.model_dump()))
     unknown: Any = None
     site = Site(
         who=Who(0, task.networks[0], round(size)), model=unknown, data=cast(Any, _Sized(round(size))),
         public=cast(Any, _Sized(task.public.size)) if task.public else None,
-        classes=len(manifest()[task.dataset].classes), train=training, share=task.cohort / task.clients,
+        classes=len(manifest()[task.dataset].classes), train=training(task), share=task.cohort / task.clients,
         cohort=task.cohort,
     )  # fmt: skip
     return site, cohort, clients

@@ -115,6 +115,14 @@ def test_a_rate_decays_once_per_round() -> None:
     assert Optim(lr=0.8).rate(1000) == 0.8
 
 
+def test_a_cosine_falls_to_zero_over_its_rounds() -> None:
+    # (1 + cos(t pi / 4)) / 2 for t = 0, 1, 2, 3 is 1, (1 + sqrt(1/2)) / 2, 1/2, (1 - sqrt(1/2)) / 2; the next is 0.
+    optim = Optim(lr=0.4, schedule="cosine", rounds=4)
+    rates = [0.4, 0.4 * 0.853553391, 0.2, 0.4 * 0.146446609]
+    assert [optim.rate(round_) for round_ in range(4)] == pytest.approx(rates, rel=1e-8)
+    assert optim.rate(4) == optim.rate(3)  # a longer phase keeps the last rate: one of zero would train nothing
+
+
 def test_starts_share_no_state() -> None:
     optim = Optim(momentum=0.9)
     first = optim.apply(start(), gradient(start(), 0), optim.start(), 0.1)

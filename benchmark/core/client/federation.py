@@ -47,8 +47,7 @@ class Federation:
         self.clients = len(self.parts)
         self.whos = _Whos(networks, partition_table.sizes(self.parts))
         self.cohort_size = self.clients if pooled else task.cohort
-        optim = Optim(**task.train.optimiser.model_dump())
-        self.train = Training(task.train.epochs, task.train.batch, task.train.steps, optim)
+        self.train = training(task)
         self.augment = Augment(**task.augment.model_dump())
         self._refuse_single_images()
 
@@ -185,3 +184,9 @@ def _model(arch: str, shape: tuple[int, int, int], classes: int) -> Model:
 
 def _network(initial: Mapping[str, Tree], shape: tuple[int, int, int], classes: int, arch: str) -> Model:
     return Model(arch, shape, classes, initial[arch]) if arch in initial else _model(arch, shape, classes)
+
+
+def training(task: Task) -> Training:
+    """Local training as methods see it, its schedule laid over the task's rounds."""
+    optim = Optim(**task.train.optimiser.model_dump(), rounds=task.rounds)
+    return Training(task.train.epochs, task.train.batch, task.train.steps, optim)

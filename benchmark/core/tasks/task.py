@@ -35,6 +35,8 @@ class Optimiser(StrictModel):
         momentum: Momentum of SGD.
         weight_decay: L2 penalty, added to the gradient.
         decay: Factor of the learning rate from one round to the next.
+        schedule: How the rate falls over the task's rounds t = 0, 1, ..., T - 1: "exponential" is lr * decay**t, "cosine"
+            is lr * (1 + cos(pi * t / T)) / 2.
     """
 
     name: Literal["sgd", "adam"] = "sgd"
@@ -42,6 +44,13 @@ class Optimiser(StrictModel):
     momentum: Share = 0.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    schedule: Literal["exponential", "cosine"] = "exponential"
+
+    @model_validator(mode="after")
+    def _fits(self) -> Optimiser:
+        if self.schedule == "cosine" and self.decay != 1:
+            raise ValueError("`decay` belongs to the schedule exponential")
+        return self
 
 
 class Train(StrictModel):

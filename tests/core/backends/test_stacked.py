@@ -196,6 +196,17 @@ def test_a_loss_that_ignores_masks_is_not_given_any(tmp_path: Path) -> None:
     assert [support.padded for support in backend.support.values()] == [(False,)]
 
 
+def test_a_cosine_over_two_rounds_is_a_rate_that_halves_in_loop_and_stack(tmp_path: Path) -> None:
+    # (1 + cos(t pi / 2)) / 2 is 1 in the first round and 1/2 in the second.
+    ends = []
+    for number, settings in enumerate(({"schedule": "cosine"}, {"decay": 0.5}, {})):
+        train = Train(batch=4, optimiser=Optimiser(lr=0.05, **settings))
+        federation, folder = federation_for(Algorithm(), train=train), tmp_path / str(number)
+        ends.append([course(Algorithm(), federation, folder, make)[1] for make in (SerialBackend, StackedBackend)])
+    cosine, halved, constant = ends
+    assert gap(*cosine) < TOLERANCE and gap(cosine[0], halved[0]) < TOLERANCE < gap(cosine[0], constant[0])
+
+
 def test_a_loss_that_explodes_is_reported_in_the_words_of_the_loop(tmp_path: Path) -> None:
     federation = federation_for(Algorithm(), cohort=1, train=Train(epochs=40, batch=4, optimiser=Optimiser(lr=1e20)))
     words = []

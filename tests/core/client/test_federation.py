@@ -126,6 +126,14 @@ def test_a_rate_falls_with_the_round_of_the_phase() -> None:
     assert [federation(train=train).site(0, PHASE, round_).lr for round_ in range(3)] == [0.4, 0.2, 0.1]
 
 
+def test_a_cosine_spans_the_task_s_rounds_and_the_server_sees_it_too() -> None:
+    one = federation(train=Train(batch=4, optimiser=Optimiser(lr=0.4, schedule="cosine")))  # 4 rounds
+    rates = [0.4, 0.4 * 0.853553391, 0.2, 0.4 * 0.146446609]  # 0.4 (1 + cos(t pi / 4)) / 2
+    assert [one.site(0, PHASE, round_).lr for round_ in range(4)] == pytest.approx(rates, rel=1e-8)
+    assert one.hub.train.optim == one.site(0, PHASE, 0).train.optim
+    assert [one.hub.train.optim.rate(round_) for round_ in range(4)] == pytest.approx(rates, rel=1e-8)
+
+
 def test_cohorts_are_sorted_different_and_keyed_by_round() -> None:
     one = federation()
     cohorts = [one.cohort(round_) for round_ in range(30)]

@@ -88,6 +88,10 @@ def test_all_faults_are_named_at_once() -> None:
         (changed(split={"kind": "dirichlet", "alpha": 0}), "split.dirichlet.alpha: "),
         (changed(split={"kind": "dirichlet", "alpha": float("inf")}), "split.dirichlet.alpha: "),
         (changed(train={"batch": 1, "optimiser": {"lr": float("nan")}}), "train.optimiser.lr: "),
+        (
+            changed(train={"batch": 1, "optimiser": {"lr": 0.1, "decay": 0.9, "schedule": "cosine"}}),
+            "train.optimiser: Value error, `decay` belongs to the schedule exponential",
+        ),
         (changed(validation=1.0), "validation: "),
         (changed(targets=[0.5, 1.5]), "targets.1: "),
         (changed(seeds=[-1]), "seeds.0: "),
@@ -161,6 +165,7 @@ def test_the_hash_covers_numbers_and_no_prose() -> None:
             {"rounds": 41}, {"cohort": 6}, {"networks": ["cnn_lite"]}, {"split": {"kind": "shards", "shards": 3}},
             {"augment": {"flip": True}}, {"precision": "bf16"}, {"public": {"size": 3}}, {"draws": "published"},
             {"train": {"batch": 10, "optimiser": {"name": "sgd", "lr": 0.06}}}, {"evaluate_every": 2},
+            {"train": {"batch": 10, "optimiser": {"name": "sgd", "lr": 0.05, "schedule": "cosine"}}},
         )
     ]  # fmt: skip
     others.append(tasks.parse(TEXT, "mine.yaml", "other"))
