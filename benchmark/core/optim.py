@@ -56,7 +56,7 @@ class Optim:
     eps: float = 1e-8
 
     def rate(self, round_: int) -> float:
-        """Learning rate of a round, counted from 0 within its phase; a phase longer than a cosine keeps its last rate."""
+        """Learning rate of a round, counted from 0 within its phase; beyond `rounds` a cosine keeps its last rate."""
         if self.schedule == "cosine":
             return self.lr * (1 + cos(pi * min(round_, self.rounds - 1) / self.rounds)) / 2
         return self.lr * self.decay**round_

@@ -15,7 +15,7 @@ from benchmark.core.errors import BenchmarkError
 from benchmark.core.tasks import task as tasks
 from benchmark.core.tasks.partition_config import Backend, Precision
 from benchmark.core.tasks.requirements import unfit
-from benchmark.core.version import ENGINE, PROTOCOL
+from benchmark.core.version import ENGINE
 from benchmark.paths import RESULTS
 from benchmark.records.tuned import load_task
 from benchmark.submission import static_check
@@ -161,7 +161,7 @@ class Prepared:
     def identity(self) -> str:
         """Hash of everything but the data that the result depends on."""
         code = method_files.method_sha256(self.path)
-        given = [self.task.protocol, code, self.settings, self.seed, ENGINE, PROTOCOL, self.backend]
+        given = [self.task.definition, code, self.settings, self.seed, ENGINE, self.task.protocol, self.backend]
         given += self.task.own
         return hashlib.sha256(json.dumps(given, sort_keys=True, default=str).encode()).hexdigest()
 

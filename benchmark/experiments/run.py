@@ -20,7 +20,7 @@ from benchmark.core.data.loading import load
 from benchmark.core.errors import BenchmarkError, Diverged
 from benchmark.core.storage.atomic_files import remove_leftovers
 from benchmark.core.tasks.requirements import datasets
-from benchmark.core.version import ENGINE, PROTOCOL
+from benchmark.core.version import ENGINE
 from benchmark.experiments.cell import Cell, Prepared
 from benchmark.records import store
 from benchmark.records.environment import environment
@@ -119,7 +119,7 @@ def _expected(cell: Cell, prepared: Prepared, home: Path) -> Expected:
         split = read_split(path).get(str(prepared.seed), {}).get("sha256")
     settings = json.loads(json.dumps(prepared.settings, default=str))
     method = method_files.method_sha256(prepared.path)
-    return Expected(prepared.task_sha256, method, settings, cell.departures, split)
+    return Expected(prepared.task.protocol, prepared.task_sha256, method, settings, cell.departures, split)
 
 
 def _discard_stale_checkpoint(folder: Path, identity: str) -> None:
@@ -246,7 +246,7 @@ def _record(cell: Cell, prepared: Prepared, federation: Federation, **parts: Any
     split = partition_table.fingerprint(federation.data.parts)
     return Record(
         schema=SCHEMA,
-        protocol=PROTOCOL,
+        protocol=task.protocol,
         engine=ENGINE,
         task=task.name,
         algorithm=prepared.path.stem,

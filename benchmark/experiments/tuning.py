@@ -23,7 +23,7 @@ from benchmark.core.strict_model import StrictModel
 from benchmark.core.tasks import task as tasks
 from benchmark.core.tasks.requirements import datasets
 from benchmark.core.tasks.task import RATE, Task
-from benchmark.core.version import ENGINE, PROTOCOL
+from benchmark.core.version import ENGINE
 from benchmark.experiments import run as running
 from benchmark.experiments.cell import Cell
 from benchmark.experiments.run import Observer, no_empty_folders
@@ -147,7 +147,7 @@ def shortened(task: Task) -> Task:
     """The task that its methods are tuned on: the same but for rounds, judging, and what is held out."""
     changes: dict[str, Any] = {
         "rounds": max(1, task.rounds // ROUNDS), "validation": task.validation or VALIDATION, "judge": "validation",
-        "tuned": {}, "targets": (), "note": "",
+        "tuned": {}, "targets": (), "note": "", "evaluate_last": 1,
     }  # fmt: skip
     return task.model_copy(update=changes | {"evaluate_every": changes["rounds"] if _at_end(task) else 1})
 
@@ -199,7 +199,7 @@ class Tuning:
                 setting.unlink()
         method = method_files.method_sha256(method_files.find(self.algorithm))
         made = Tuned(
-            schema=1, protocol=PROTOCOL, engine=ENGINE, task=task.name, algorithm=self.algorithm,
+            schema=1, protocol=task.protocol, engine=ENGINE, task=task.name, algorithm=self.algorithm,
             task_sha256=task.sha256, algorithm_sha256=method, seed=SEED,
             rounds=shortened(task).rounds, validation=shortened(task).validation,
             given=task.methods.get(self.algorithm, {}), points=points, chosen=_best(points),
@@ -251,8 +251,8 @@ def read(path: Path) -> Tuned:
 
 def stale(made: Tuned, task: Task, algorithm_sha256: str) -> str:
     """Why a tuning no longer stands for its task and method, "" if it does."""
-    if made.protocol != PROTOCOL:
-        return f"protocol {made.protocol}, now {PROTOCOL}"
+    if made.protocol != task.protocol:
+        return f"protocol {made.protocol}, now {task.protocol}"
     if made.task_sha256 != task.sha256:
         return "its task has changed"
     if made.given != task.methods.get(made.algorithm, {}):

@@ -69,10 +69,11 @@ def protocol(results: Path, name: str) -> dict[str, Any]:
     task, cells = load_task(name), _listed(results, name)
     methods = sorted({cell["method"] for cell in cells.values()} | task.methods.keys() | task.tuned.keys())
     seeds = sorted({*task.seeds, *(cell["seed"] for cell in cells.values())})
-    rows = [seeds, {field: task.protocol.get(field) for field in SPLIT_FIELDS}]
-    rows += [task.protocol["only"]] if task.only else []
+    rows = [seeds, {field: task.definition.get(field) for field in SPLIT_FIELDS}]
+    rows += [task.definition["only"]] if task.only else []
+    rows += [task.name] if task.protocol > 1 else []  # whose splits are drawn by the task's name
     return {
-        "protocol": task.protocol, "sha256": task.sha256, "seeds": seeds, "split_sha256": sha256(rows),
+        "protocol": task.definition, "sha256": task.sha256, "seeds": seeds, "split_sha256": sha256(rows),
         "settings": {method: task.settings(method) for method in methods},
     }  # fmt: skip
 

@@ -18,7 +18,7 @@ from benchmark.core.tasks import task as tasks
 from benchmark.core.tasks.partition_config import Backend
 from benchmark.core.tasks.requirements import unfit
 from benchmark.core.tasks.task import Task
-from benchmark.core.version import ENGINE, PROTOCOL
+from benchmark.core.version import ENGINE
 from benchmark.records import store
 from benchmark.records.record import Record
 from benchmark.records.store import Entry
@@ -129,9 +129,10 @@ class ResultsIndex:
         if task is None:
             return ["its task is gone"]
         if method is None:
-            return [*_versions(record), "its method is gone"]
+            return [*_versions(record, task.protocol), "its method is gone"]
         split = self.splits.get(record.task, {}).get(str(record.seed), {}).get("sha256")
-        return stale_reasons(record, Expected(task.sha256, method.sha256, _settings(method, task), split=split))
+        settings = _settings(method, task)
+        return stale_reasons(record, Expected(task.protocol, task.sha256, method.sha256, settings, split=split))
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,7 @@ class Expected:
     """What a valid record of a cell rests on.
 
     Args:
+        protocol: Protocol of the task.
         task: Hash of the task.
         method: Hash of the method's code.
         settings: All hyper-parameters.
@@ -146,6 +148,7 @@ class Expected:
         split: Hash of the split, None if it is not known.
     """
 
+    protocol: int
     task: str
     method: str
     settings: dict[str, Any]
@@ -155,7 +158,7 @@ class Expected:
 
 def stale_reasons(record: Record, expected: Expected) -> list[str]:
     """In what a record rests on something else than today's cell does, in words; [] if it is valid."""
-    reasons = _versions(record)
+    reasons = _versions(record, expected.protocol)
     if record.departures != list(expected.departures):
         now = f", not in {', '.join(expected.departures)}" if expected.departures else ""
         reasons.append(f"departs from its task: {', '.join(record.departures) or 'in nothing'}{now}")
@@ -197,8 +200,8 @@ def _opened(data: bytes, task: str) -> dict[str, Any]:
     return seeds
 
 
-def _versions(record: Record) -> list[str]:
-    versions = (("protocol", record.protocol, PROTOCOL), ("engine", record.engine, ENGINE))
+def _versions(record: Record, protocol: int) -> list[str]:
+    versions = (("protocol", record.protocol, protocol), ("engine", record.engine, ENGINE))
     return [f"{name} {version}, now {now}" for name, version, now in versions if version != now]
 
 

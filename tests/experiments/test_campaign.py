@@ -193,9 +193,11 @@ def test_a_checkpoint_belongs_to_one_code_engine_protocol_and_backend(
     found = [one.prepare().identity, replace(one, backend="stacked").prepare().identity]
     method.write_text(method.read_text() + "x = 1\n")
     found.append(one.prepare().identity)
-    for name in ("ENGINE", "PROTOCOL"):
-        monkeypatch.setattr(f"benchmark.experiments.cell.{name}", 99)
-        found.append(one.prepare().identity)
+    ruled = tmp_path / f"{TASK}.yaml"
+    ruled.write_text((tasks.FOLDER / f"{TASK}.yaml").read_text() + "protocol: 2\n")
+    found.append(replace(one, task=str(ruled)).prepare().identity)
+    monkeypatch.setattr("benchmark.experiments.cell.ENGINE", 99)
+    found.append(one.prepare().identity)
     assert len(set(found)) == 5
 
 

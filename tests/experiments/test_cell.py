@@ -178,12 +178,17 @@ def test_a_changed_task_or_method_is_refused_and_changed_prose_is_not(tmp_path: 
         run(Cell(task, str(method)), results, observer=forbidden)
 
 
-def test_a_record_of_another_engine_is_refused(task: str, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(Cell(task, "fedavg"), results)
-    for name in ("engine", "protocol"):
-        monkeypatch.setattr(f"benchmark.records.index.{name.upper()}", 99)
-        with pytest.raises(BenchmarkError, match=f"{name} .*, now 99"):
-            run(Cell(task, "fedavg"), results, observer=forbidden)
+def test_a_record_of_another_engine_or_protocol_is_refused(
+    task: str, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(Cell(task, "fedavg"), results).protocol == 1
+    Path(task).write_text(TASK + "protocol: 2\n")
+    with pytest.raises(BenchmarkError, match=r"protocol 1, now 2; its task has changed"):
+        run(Cell(task, "fedavg"), results, observer=forbidden)
+    Path(task).write_text(TASK)
+    monkeypatch.setattr("benchmark.records.index.ENGINE", 99)
+    with pytest.raises(BenchmarkError, match=r"engine .*, now 99"):
+        run(Cell(task, "fedavg"), results, observer=forbidden)
 
 
 def test_departures_are_told_in_words(task: str, results: Path) -> None:

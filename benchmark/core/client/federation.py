@@ -40,7 +40,7 @@ class Federation:
         pooled: bool = False,
         network_name: Callable[[str], str] = str,
     ) -> None:
-        self.task, self.key, self.data = task, Key(seed), data
+        self.task, self.key, self.data = task, task.key(seed), data
         self.pooled, self.network_name = pooled, network_name
         networks = tuple(dict.fromkeys(task.networks)) if pooled else task.networks
         self.parts = [np.sort(np.concatenate(data.parts))] * len(networks) if pooled else data.parts

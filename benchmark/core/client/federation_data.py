@@ -79,7 +79,7 @@ def load_federation_data(task: Task, seed: int, verify: bool = True) -> Federati
         BenchmarkError: If a dataset is missing or damaged, or cannot be divided as the task asks.
     """
     dataset = _load_dataset(task, verify)
-    key = Key(seed)("split")
+    key = task.key(seed)("split")
     labels = dataset.train.labels
     rest, held_out = np.arange(len(labels)), np.arange(0)
     if task.validation:

@@ -163,8 +163,9 @@ class Run:
         return uploads
 
     def _is_evaluated(self, number: int) -> bool:
-        extra = self.evaluator.extra_round(self.phases)
-        return number % self.federation.task.evaluate_every == 0 or number in (extra, self.total)
+        task = self.federation.task
+        last = number > self.total - task.evaluate_last
+        return last or number % task.evaluate_every == 0 or number == self.evaluator.extra_round(self.phases)
 
     def _end_round(self, number: int, phase: Phase) -> None:
         up, down = self.communication.total("up"), self.communication.total("down")

@@ -12,9 +12,11 @@ from pydantic import Field, ValidationError, model_validator
 
 from benchmark.core import registry
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.keys import Key
 from benchmark.core.strict_model import StrictModel
 from benchmark.core.tasks.partition_config import KINDS, Only, Positive, Precision, Split
 from benchmark.core.tasks.yaml_file import list_faults, parse_yaml
+from benchmark.core.version import PROTOCOL
 
 FOLDER = Path(__file__).parents[2] / "tasks"
 RATE = "train.lr"  # among a method's settings: the learning rate of local training in place of the task's
@@ -127,6 +129,7 @@ class Task(StrictModel):
 
     Attributes:
         name: Its name: the stem of its file.
+        protocol: Rules of the task's numbers, 1 or 2; see docs/protocol.md.
         track: "global", "heterogeneous", "personal" or "unsupervised".
         tier: "quick", "lite" or "paper".
         dataset: The dataset.
@@ -143,6 +146,7 @@ class Task(StrictModel):
         unlabelled: Unlabelled images on the server.
         draws: "keyed" draws cohorts by the seed, "published" as FedNTD's code does.
         evaluate_every: Rounds from one evaluation to the next.
+        evaluate_last: Number of last rounds that are all evaluated.
         probe: How representations are evaluated on the track unsupervised.
         targets: Accuracies; records tell when they were exceeded.
         seeds: Seeds that the boards ask for.
@@ -154,6 +158,7 @@ class Task(StrictModel):
     """
 
     name: str
+    protocol: Literal[1, 2] = PROTOCOL
     track: Track
     tier: Tier
     dataset: str
@@ -170,6 +175,7 @@ class Task(StrictModel):
     unlabelled: Extra | None = None
     draws: Literal["keyed", "published"] = "keyed"
     evaluate_every: Positive = 1
+    evaluate_last: Positive = 1
     probe: ProbeSpec | None = None
     targets: tuple[Share, ...] = Field(default=(), strict=False)
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0, 1, 2), strict=False)
@@ -194,7 +200,7 @@ class Task(StrictModel):
         return self
 
     @property
-    def protocol(self) -> dict[str, Any]:
+    def definition(self) -> dict[str, Any]:
         """Everything that a number of this task depends on: no prose, no other method's settings, no list of seeds.
 
         Fields at their defaults are left out, so that a later optional field changes no hash of an older task.
@@ -204,8 +210,12 @@ class Task(StrictModel):
 
     @property
     def sha256(self) -> str:
-        """Hash of `protocol`."""
-        return hashlib.sha256(json.dumps(self.protocol, sort_keys=True).encode()).hexdigest()
+        """Hash of `definition`."""
+        return hashlib.sha256(json.dumps(self.definition, sort_keys=True).encode()).hexdigest()
+
+    def key(self, seed: int) -> Key:
+        """The key that all draws of a run descend from; from protocol 2 on tasks are independent draws."""
+        return Key(seed) if self.protocol == 1 else Key(seed)("task", self.name)
 
     @property
     def own(self) -> list[str]:

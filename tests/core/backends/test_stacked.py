@@ -202,7 +202,7 @@ def test_a_cosine_over_two_rounds_is_a_rate_that_halves_in_loop_and_stack(tmp_pa
     for number, settings in enumerate(({"schedule": "cosine"}, {"decay": 0.5}, {})):
         train = Train(batch=4, optimiser=Optimiser(lr=0.05, **settings))
         federation, folder = federation_for(Algorithm(), train=train), tmp_path / str(number)
-        ends.append([course(Algorithm(), federation, folder, make)[1] for make in (SerialBackend, StackedBackend)])
+        ends.append([finished(Algorithm(), federation, folder, make)[1] for make in (SerialBackend, StackedBackend)])
     cosine, halved, constant = ends
     assert gap(*cosine) < TOLERANCE and gap(cosine[0], halved[0]) < TOLERANCE < gap(cosine[0], constant[0])
 

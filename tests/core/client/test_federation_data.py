@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmark.core import method_files
 from benchmark.core.client import federation_data
+from benchmark.core.client.federation import Federation
 from benchmark.core.client.federation_data import FederationData, IndexedImages, load_federation_data, split_tables
 from benchmark.core.data.dataset import Dataset, Split
 from benchmark.core.tasks import task as tasks
@@ -96,3 +98,26 @@ def test_a_split_table_is_that_of_its_seed() -> None:
         ]
         assert [client["counts"] for client in table["clients"]] == counts
     assert len({table["sha256"] for table in split_tables(one).values()}) == 3
+
+
+def drawn(setting: Task, seed: int = 0, method: str = "fedavg") -> tuple[Any, Any, Any]:
+    """What a run of a task draws: its split, its cohorts, its initial weights."""
+    algorithm = method_files.make(method)
+    one = Federation(setting, seed, load_federation_data(setting, seed), algorithm.pooled, algorithm.network)
+    cohorts = [one.cohort(round_) for round_ in range(20)]
+    weights = algorithm.init_server(one.hub, one.key("server"))["models"]["mlp"]["classifier.weight"]
+    return client_images(one.data), cohorts, weights.tolist()
+
+
+def test_tasks_of_protocol_2_are_independent_draws_and_those_of_protocol_1_share_a_seed_s() -> None:
+    first, second = (drawn(task(protocol=1, name=name)) for name in ("one", "other"))
+    assert first == second
+    ruled, renamed = (drawn(task(protocol=2, name=name)) for name in ("one", "other"))
+    for before, one, other in zip(first, ruled, renamed, strict=True):
+        assert before != one != other != before
+    assert drawn(task(protocol=2, name="one"), seed=1)[0] != ruled[0]
+
+
+def test_methods_of_one_task_and_seed_stay_paired_under_protocol_2() -> None:
+    setting = task(protocol=2, name="one")
+    assert drawn(setting) == drawn(setting, method="fedntd") == drawn(setting.at_rate(0.3), method="scaffold")

@@ -129,6 +129,12 @@ def test_models_are_judged_every_so_often_and_at_the_end(every: int, rounds: lis
     assert [entry["round"] for entry in result["evaluations"]] == rounds
 
 
+def test_the_last_rounds_may_all_be_judged() -> None:
+    for last, rounds in ((1, [3, 6, 8]), (2, [3, 6, 7, 8]), (4, [3, 5, 6, 7, 8]), (99, [1, 2, 3, 4, 5, 6, 7, 8])):
+        result = run(FedAvg(), small_federation(rounds=8, evaluate_every=3, evaluate_last=last)).result
+        assert [entry["round"] for entry in result["evaluations"]] == rounds
+
+
 def test_the_observer_hears_of_every_round(tmp_path: Path) -> None:
     events: list[dict[str, Any]] = []
     start(SerialBackend(worker_config()), tmp_path, events.append).execute()

@@ -94,7 +94,7 @@ def test_classes_that_a_dataset_lacks_are_refused(only: dict[str, list[int]], wo
 
 
 def test_the_field_changes_the_hash_of_tasks_that_have_it_alone() -> None:
-    assert "only" not in digits().protocol and digits().sha256 == tasks.load("digits-shards").sha256
+    assert "only" not in digits().definition and digits().sha256 == tasks.load("digits-shards").sha256
     assert digits(only={"classes": [1]}).sha256 != digits(only={"classes": [2]}).sha256
 
 

@@ -157,7 +157,14 @@ def test_the_hash_covers_numbers_and_no_prose() -> None:
     task = tasks.parse(TEXT, "mine.yaml", "mine")
     for same in ({"note": "x"}, {"seeds": [5]}, {"targets": [0.5]}, {"methods": {"fedntd": {"beta": 2}}}):
         assert tasks.parse(changed(**same), "mine.yaml", "mine").sha256 == task.sha256
-    spelled = {"evaluate_every": 1, "validation": 0.0, "precision": "fp32", "augment": {"crop": 0}}
+    spelled = {
+        "evaluate_every": 1,
+        "evaluate_last": 1,
+        "protocol": 1,
+        "validation": 0.0,
+        "precision": "fp32",
+        "augment": {"crop": 0},
+    }
     assert tasks.parse(changed(**spelled), "mine.yaml", "mine").sha256 == task.sha256  # defaults written out
     others = [
         tasks.parse(changed(**other), "mine.yaml", "mine")
@@ -165,6 +172,7 @@ def test_the_hash_covers_numbers_and_no_prose() -> None:
             {"rounds": 41}, {"cohort": 6}, {"networks": ["cnn_lite"]}, {"split": {"kind": "shards", "shards": 3}},
             {"augment": {"flip": True}}, {"precision": "bf16"}, {"public": {"size": 3}}, {"draws": "published"},
             {"train": {"batch": 10, "optimiser": {"name": "sgd", "lr": 0.06}}}, {"evaluate_every": 2},
+            {"evaluate_last": 2}, {"protocol": 2},
             {"train": {"batch": 10, "optimiser": {"name": "sgd", "lr": 0.05, "schedule": "cosine"}}},
         )
     ]  # fmt: skip
