@@ -91,6 +91,14 @@ class AugmentSpec(StrictModel):
     brightness: Share = 0.0
     contrast: Share = 0.0
     grey: Share = 0.0
+    resized_crop: Share = 0.0  # least share of the area in a random resized crop
+    jitter: Annotated[float, Field(ge=0, le=1)] = 0.0  # strength of SimCLR's colour jitter
+
+    @model_validator(mode="after")
+    def _fits(self) -> AugmentSpec:
+        if self.crop and self.resized_crop:
+            raise ValueError("`crop` and `resized_crop` exclude each other")
+        return self
 
 
 class Extra(StrictModel):

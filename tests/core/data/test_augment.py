@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import colorsys
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from benchmark.core.data.augment import Augment
+from benchmark.core.data.augment import Augment, _turned
 from benchmark.core.keys import Key
 
 
@@ -107,6 +110,73 @@ def test_colours_stay_in_range() -> None:
     x = torch.rand(20, 3, 4, 4, generator=Key(0)("x").torch())
     wild = Augment(brightness=0.9, contrast=0.9).colour(x, draw())
     assert wild.min() >= 0 and wild.max() <= 1
+
+
+class Drawn:
+    """Draws that somebody wrote down, in place of a generator's; `random` chooses every image."""
+
+    def __init__(self, *numbers: list[list[float]]) -> None:
+        self.numbers = [np.array(each) for each in numbers]
+
+    def uniform(self, low: float, high: float, size: tuple[int, ...]) -> np.ndarray:
+        number = self.numbers.pop(0).reshape(size)
+        assert ((low <= number) & (number <= high)).all()
+        return number
+
+    def random(self, count: int) -> np.ndarray:
+        return np.zeros(count)
+
+
+def test_a_resized_crop_is_a_box_seen_in_full_size() -> None:
+    # Area 1/4 and ratio 1 give half of either side. Of a row 0, 12, 24, 36 the box from its start has two pixels, seen
+    # at -1/4, 1/4, 3/4 and 5/4 of their distance from the first one's middle: 0 (nothing lies before it), 3, 9 and 15.
+    # A start at 2/3 of the half that is left is 4/3 pixels further on: 13/12, 19/12, 25/12 and 31/12.
+    image = torch.tensor([0, 12, 24, 36], dtype=torch.uint8).expand(1, 4, 4).unsqueeze(-1)
+    known: Any = Drawn([[0.25], [0.25]], [[0.0], [0.0]], [[0.0, 0.0], [2 / 3, 1.0]])
+    cropped = Augment(resized_crop=0.2).geometry(image.expand(2, 4, 4, 1), known)
+    assert cropped.dtype == torch.uint8
+    assert cropped[0, :, :, 0].tolist() == [[0, 3, 9, 15]] * 4
+    assert cropped[1, :, :, 0].tolist() == [[13, 19, 25, 31]] * 4
+    whole: Any = Drawn([[1.0]], [[0.0]], [[0.3, 0.3]])
+    assert torch.equal(Augment(resized_crop=0.2).geometry(image, whole), image)
+    stored: Any = Drawn([[1.0]], [[0.0]], [[0.3, 0.3]])
+    assert torch.allclose(Augment(resized_crop=0.2).geometry(image / 7, stored), image / 7, atol=1e-5)
+
+
+@given(st.integers(0, 50))
+def test_resized_crops_stay_among_the_image_s_values_and_repeat_with_their_key(seed: int) -> None:
+    augment = Augment(resized_crop=0.08, flip=True)
+    first, again = (augment.geometry(images(), draw(seed)) for _ in range(2))
+    assert torch.equal(first, again) and first.shape == images().shape
+    assert first.min() >= images().min() and first.max() <= images().max()
+
+
+def test_jitter_by_hand() -> None:
+    # Strength 1/2: factors in [0.6, 1.4], hue by up to a tenth of a circle. Of the only pixel (0.5, 0.25, 0.25)
+    # brightness 1.2 makes (0.6, 0.3, 0.3) with mean 0.4; contrast 0.75 about it (0.55, 0.325, 0.325); saturation 0.6
+    # about the pixel's mean, 0.4 as well, (0.49, 0.355, 0.355). Hue by 1/12 of a circle, half of a sixth from red
+    # towards yellow: green rises by half of the chroma 0.135 to 0.4225.
+    pixel = torch.tensor([0.5, 0.25, 0.25]).view(1, 3, 1, 1)
+    drawn: Any = Drawn([[1.2]], [[0.75]], [[0.6]], [[1 / 12]])
+    expected = torch.tensor([0.49, 0.4225, 0.355]).view(1, 3, 1, 1)
+    torch.testing.assert_close(Augment(jitter=0.5).colour(pixel, drawn), expected)
+
+
+@pytest.mark.parametrize("turn", [-0.2, -0.05, 0.1, 0.2])
+def test_hues_turn_as_the_standard_library_turns_them(turn: float) -> None:
+    x = torch.rand(4, 3, 5, 5, generator=Key(0)("hue").torch())
+    ours = _turned(x, torch.full((4, 1, 1, 1), turn)).permute(0, 2, 3, 1).reshape(-1, 3).tolist()
+    for before, after in zip(x.permute(0, 2, 3, 1).reshape(-1, 3).tolist(), ours, strict=True):
+        hue, saturation, value = colorsys.rgb_to_hsv(*before)
+        assert after == pytest.approx(colorsys.hsv_to_rgb((hue + turn) % 1, saturation, value), abs=1e-5)
+
+
+def test_jitter_leaves_a_fifth_of_the_images_and_one_channel_has_no_hue() -> None:
+    x = torch.rand(400, 3, 2, 2, generator=Key(0)("x").torch())
+    same = (Augment(jitter=1.0).colour(x, draw()) == x).flatten(1).all(1)
+    assert 48 < same.sum() < 112  # 80 expected, standard deviation 8
+    grey = Augment(jitter=1.0).colour(x[:, :1], draw())
+    assert grey.shape == (400, 1, 2, 2) and grey.min() >= 0 and grey.max() <= 1
 
 
 def test_nothing_to_do_draws_nothing() -> None:

@@ -92,6 +92,7 @@ def test_all_faults_are_named_at_once() -> None:
             changed(train={"batch": 1, "optimiser": {"lr": 0.1, "decay": 0.9, "schedule": "cosine"}}),
             "train.optimiser: Value error, `decay` belongs to the schedule exponential",
         ),
+        (changed(augment={"crop": 4, "resized_crop": 0.2}), "`crop` and `resized_crop` exclude each other"),
         (changed(validation=1.0), "validation: "),
         (changed(targets=[0.5, 1.5]), "targets.1: "),
         (changed(seeds=[-1]), "seeds.0: "),
@@ -172,7 +173,7 @@ def test_the_hash_covers_numbers_and_no_prose() -> None:
             {"rounds": 41}, {"cohort": 6}, {"networks": ["cnn_lite"]}, {"split": {"kind": "shards", "shards": 3}},
             {"augment": {"flip": True}}, {"precision": "bf16"}, {"public": {"size": 3}}, {"draws": "published"},
             {"train": {"batch": 10, "optimiser": {"name": "sgd", "lr": 0.06}}}, {"evaluate_every": 2},
-            {"evaluate_last": 2}, {"protocol": 2},
+            {"evaluate_last": 2}, {"protocol": 2}, {"augment": {"resized_crop": 0.2}}, {"augment": {"jitter": 0.5}},
             {"train": {"batch": 10, "optimiser": {"name": "sgd", "lr": 0.05, "schedule": "cosine"}}},
         )
     ]  # fmt: skip
