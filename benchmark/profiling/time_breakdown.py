@@ -42,13 +42,14 @@ TIMED: tuple[tuple[Any, str, str], ...] = (
     (Optim, "apply", "optimiser"),
     (serialization, "encode", "messages"),
     (serialization, "decode", "messages"),
-    (evaluate, "correct", "evaluation"),
+    (evaluate, "logits", "evaluation"),
+    (evaluate, "class_sums", "evaluation"),
     (ProbeJob, "run", "evaluation"),
     (RepresentationJob, "run", "evaluation"),
 )
 """Functions whose own time, without that of timed functions inside them, counts as a part."""
 
-GRADIENT, CORRECT = local_training.LocalTrainer._gradient, evaluate.correct
+GRADIENT, LOGITS = local_training.LocalTrainer._gradient, evaluate.logits
 BARE_STEPS = 40
 BARE_BATCHES = 4  # of evaluation
 BETWEEN = 5.0  # CPU seconds of rounds, at least, from one timing of the bare loop to the next
@@ -78,7 +79,7 @@ class Stopwatch:
                     self.stack[-1] += spent
                 if function is GRADIENT:
                     self.images[0] += len(args[2].rows)
-                if function is CORRECT:
+                if function is LOGITS:
                     self.images[1] += args[4] - args[3]
 
         return wrapper

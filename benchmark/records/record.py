@@ -19,6 +19,7 @@ from benchmark.core.tasks.task import Track
 SCHEMA: Literal[1] = 1
 Share = Annotated[float, Field(ge=0, le=1)]
 Change = Annotated[float, Field(ge=-1, le=1)]  # forgetting is negative where a class ends at its best
+Positive = Annotated[float, Field(ge=0)]
 Angle = Annotated[float, Field(ge=0, le=180)]
 Count = Annotated[int, Field(ge=0)]
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -39,6 +40,10 @@ class Evaluation(StrictModel):
         forgetting: Mean over classes of the best earlier accuracy minus the present one.
         bytes: Tensor data sent so far in both directions.
         clients: On the track personal, accuracy of each client's model on its own label distribution.
+        nll: Under protocol 2, mean of -log p of the true class; see `evaluate.negative_log_likelihood`.
+        ece: Under protocol 2, expected calibration error over 15 bins; see `evaluate.calibration_error`.
+        gradient_diversity: Under protocol 2, where uploads hold whole models: Lambda; see `server.metrics.Drift`.
+        weight_divergence: Under protocol 2, where uploads hold whole models: mean norm of the clients' changes.
     """
 
     round: Count
@@ -47,6 +52,10 @@ class Evaluation(StrictModel):
     forgetting: Change
     bytes: Count
     clients: list[Share] | None = Field(default=None, exclude_if=_absent)
+    nll: Positive | None = Field(default=None, exclude_if=_absent)
+    ece: Share | None = Field(default=None, exclude_if=_absent)
+    gradient_diversity: Positive | None = Field(default=None, exclude_if=_absent)
+    weight_divergence: Positive | None = Field(default=None, exclude_if=_absent)
 
 
 class Traffic(StrictModel):
@@ -58,6 +67,8 @@ class Traffic(StrictModel):
         up_wire: Encoded messages from clients to server.
         down_wire: Encoded messages from server to clients.
         by_name: [phase, direction, name of the message's entry, tensor data].
+        delivery: Under protocol 2, one-off delivery of the task's public images, as they are stored, to every client
+            that was fed any; in no sum.
     """
 
     up: Count
@@ -65,6 +76,7 @@ class Traffic(StrictModel):
     up_wire: Count
     down_wire: Count
     by_name: list[Annotated[tuple[str, Literal["up", "down"], str, Count], Field(strict=False)]]
+    delivery: Count | None = Field(default=None, exclude_if=_absent)
 
     @model_validator(mode="after")
     def _adds_up(self) -> Traffic:
@@ -115,6 +127,30 @@ class Representation(StrictModel):
     fine_tuned: list[Annotated[tuple[Share, Share], Field(strict=False)]]
 
 
+class PhaseBudget(StrictModel):
+    """What a phase used up, as the engine counted it.
+
+    Attributes:
+        rounds: Rounds of the phase.
+        visits: Clients that took part, summed over rounds.
+        steps: Updates of the optimiser at clients; most_steps: in one visit at most.
+        images: Images fed to losses at clients, by kind: "private", "public", or "joined", private ones together with
+            images that the client was sent. Each view of an image counts, and so does one that a loss leaves aside.
+        most_images: Images of all kinds in one visit at most.
+        server: Images that the server read, by side: "public", "unlabelled" or "validation". What it generates, and
+            what it does before the first round (`beforehand`), is not counted.
+    """
+
+    phase: str
+    rounds: Count
+    visits: Count
+    steps: Count
+    most_steps: Count
+    images: dict[Literal["private", "public", "joined"], Count]
+    most_images: Count
+    server: dict[Literal["public", "unlabelled", "validation"], Count]
+
+
 class Result(StrictModel):
     """What was measured.
 
@@ -130,6 +166,7 @@ class Result(StrictModel):
         personal: On the track personal, for methods that adapt a common model.
         representation: On the track unsupervised, for methods with a common model.
         reported: Numbers that the method's `report` returned.
+        budget: Under protocol 2, what each phase used up.
     """
 
     accuracy: Share
@@ -143,6 +180,7 @@ class Result(StrictModel):
     personal: Adapted | None = Field(default=None, exclude_if=_absent)
     representation: Representation | None = Field(default=None, exclude_if=_absent)
     reported: dict[str, float] | None = Field(default=None, exclude_if=_absent)
+    budget: list[PhaseBudget] | None = Field(default=None, exclude_if=_absent)
 
 
 class Hashes(StrictModel):

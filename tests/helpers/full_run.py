@@ -68,6 +68,7 @@ OPTIONS: dict[str, Any] = {
     "validation": 6,
     "evaluate_every": 2,
     "momentum": 0.9,
+    "protocol": 2,
 }
 
 

@@ -12,8 +12,9 @@ from benchmark.core import tree as trees
 from benchmark.core.api import Phase, Site
 from benchmark.core.backends.worker import Worker
 from benchmark.core.client import evaluate, linear_probe
+from benchmark.core.client.evaluate import ClassSums
 from benchmark.core.client.federation import Federation
-from benchmark.core.client.local_training import ClientUpdate, run_client
+from benchmark.core.client.local_training import ClientUpdate, Work, run_client
 from benchmark.core.errors import Diverged, error_context
 from benchmark.core.keys import Key
 from benchmark.core.storage import checkpoint, serialization
@@ -46,11 +47,13 @@ class ClientResult:
         upload: The encoded upload.
         has_memory: Whether the client has a memory, which then lies in the job's `memory_out`.
         accuracies: In-local and out-local accuracy of the client's model, if the job asks for them.
+        work: What the local work took.
     """
 
     upload: serialization.EncodedMessage
     has_memory: bool
     accuracies: tuple[float, float] | None
+    work: Work
 
 
 class ClientSession(NamedTuple):
@@ -133,7 +136,8 @@ class ClientJob(Job):
         has_memory = bool(session.memory or update.memory)  # a client that empties its memory still has one
         if has_memory:
             self._save(update.memory)
-        return ClientResult(upload, has_memory, self._accuracies(worker, update.params) if self.evaluate else None)
+        accuracies = self._accuracies(worker, update.params) if self.evaluate else None
+        return ClientResult(upload, has_memory, accuracies, update.work)
 
     def _save(self, memory: Tree) -> None:
         serialization.check(memory, f"memory in {self.where}")
@@ -144,13 +148,13 @@ class ClientJob(Job):
     def _accuracies(self, worker: Worker, params: Tree) -> tuple[float, float]:
         federation, test = worker.federation, worker.federation.test
         model, data = federation.model(federation.who(self.client).arch), federation.private(self.client)
-        hits = worker.correct(model, params, 0, test.size)
-        return evaluate.local_accuracies(hits, test.counts.tolist(), (data.counts / data.size).tolist())
+        sums = worker.class_sums(model, params, 0, test.size)
+        return evaluate.local_accuracies(sums.hits, test.counts.tolist(), (data.counts / data.size).tolist())
 
 
 @dataclass(frozen=True)
 class EvaluateJob(Job):
-    """Correctly classified samples per class among rows start..stop-1 of the test set."""
+    """What a model's answers to rows start..stop-1 of the test set add up to."""
 
     PAYLOAD = "model"
 
@@ -159,28 +163,29 @@ class EvaluateJob(Job):
     start: int
     stop: int
 
-    def run(self, worker: Worker) -> list[int]:
+    def run(self, worker: Worker) -> ClassSums:
         """Classify the rows."""
-        return worker.correct(*worker.load(self.arch, self.model), self.start, self.stop)
+        return worker.class_sums(*worker.load(self.arch, self.model), self.start, self.stop)
 
 
 @dataclass(frozen=True)
 class ProbeJob(Job):
-    """Correctly classified test samples per class by a linear layer on frozen features, trained on all labels."""
+    """What the answers of a linear layer on frozen features, trained on all labels, add up to on the test set."""
 
     PAYLOAD = "model"
 
     arch: str
     model: bytes
 
-    def run(self, worker: Worker) -> list[int]:
+    def run(self, worker: Worker) -> ClassSums:
         """Train the layer, then classify the test set."""
         model, params = worker.load(self.arch, self.model)
         federation, union, test = worker.federation, worker.federation.all_client_data, worker.federation.test
         spec, key = federation.task.probe, federation.key("probe")
         assert spec is not None
         layer = linear_probe.fit(worker.features(model, params, union), union.labels, union.classes, key, spec)
-        return linear_probe.correct(layer, worker.features(model, params, test), test.labels, test.classes)
+        logits = linear_probe.logits(layer, worker.features(model, params, test))
+        return evaluate.class_sums(logits, test.labels, test.classes)
 
 
 @dataclass(frozen=True)

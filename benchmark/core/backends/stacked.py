@@ -28,7 +28,7 @@ from benchmark.core.backends.stacked_step import (
     with_padding,
 )
 from benchmark.core.backends.worker import Worker, WorkerConfig
-from benchmark.core.client import evaluate, linear_probe
+from benchmark.core.client import linear_probe
 from benchmark.core.client.local_training import LocalTrainer, finish_client, prepare_state
 from benchmark.core.data.batches import Stream
 from benchmark.core.errors import BenchmarkError, Diverged, error_context
@@ -155,9 +155,8 @@ class StackedBackend(Worker, Backend):
         session = slot.session
         with error_context(session.where, override=True):
             torch.manual_seed(session.key("dropout").seed)
-            update = finish_client(
-                self.algorithm, session.site, slot.job.phase, slot.message, session.memory, slot.local
-            )
+            phase, memory = slot.job.phase, session.memory
+            update = finish_client(self.algorithm, session.site, phase, slot.message, memory, slot.local, slot.trainers)
         return slot.job.close(self, session, update)
 
     def _train(self, kind: Kind, slots: list[Slot]) -> None:
@@ -173,6 +172,8 @@ class StackedBackend(Worker, Backend):
                 state = step(state, context, batch, rates, active)
             params, carry, steps = state["params"], state["carry"], state["steps"]
             self._check_losses(state, slots)
+            for trainer, updates in zip(trainers, state["updates"].tolist(), strict=False):
+                trainer.updates = updates
         ends = (trees.unstack(trees.map(Tensor.cpu, part), len(slots)) for part in (params, carry))
         for slot, own_params, own_carry, count in zip(slots, *ends, steps.tolist(), strict=False):
             slot.local = slot.local.having(params=own_params, carry=own_carry, steps=count)
@@ -237,20 +238,13 @@ class StackedBackend(Worker, Backend):
             return distance(after, masked, state) < 1e-3
         return False
 
-    def correct(self, model: Model, params: Tree, start: int, stop: int) -> list[int]:
+    def logits(self, model: Model, params: Tree, start: int, stop: int) -> Tensor:
         """As of a worker, computed on the device."""
-        test = self._test
-        labels = test.labels.to(self.device)
-        params = self._on_device(params)
-        hits = torch.zeros(test.classes, dtype=torch.int64, device=self.device)
-        finite = torch.tensor(True, device=self.device)
+        params, answers = self._on_device(params), []
         for rows in torch.split(torch.arange(start, stop, device=self.device), EVAL_BATCH):
             with autocast(self.precision, self.device.type):
-                logits = model.frozen(params, test.inputs(rows)).logits
-            assert logits is not None
-            hits += torch.bincount(labels[rows][logits.argmax(1) == labels[rows]], minlength=test.classes)
-            finite &= logits.isfinite().all()
-        return evaluate.counted(hits, finite)
+                answers.append(model.frozen(params, self._test.inputs(rows)).logits)
+        return torch.cat(answers).cpu()
 
     def features(self, model: Model, params: Tree, stream: Stream) -> Tensor:
         """As of a worker, computed on the device."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from benchmark.core.api import Algorithm
 from benchmark.core.client import evaluate, linear_probe
+from benchmark.core.client.evaluate import ClassSums
 from benchmark.core.client.federation import Federation
 from benchmark.core.data.batches import Stream
 from benchmark.core.models.functional import Model
@@ -39,9 +40,14 @@ class Worker:
         assert params is not None
         return self.federation.model(arch), params
 
-    def correct(self, model: Model, params: Tree, start: int, stop: int) -> list[int]:
-        """Correctly classified samples per class among rows start..stop-1 of the test set."""
-        return evaluate.correct(model, params, self.federation.test, start, stop, self.precision)
+    def class_sums(self, model: Model, params: Tree, start: int, stop: int) -> ClassSums:
+        """What a model's answers to rows start..stop-1 of the test set add up to."""
+        test = self.federation.test
+        return evaluate.class_sums(self.logits(model, params, start, stop), test.labels[start:stop], test.classes)
+
+    def logits(self, model: Model, params: Tree, start: int, stop: int) -> Tensor:
+        """A model's answers to rows start..stop-1 of the test set, (rows, classes)."""
+        return evaluate.logits(model, params, self.federation.test, start, stop, self.precision)
 
     def features(self, model: Model, params: Tree, stream: Stream) -> Tensor:
         """The backbone's features (n, width) of a stream's images, for a linear probe."""

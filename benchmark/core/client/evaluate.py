@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from benchmark.core.data.batches import Stream
 from benchmark.core.errors import Diverged
@@ -17,50 +19,116 @@ from benchmark.core.models.functional import Model, autocast
 from benchmark.core.tree import Tree
 
 BATCH = 125  # fixed, so that the bits of a logit do not depend on who evaluates; 250 take 125 MB more and no less time
+BINS = 15  # of confidence, in the calibration error
 LAST = 5  # evaluations in the mean that is reported with the final one
 
 
-def correct(model: Model, params: Tree, stream: Stream, start: int, stop: int, precision: str) -> list[int]:
-    """Count the correctly classified images among some rows of a stream.
+@dataclass(frozen=True)
+class ClassSums:
+    """What a model's answers add up to over test images, by true class.
+
+    Attributes:
+        hits: Correct answers, (classes,).
+        nll: Sums of -log p of the true class, (classes,).
+        gaps: Sums of correctness (0 or 1) minus confidence, by bin of confidence, (classes, BINS).
+    """
+
+    hits: list[int]
+    nll: list[float]
+    gaps: list[list[float]]
+
+
+def logits(model: Model, params: Tree, stream: Stream, start: int, stop: int, precision: str) -> Tensor:
+    """A model's answers to some images of a stream.
 
     Args:
         model: The network.
         params: Its parameters and buffers.
-        stream: Images and labels.
+        stream: The images.
         start: The first row.
         stop: The row after the last.
         precision: "fp32", "bf16" or "tf32".
 
     Returns:
-        Correct images per class.
+        Logits (rows, classes).
+    """
+    layout = {n: p.contiguous(memory_format=torch.channels_last) if p.dim() == 4 else p for n, p in params.items()}
+    answers = []
+    for rows in torch.arange(start, stop).split(BATCH):
+        with autocast(precision):
+            answers.append(model.frozen(layout, stream.inputs(rows)).logits)
+    return torch.cat(answers)
+
+
+def class_sums(logits: Tensor, labels: Tensor, classes: int) -> ClassSums:
+    """Sum up a model's answers.
+
+    Args:
+        logits: Answers (n, classes).
+        labels: Labels (n,), int64.
+        classes: Number of classes.
+
+    Returns:
+        Sums by true class; bin b of BINS holds confidences in (b / BINS, (b + 1) / BINS].
 
     Raises:
         Diverged: If a logit is not finite; it would count as the first class.
     """
-    hits, finite = torch.zeros(stream.classes, dtype=torch.int64), torch.tensor(True)
-    layout = {n: p.contiguous(memory_format=torch.channels_last) if p.dim() == 4 else p for n, p in params.items()}
-    for rows in torch.arange(start, stop).split(BATCH):
-        with autocast(precision):
-            logits = model.frozen(layout, stream.inputs(rows)).logits
-        labels = stream.labels[rows]
-        hits += torch.bincount(labels[logits.argmax(1) == labels], minlength=stream.classes)
-        finite &= logits.isfinite().all()
-    return counted(hits, finite)
+    if not logits.isfinite().all():
+        raise Diverged("a judged model's answers are not finite", where="judging")
+    right = logits.argmax(1) == labels
+    logs = logits.double().log_softmax(1)
+    confidence = logs.max(1).values.exp()
+    bins = (confidence * BINS).ceil().long().clamp(1, BINS) - 1
+    gaps = torch.bincount(labels * BINS + bins, right.double() - confidence, classes * BINS)
+    own = -logs.gather(1, labels[:, None]).squeeze(1)
+    return ClassSums(
+        torch.bincount(labels[right], minlength=classes).tolist(),
+        torch.bincount(labels, own, classes).tolist(), gaps.view(classes, BINS).tolist(),
+    )  # fmt: skip
 
 
-def counted(hits: torch.Tensor, finite: torch.Tensor) -> list[int]:
-    """Correct images per class as integers.
+def total(parts: Sequence[ClassSums]) -> ClassSums:
+    """The sums over several sets of images."""
+    return ClassSums(
+        np.sum([part.hits for part in parts], axis=0).tolist(),
+        np.sum([part.nll for part in parts], axis=0).tolist(),
+        np.sum([part.gaps for part in parts], axis=0).tolist(),
+    )
+
+
+def negative_log_likelihood(sums: ClassSums, counts: Sequence[int], share: Sequence[float]) -> float:
+    """Mean of -log p of the true class.
 
     Args:
-        hits: Correct images per class (classes,), int64.
-        finite: Whether all logits were finite, bool.
-
-    Raises:
-        Diverged: If they were not.
+        sums: Of one model.
+        counts: Test images per class.
+        share: Weight of each class, for example its share of the test set or of a client's own images; classes that
+            the test set lacks do not count.
     """
-    if not finite:
-        raise Diverged("a judged model's answers are not finite", where="judging")
-    return [int(count) for count in hits.tolist()]
+    return float(_weights(counts, share) @ np.asarray(sums.nll))
+
+
+def calibration_error(sums: ClassSums, counts: Sequence[int], share: Sequence[float]) -> float:
+    """Expected calibration error: mean distance of accuracy from confidence over bins of confidence.
+
+    ECE = sum_b |sum_{i in b} w_i (correct_i - confidence_i)|, where an image's weight w_i is its class's share over its
+    class's count; with shares of the test set this is the usual sum_b n_b / n |accuracy_b - confidence_b|.
+
+    Args:
+        sums: Of one model.
+        counts: Test images per class.
+        share: Weight of each class, as for `negative_log_likelihood`.
+
+    Source: Guo et al. 2017, with 15 bins.
+    """
+    return float(np.abs(_weights(counts, share) @ np.asarray(sums.gaps)).sum())
+
+
+def _weights(counts: Sequence[int], share: Sequence[float]) -> np.ndarray:
+    """Weight of one image of each class."""
+    numbers = np.asarray(counts)
+    return np.where(numbers > 0, share, 0.0) / np.maximum(numbers, 1)
 
 
 def per_class(hits: Sequence[int], counts: Sequence[int]) -> list[float]:

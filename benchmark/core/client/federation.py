@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from functools import cached_property, lru_cache, partial
 from typing import Any
 
@@ -115,7 +116,7 @@ class Federation:
         return Hub(
             models={arch: self.model(arch) for arch in dict.fromkeys(self.task.networks)},
             whos=self.whos,
-            public=self.public,
+            public=copy(self.public),  # what the server reads of it is counted apart
             unlabelled=self._stream(unlabelled, hidden=True) if unlabelled else None,
             validation=self._stream(validation, plain=True) if validation else None,
             classes=self.data.classes,

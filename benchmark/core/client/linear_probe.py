@@ -56,10 +56,9 @@ def fit(x: Tensor, y: Tensor, classes: int, key: Key, spec: ProbeSpec) -> Tree:
     return layer
 
 
-def correct(layer: Tree, x: Tensor, y: Tensor, classes: int) -> list[int]:
-    """Correct samples per class, of features x (n, width) with labels y (n,)."""
-    right = y[(x @ layer["weight"].T + layer["bias"]).argmax(1) == y]
-    return torch.bincount(right, minlength=classes).tolist()
+def logits(layer: Tree, x: Tensor) -> Tensor:
+    """The layer's answers (n, classes) to features x (n, width)."""
+    return x @ layer["weight"].T + layer["bias"]
 
 
 def fine_tuned(
@@ -98,8 +97,8 @@ def fine_tuned(
         gradients = {n: g for n, g in zip(leaves, grads, strict=True) if g is not None}
         moments = optim.apply({n: trained[n] for n in gradients}, gradients, moments, FINE_TUNING_RATE)
         net.update(buffers)
-    hits = correct(layer, features(model, net, test), test.labels, test.classes)
-    return sum(hits) / test.size
+    right = logits(layer, features(model, net, test)).argmax(1) == test.labels
+    return float(right.sum()) / test.size
 
 
 def angles(x: Tensor, y: Tensor) -> tuple[float, float]:

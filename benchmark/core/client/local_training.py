@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from math import isfinite
 from typing import NamedTuple
 
@@ -22,12 +23,25 @@ from benchmark.core.tree import Tree
 EVAL_BATCH = 500  # images per batch of a pass without updates
 
 
+class Work(NamedTuple):
+    """What a client's local work in a round took.
+
+    Attributes:
+        steps: Updates of the optimiser.
+        images: Images that passes fed to losses, by stream; of two views of an image each counts.
+    """
+
+    steps: int
+    images: dict[str, int]
+
+
 class ClientUpdate(NamedTuple):
-    """The result of a client's work in one round: memory, upload, and the parameters after it."""
+    """The result of a client's work in one round: memory, upload, the parameters after it, and what it took."""
 
     memory: Tree
     upload: Tree | None
     params: Tree
+    work: Work
 
 
 def run_client(
@@ -50,21 +64,31 @@ def run_client(
     where = f"phase {phase.name}, client {site.who.id}"
     key("dropout").reseed()  # numbers drawn without a key must not depend on the clients before
     local = prepare_state(algorithm.begin(client, message, phase, site), site)
+    trainers = []
     for number, run in enumerate(algorithm.passes(phase, site)):
-        trainer = LocalTrainer(algorithm, site, run, key("pass", number), precision, where)
-        local = trainer.run(local)
-    return finish_client(algorithm, site, phase, message, client, local)
+        trainers.append(LocalTrainer(algorithm, site, run, key("pass", number), precision, where))
+        local = trainers[-1].run(local)
+    return finish_client(algorithm, site, phase, message, client, local, trainers)
 
 
 def finish_client(
-    algorithm: Algorithm, site: Site, phase: Phase, message: Tree | None, client: Tree, local: Local
+    algorithm: Algorithm,
+    site: Site,
+    phase: Phase,
+    message: Tree | None,
+    client: Tree,
+    local: Local,
+    trainers: Sequence[LocalTrainer],
 ) -> ClientUpdate:
     """The result of a client's work when the last pass is over; raises Diverged for an upload that is not finite."""
     where = f"phase {phase.name}, client {site.who.id}"
     memory, upload = algorithm.finish(client, local, message, phase, site)
     if upload is not None and (path := trees.finite(dict(serialization.check(upload, where)))):
         raise Diverged(f"upload {path} is not finite", where=where)
-    return ClientUpdate(memory, upload, local.params)
+    images: Counter[str] = Counter()
+    for trainer in trainers:
+        images[trainer.run_.stream] += trainer.images
+    return ClientUpdate(memory, upload, local.params, Work(sum(one.updates for one in trainers), dict(images)))
 
 
 def prepare_state(local: Local, site: Site) -> Local:
@@ -78,7 +102,12 @@ def _layout(leaf: Tensor) -> Tensor:
 
 
 class LocalTrainer:
-    """Runs one pass of a client."""
+    """Runs one pass of a client.
+
+    Attributes:
+        updates: Updates of the optimiser so far.
+        images: Images fed so far.
+    """
 
     def __init__(self, algorithm: Algorithm, site: Site, run: Pass, key: Key, precision: str, where: str) -> None:
         self.run_, self.key, self.precision, self.where = run, key, precision, where
@@ -89,6 +118,7 @@ class LocalTrainer:
         self.optim = run.optim or site.train.optim
         self.lr = run.optim.lr if run.optim else site.lr
         self.moments = self.optim.start()
+        self.updates = self.images = 0
 
     def run(self, local: Local) -> Local:
         """The client's state after all batches of the pass."""
@@ -116,7 +146,13 @@ class LocalTrainer:
         return source.restricted(local.context[self.run_.rows])
 
     def batches(self, stream: Stream) -> Iterator[Batch]:
-        """The batches of the pass, in order."""
+        """The batches of the pass, in order, counted anew."""
+        self.images = 0
+        for batch in self._batches(stream):
+            self.images += len(batch.rows) * sum(part is not None for part in (batch.x, batch.other, batch.random))
+            yield batch
+
+    def _batches(self, stream: Stream) -> Iterator[Batch]:
         if not self.run_.update:
             return stream.eval_batches(EVAL_BATCH)
         train = self.site.train
@@ -165,6 +201,7 @@ class LocalTrainer:
     def _update(self, local: Local, gradients: Tree) -> Local:
         trained = {name: local.params[name] for name in gradients}
         self.moments = self.optim.apply(trained, gradients, self.moments, self.lr)
+        self.updates += 1
         return local.having(steps=local.steps + 1)
 
 

@@ -138,7 +138,7 @@ def _jittered(x: Tensor, strength: float, draw: np.random.Generator) -> Tensor:
     """
     count, colours = len(x), x.shape[1] == 3
     chosen = to_device(torch.from_numpy(draw.random(count) < JITTERED), x.device)[:, None, None, None]
-    factors = [sent(_factors(draw, count, 0.8 * strength), x.device) for _ in range(3)]
+    factors = [to_device(_factors(draw, count, 0.8 * strength), x.device) for _ in range(3)]
     turn = draw.uniform(-0.2 * strength, 0.2 * strength, size=(count, 1, 1, 1)).astype(np.float32)
     moved = (x * factors[0]).clamp(0, 1)
     moved = moved.mean((1, 2, 3), keepdim=True).lerp(moved, factors[1]).clamp(0, 1)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.core.api import Batch
+from benchmark.core.api import Batch, Hub
 from benchmark.core.data.augment import Augment
 from benchmark.core.keys import Key
 
@@ -27,6 +27,9 @@ class Stream:
         std: Standard deviation of each channel.
         augment: Augmentation of training images; None for none.
         order: "shuffled" in each epoch, or "stored".
+
+    Attributes:
+        images_read: Images that were made into inputs so far.
     """
 
     def __init__(
@@ -45,9 +48,11 @@ class Stream:
         self.classes, self.augment = classes, augment or Augment()
         self.mean, self.std = torch.tensor(mean)[:, None, None], torch.tensor(std)[:, None, None]
         self.size = len(labels)
+        self.images_read = 0
 
     def inputs(self, rows: Tensor | None = None) -> Tensor:
         """Normalised images without augmentation, (n, c, h, w) in channels-last memory."""
+        self.images_read += self.size if rows is None else len(rows)
         return self.normalise(self.pixels if rows is None else self.pixels.index_select(0, rows))
 
     def normalise(self, images: Tensor) -> Tensor:
@@ -138,7 +143,14 @@ class Stream:
     def _views(self, rows: Tensor, draw: np.random.Generator | None, augment: bool) -> Tensor:
         if draw is None or not augment or self.augment.none:
             return self.inputs(rows)
+        self.images_read += len(rows)
         planes = self.augment.geometry(self.pixels.index_select(0, rows), draw).permute(0, 3, 1, 2).float().div_(255)
         planes = self.augment.colour(planes, draw)
         planes = self.augment.erase(self._centred(planes), draw)
         return planes.contiguous(memory_format=torch.channels_last)  # which broadcasting may have lost
+
+
+def images_read(hub: Hub) -> dict[str, int]:
+    """Images that the server has read so far, by side."""
+    sides = {name: getattr(hub, name) for name in ("public", "unlabelled", "validation")}
+    return {name: stream.images_read for name, stream in sides.items() if stream is not None}

@@ -12,10 +12,10 @@ from benchmark.core.backends.base import Backend, Results
 from benchmark.core.backends.jobs import ClientJob, ClientResult, ClientSession, Job, client_jobs
 from benchmark.core.backends.worker import Worker, WorkerConfig
 from benchmark.core.client.federation import Federation
-from benchmark.core.client.local_training import ClientUpdate
+from benchmark.core.client.local_training import ClientUpdate, Work
 from benchmark.core.errors import Diverged
 from benchmark.core.isolation.handlers import ClientHandler
-from benchmark.core.isolation.remote_algorithm import RemoteAlgorithm
+from benchmark.core.isolation.remote_algorithm import RemoteAlgorithm, counts, expect
 from benchmark.core.storage import checkpoint, serialization
 from benchmark.core.tree import Tree
 
@@ -73,5 +73,6 @@ class IsolatedBackend(Backend):
         upload = response.tree(1, where) if response.facts.get("uploads") is True else None
         if upload is not None and (path := trees.finite(upload)):
             raise Diverged(f"upload {path} is not finite", where=where)
-        update = ClientUpdate(response.tree(0, where), upload, response.tree(2, where))
+        work = Work(expect(int, response.facts.get("steps")), counts(response.facts.get("images")))
+        update = ClientUpdate(response.tree(0, where), upload, response.tree(2, where), work)
         return ClientSession(site, memory, key, where), update

@@ -11,6 +11,7 @@ import torch
 
 from benchmark.core.api import Algorithm, Hub, Phase, Site, Upload, Who
 from benchmark.core.client.local_training import run_client
+from benchmark.core.data.batches import images_read
 from benchmark.core.isolation.child import ChildConnection
 from benchmark.core.isolation.protocol import Response
 from benchmark.core.storage import serialization
@@ -39,7 +40,7 @@ class ClientHandler:
         update = run_client(self.method, site, phase, received, memory_tree, key, precision)
         trees = {"memory": update.memory, "upload": update.upload, "parameters": update.params}
         blobs = [_encoded(tree, name) for name, tree in trees.items()]
-        return Response({"uploads": update.upload is not None}, blobs)
+        return Response({"uploads": update.upload is not None, **update.work._asdict()}, blobs)
 
 
 class ServerHandler:
@@ -54,11 +55,13 @@ class ServerHandler:
         """Set the hub and the server's memory, None before init_server."""
         self.hub = replace(hub, models={arch: hub.network(name) for arch, name in networks.items()})
         self.memory = (serialization.decode(memory) or {}) if memory is not None else {}
+        self.read_before = images_read(self.hub)
         return Response({})
 
     def init_server(self, names: Names) -> Response:
         assert self.hub is not None
-        return Response({}, [_encoded(self.method.init_server(self.hub, self.connection.key(names)), "init_server")])
+        memory = _encoded(self.method.init_server(self.hub, self.connection.key(names)), "init_server")
+        return Response({"images": self._images()}, [memory])
 
     def download(self, who: Who, phase: Phase, names: Names) -> Response:
         return _optional(self.method.download(self.memory, who, phase, self.connection.key(names)), "download")
@@ -68,10 +71,16 @@ class ServerHandler:
         key = self.connection.key(names)
         torch.manual_seed(key("dropout").seed)  # as the engine does for networks that the server trains
         received = [Upload(who, serialization.decode(message) or {}) for who, message in uploads]
-        return Response({}, [_encoded(self.method.aggregate(self.memory, received, phase, self.hub, key), "aggregate")])
+        memory = _encoded(self.method.aggregate(self.memory, received, phase, self.hub, key), "aggregate")
+        return Response({"images": self._images()}, [memory])
 
     def global_model(self, arch: str) -> Response:
         return _optional(self.method.global_model(self.memory, arch), "global_model")
+
+    def _images(self) -> dict[str, int]:
+        """Images that were read in this process, by side."""
+        assert self.hub is not None
+        return {side: count - self.read_before[side] for side, count in images_read(self.hub).items()}
 
     def report(self) -> Response:
         return Response({"report": {name: float(value) for name, value in self.method.report(self.memory).items()}})

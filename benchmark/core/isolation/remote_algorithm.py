@@ -37,12 +37,12 @@ class RemoteAlgorithm:
         self.make, self.limits, self.readable = make, limits or Limits(), readable
         with self.process(MethodHandler) as process:
             facts = process.call("describe", tuple(networks), where="class").facts
-        self.settings = _expect(dict, facts.get("settings"))
+        self.settings = expect(dict, facts.get("settings"))
         self.pooled = facts.get("pooled") is True
-        self.track = tuple(map(str, _expect(list, facts.get("track"))))
-        self.needs = tuple(map(str, _expect(list, facts.get("needs"))))
-        self.networks = {str(arch): str(name) for arch, name in _expect(dict, facts.get("networks")).items()}
-        self.gaps = list(map(str, _expect(list, facts.get("gaps"))))
+        self.track = tuple(map(str, expect(list, facts.get("track"))))
+        self.needs = tuple(map(str, expect(list, facts.get("needs"))))
+        self.networks = {str(arch): str(name) for arch, name in expect(dict, facts.get("networks")).items()}
+        self.gaps = list(map(str, expect(list, facts.get("gaps"))))
         self.phase_lists: dict[int, tuple[Phase, ...]] = {}
         self.hub: Hub | None = None
         self.server_session: _ServerSession | None = None
@@ -63,8 +63,8 @@ class RemoteAlgorithm:
     def phases(self, rounds: int) -> tuple[Phase, ...]:
         if rounds not in self.phase_lists:
             with self.process(MethodHandler) as process:
-                entries = _expect(list, process.call("phases", rounds).facts.get("phases"))
-            self.phase_lists[rounds] = tuple(_phase(_expect(list, entry)) for entry in entries)
+                entries = expect(list, process.call("phases", rounds).facts.get("phases"))
+            self.phase_lists[rounds] = tuple(_phase(expect(list, entry)) for entry in entries)
         return self.phase_lists[rounds]
 
     def init_server(self, hub: Hub, key: Key) -> Tree:
@@ -89,7 +89,7 @@ class RemoteAlgorithm:
         return self._session(server).process.call("global_model", arch).optional_tree("global_model")
 
     def report(self, server: Tree) -> dict[str, float]:
-        values = _expect(dict, self._session(server).process.call("report").facts.get("report"))
+        values = expect(dict, self._session(server).process.call("report").facts.get("report"))
         return {str(name): float(value) for name, value in values.items()}
 
     def local_model(self, server: Tree, client: Tree, who: Who) -> Tree:
@@ -114,7 +114,11 @@ class RemoteAlgorithm:
 
     def _update_server(self, server: Tree | None, name: str, key: Key, *arguments: Any) -> Tree:
         """A new server memory; the process ends, so that nothing else of it remains."""
-        tree = self._session(server).process.call(name, *arguments, key=key).tree(0, name)
+        response = self._session(server).process.call(name, *arguments, key=key)
+        tree = response.tree(0, name)
+        for side, images in counts(response.facts.get("images")).items():
+            if (stream := getattr(self.hub, side, None)) is not None:
+                stream.images_read += images
         self.close()
         return tree
 
@@ -147,8 +151,13 @@ def _phase(entry: list[Any]) -> Phase:
     return Phase(*entry)
 
 
-def _expect(kind: type[T], value: Any) -> T:
+def expect(kind: type[T], value: Any) -> T:
     """What a process sent, which may be anything."""
     if type(value) is not kind:
         raise BenchmarkError(f"sends a {type(value).__name__} where a {kind.__name__} belongs", user=False)
     return value
+
+
+def counts(value: Any) -> dict[str, int]:
+    """Numbers by name that a process sent."""
+    return {str(name): expect(int, number) for name, number in expect(dict, value).items()}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from hashlib import sha256
 from itertools import chain, cycle, islice, pairwise
+from statistics import fmean
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from benchmark.core.api import Algorithm, Phase, Who
 from benchmark.core.backends.base import Backend, Results
 from benchmark.core.backends.jobs import EvaluateJob, Job, ProbeJob, RepresentationJob
 from benchmark.core.client import evaluate
+from benchmark.core.client.evaluate import ClassSums
 from benchmark.core.client.federation import Federation
 from benchmark.core.storage import checkpoint, serialization
 from benchmark.core.storage.checkpoint import Memories
@@ -60,7 +62,7 @@ class GlobalModelEvaluator:
 
     def __init__(self, federation: Federation, algorithm: Algorithm, backend: Backend) -> None:
         self.federation, self.algorithm, self.backend = federation, algorithm, backend
-        self.hits: dict[ModelHash, list[int]] = {}  # correct samples per class of the models evaluated last
+        self.sums: dict[ModelHash, list[ClassSums]] = {}  # of the models evaluated last: one once they are there
 
     def evaluated_models(self, server: Tree) -> str:
         """Whose models are evaluated: "common" or "clients"."""
@@ -110,30 +112,43 @@ class GlobalModelEvaluator:
         for arch, model in models:
             data = serialization.encode(model, f"model {arch}").data
             hashes.append(hash_ := (arch, sha256(data).digest()))
-            if hash_ not in self.hits:
+            if hash_ not in self.sums:
                 new[hash_] = data
         # a pending evaluation fills the lists that the next one shares with it: their results are computed in order
-        hits = self.hits = {hash_: self.hits.get(hash_, []) for hash_ in hashes}
-        jobs = {hash_: self._jobs(hash_[0], data, alone=len(hits) == 1) for hash_, data in new.items()}
+        sums = self.sums = {hash_: self.sums.get(hash_, []) for hash_ in hashes}
+        jobs = {hash_: self._jobs(hash_[0], data, alone=len(sums) == 1) for hash_, data in new.items()}
 
-        def scores(results: list[list[int]]) -> dict[str, Any]:
+        def scores(results: list[ClassSums]) -> dict[str, Any]:
             remaining = iter(results)
             for hash_, of_model in jobs.items():
-                hits[hash_] += [sum(column) for column in zip(*islice(remaining, len(of_model)), strict=True)]
-            return self._scores([hits[hash_] for hash_ in hashes])
+                sums[hash_].append(evaluate.total(list(islice(remaining, len(of_model)))))
+            return self._scores([sums[hash_][0] for hash_ in hashes])
 
         return PendingEvaluation(list(chain.from_iterable(jobs.values())), scores)
 
     def _jobs(self, arch: str, model: bytes, alone: bool) -> Sequence[Job]:
-        """Jobs whose hits add up to those of an encoded model; one that is evaluated alone is shared by all workers."""
+        """Jobs whose sums add up to those of an encoded model; one that is evaluated alone is shared by all workers."""
         size, slices = self.federation.test.size, SLICES if alone else 1
         edges = [size * i // slices for i in range(slices + 1)]
         return [EvaluateJob(arch, model, start, stop) for start, stop in pairwise(edges)]
 
-    def _scores(self, hits: list[list[int]]) -> dict[str, Any]:
-        """hits: correct test samples per class, for each evaluated model"""
+    def _scores(self, sums: list[ClassSums]) -> dict[str, Any]:
+        """sums: over the test set, for each evaluated model"""
         counts = self.federation.test.counts.tolist()
-        return _means([evaluate.accuracy(of_model, counts) for of_model in hits], hits, counts)
+        share = [count / sum(counts) for count in counts]
+        accuracies = [evaluate.accuracy(of_model.hits, counts) for of_model in sums]
+        return {**_means(accuracies, sums, counts), **self._calibration(sums, [share] * len(sums))}
+
+    def _calibration(self, sums: list[ClassSums], shares: Sequence[Sequence[float]]) -> dict[str, float]:
+        """Means over models of what protocol 2 measures beside accuracy; shares: weights of the classes, by model."""
+        if self.federation.task.protocol == 1:
+            return {}
+        counts = self.federation.test.counts.tolist()
+        pairs = list(zip(sums, shares, strict=True))
+        return {
+            "nll": round(fmean(evaluate.negative_log_likelihood(one, counts, share) for one, share in pairs), 6),
+            "ece": round(fmean(evaluate.calibration_error(one, counts, share) for one, share in pairs), 6),
+        }
 
 
 class ClientModelsEvaluator(GlobalModelEvaluator):
@@ -165,13 +180,14 @@ class PersonalizedEvaluator(ClientModelsEvaluator):
             models = [(arch, pooled[arch]) for arch, _ in zip(networks, self._label_distributions, strict=False)]
         return self._pending(models)
 
-    def _scores(self, hits: list[list[int]]) -> dict[str, Any]:
-        counts = self.federation.test.counts.tolist()
+    def _scores(self, sums: list[ClassSums]) -> dict[str, Any]:
+        counts, distributions = self.federation.test.counts.tolist(), self._label_distributions
         accuracies = [
-            evaluate.local_accuracies(of_model, counts, distribution)[0]
-            for of_model, distribution in zip(hits, self._label_distributions, strict=True)
+            evaluate.local_accuracies(of_model.hits, counts, distribution)[0]
+            for of_model, distribution in zip(sums, distributions, strict=True)
         ]
-        return {**_means(accuracies, hits, counts), "clients": [round(value, 6) for value in accuracies]}
+        clients = [round(value, 6) for value in accuracies]
+        return {**_means(accuracies, sums, counts), "clients": clients, **self._calibration(sums, distributions)}
 
     def extras(self, server: Tree, evaluations: list[dict[str, Any]], phases: Sequence[Phase]) -> dict[str, Any]:
         """Gain of the clients' models over the common one that they were adapted from."""
@@ -206,9 +222,9 @@ class LinearProbeEvaluator(GlobalModelEvaluator):
         return [ProbeJob(arch, model)]
 
 
-def _means(accuracies: Sequence[float], hits: Sequence[Sequence[int]], counts: Sequence[int]) -> dict[str, Any]:
+def _means(accuracies: Sequence[float], sums: Sequence[ClassSums], counts: Sequence[int]) -> dict[str, Any]:
     """Means over models of their accuracies and of their accuracies per class."""
-    classes = [evaluate.per_class(of_model, counts) for of_model in hits]
+    classes = [evaluate.per_class(of_model.hits, counts) for of_model in sums]
     return {
         "accuracy": round(sum(accuracies) / len(accuracies), 6),
         "per_class": [round(sum(column) / len(column), 6) for column in zip(*classes, strict=True)],

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 
+from benchmark.core.api import Upload
+from benchmark.core.models.functional import Model
+from benchmark.core.storage import serialization
 from benchmark.core.tree import Tree
 
 
@@ -52,3 +55,29 @@ def drift(
         return None
     weighted = float(squares @ torch.tensor(shares, dtype=torch.float64))
     return Drift(weighted / joint, float(squares.sqrt().mean()))
+
+
+def upload_drift(
+    messages: Mapping[int, bytes], uploads: Sequence[Upload], model: Callable[[str], Model]
+) -> Drift | None:
+    """Drift of a round's clients, from the messages of the round.
+
+    Args:
+        messages: Encoded download of every client.
+        uploads: Decoded uploads.
+        model: The network of an architecture.
+
+    Returns:
+        None where not all uploads and downloads hold a whole network of one architecture under the name `model`, where
+        there are fewer than two, or where the mean change is zero.
+    """
+    if len(uploads) < 2 or len({upload.who.arch for upload in uploads}) > 1:
+        return None
+    network = model(uploads[0].who.arch)
+    names = network.names - network.buffers
+    decoded = {data: serialization.decode(data) or {} for data in {messages[upload.who.id] for upload in uploads}}
+    received = [decoded[messages[upload.who.id]].get("model") for upload in uploads]
+    uploaded = [upload.message.get("model") for upload in uploads]
+    if not all(isinstance(tree, dict) and names <= tree.keys() for tree in (*received, *uploaded)):
+        return None
+    return drift(received, uploaded, [upload.who.size for upload in uploads], names)

@@ -18,6 +18,7 @@ from benchmark.core.client.federation import Federation
 from benchmark.core.errors import BenchmarkError, Diverged, error_context
 from benchmark.core.server.communication import CommunicationCounter
 from benchmark.core.server.evaluators import EVALUATORS, PendingEvaluation
+from benchmark.core.server.measurements import Measurements
 from benchmark.core.storage import checkpoint, serialization
 from benchmark.core.storage.checkpoint import Memories
 from benchmark.core.tree import Tree
@@ -58,6 +59,7 @@ class Run:
         self.done, self.seconds = 0, 0.0
         self.seconds_before = 0.0  # that earlier processes have worked on the rounds before this process's first
         self.communication, self.memories = CommunicationCounter(), Memories(folder)
+        self.measurements = Measurements(federation)
         self.evaluations: list[dict[str, Any]] = []
         self.local_accuracies: list[tuple[float, float]] = []
         self.pending: dict[int, PendingEvaluation] = {}  # by round
@@ -105,12 +107,14 @@ class Run:
         for evaluated, evaluation in self.pending.items():
             with error_context(f"evaluation after round {evaluated}"):
                 evaluation.submit(self.backend, all_jobs=self._is_evaluated(number))
-        uploads = self._collect(phase, jobs, results())
+        finished = results()
+        uploads = self._collect(phase, jobs, finished)
         where = f"aggregate in phase {phase.name}, round {number}"
         key("aggregate", "dropout").reseed()  # for networks that the server trains
         with error_context(where):
             server = self.algorithm.aggregate(self.server, uploads, phase, self.federation.hub, key("aggregate"))
         self.server = _checked_memory(server, where)
+        self.measurements.record(number, jobs, finished, uploads, self._is_evaluated(number))
         self._finish_evaluations(due)
 
     def _participants(self, number: int, phase: Phase) -> list[int]:
@@ -188,7 +192,7 @@ class Run:
         """Wait for the first pending evaluations, and report the rounds that waited for them."""
         for number in rounds:
             with error_context(f"evaluation after round {number}"):
-                scores = self.pending.pop(number).result(self.backend)
+                scores = self.pending.pop(number).result(self.backend) | self.measurements.scores(number)
             event = self.events[0]
             self.evaluations.append({"round": number, **scores, "bytes": event["bytes_up"] + event["bytes_down"]})
             event["accuracy"] = scores["accuracy"]
@@ -206,6 +210,7 @@ class Run:
             values = [pair[place] for pair in self.local_accuracies]
             result[name] = round(sum(values) / len(values), 6) if values else None
         result |= self.evaluator.extras(self.server, self.evaluations, self.phases) | self._method_report()
+        result |= self.measurements.result()
         count = self.communication
         result["bytes"] = {
             "up": count.total("up"),
@@ -213,6 +218,7 @@ class Run:
             "up_wire": count.total_wire("up"),
             "down_wire": count.total_wire("down"),
             "by_name": count.by_name(),
+            **self.measurements.delivery(),
         }
         return result
 
@@ -234,6 +240,7 @@ class Run:
             "communication": self.communication.to_json(),
             "memories": self.memories.sync(),
             "evaluations": self.evaluations,
+            "measurements": self.measurements.to_json(),
         }
         checkpoint.save(self.file, self.server, facts)
         self.memories.prune()
@@ -255,6 +262,7 @@ class Run:
         log.info("%s: resumed after round %d of %d", self.file, self.done, self.total)
         self.communication = CommunicationCounter.from_json(facts["communication"])
         self.memories, self.evaluations = Memories(self.folder, facts["memories"]), facts["evaluations"]
+        self.measurements.restore(facts["measurements"])
         if self._is_evaluated(self.done) and self.done not in [entry["round"] for entry in self.evaluations]:
             number, phase, _ = next(self._rounds(self.done - 1))
             self._end_round(number, phase)

@@ -12,6 +12,7 @@ from flwr.app import ConfigRecord
 
 from benchmark.core.api import Phase
 from benchmark.core.backends import ClientJob, ClientResult
+from benchmark.core.client.local_training import Work
 from benchmark.core.errors import BenchmarkError, Diverged
 from benchmark.core.storage import serialization
 from benchmark.experiments.cell import Cell, Prepared
@@ -56,7 +57,8 @@ def visited(result: ClientResult, memory: bytes) -> ConfigRecord:
     return ConfigRecord({
         "upload": result.upload.data, "names": list(result.upload.payload),
         "sizes": list(result.upload.payload.values()), "has_memory": result.has_memory,
-        "accuracies": list(result.accuracies or ()), "memory": memory,
+        "accuracies": list(result.accuracies or ()), "memory": memory, "steps": result.work.steps,
+        "streams": list(result.work.images), "images": list(result.work.images.values()),
     })  # fmt: skip
 
 
@@ -64,7 +66,9 @@ def result(record: Mapping[str, Any]) -> ClientResult:
     """What came back."""
     payload = dict(zip(record["names"], record["sizes"], strict=True))
     accuracies: Any = tuple(record["accuracies"]) or None
-    return ClientResult(serialization.EncodedMessage(record["upload"], payload), record["has_memory"], accuracies)
+    upload = serialization.EncodedMessage(record["upload"], payload)
+    work = Work(record["steps"], dict(zip(record["streams"], record["images"], strict=True)))
+    return ClientResult(upload, record["has_memory"], accuracies, work)
 
 
 def failure(error: BenchmarkError) -> ConfigRecord:

@@ -24,6 +24,7 @@ from benchmark.core.backends.shared_memory import (
     available,
     store_reply,
 )
+from benchmark.core.client.local_training import Work
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.keys import Key
 from benchmark.core.storage import serialization
@@ -33,6 +34,7 @@ pytestmark = pytest.mark.slow
 
 LARGE: dict[str, Any] = {"sizes": (4, 4, 4, 4), "networks": ("cnn_fedntd",), "shape": (3, 32, 32), "classes": 10}
 PHASE = Phase("train", 1)
+WORK = Work(steps=3, images={"private": 12})
 DATA = bytes(range(256)) * (MIN_BYTES // 256)
 
 
@@ -71,7 +73,10 @@ def test_a_message_lies_in_memory_once_for_all_who_get_it(tmp_path: Path) -> Non
 
 @pytest.mark.usefixtures("_nothing_stays_open")
 def test_an_upload_lies_where_it_is_awaited() -> None:
-    place, result = SharedBuffer(), ClientResult(serialization.EncodedMessage(DATA, {"model": MIN_BYTES}), True, None)
+    place, result = (
+        SharedBuffer(),
+        ClientResult(serialization.EncodedMessage(DATA, {"model": MIN_BYTES}), True, None, WORK),
+    )
     answer = store_reply(result, place.path)
     assert len(pickle.dumps(answer)) < 1_000 and crossed(answer) == result
 
@@ -81,7 +86,7 @@ def test_small_messages_and_those_beyond_the_most_take_the_pipe(tmp_path: Path) 
     small, large = visits(DATA[1:], tmp_path)[0], visits(DATA, tmp_path)[0]
     transport, place = SharedMemoryTransport(), SharedBuffer()
     assert transport.share(small) is small
-    result = ClientResult(serialization.EncodedMessage(DATA[1:], {}), False, None)
+    result = ClientResult(serialization.EncodedMessage(DATA[1:], {}), False, None, WORK)
     assert store_reply(result, place.path) is result and store_reply(result, None) is result
     assert store_reply(replace(result, upload=serialization.EncodedMessage(DATA, {})), None).upload.data == DATA
     transport.replies = MAX_OPEN - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import log
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,8 @@ def test_one_answer_that_is_not_finite_is_enough_wherever_it_stands(wild: int) -
     stream = Stream(images, torch.arange(600) % 3, classes=3, mean=(0.0,), std=(1.0,))
     model = Model("mlp", (1, 2, 2), 3)
     with pytest.raises(Diverged, match="answers are not finite"):
-        evaluate.correct(model, model.init(Key(1)), stream, 0, 600, "fp32")
+        answers = evaluate.logits(model, model.init(Key(1)), stream, 0, 600, "fp32")
+        evaluate.class_sums(answers, stream.labels, 3)
 
 
 def test_hits_are_counted_per_class_and_slices_add_up() -> None:
@@ -95,6 +97,59 @@ def test_hits_are_counted_per_class_and_slices_add_up() -> None:
     params = model.init(Key(1))
     predicted = model.frozen(params, stream.inputs()).logits.argmax(1)
     expected = [int(((predicted == labels) & (labels == c)).sum()) for c in range(3)]
-    assert evaluate.correct(model, params, stream, 0, 1203, "fp32") == expected
-    parts = [evaluate.correct(model, params, stream, a, b, "fp32") for a, b in ((0, 500), (500, 502), (502, 1203))]
-    assert [sum(column) for column in zip(*parts, strict=True)] == expected
+
+    def sums(start: int, stop: int) -> evaluate.ClassSums:
+        answers = evaluate.logits(model, params, stream, start, stop, "fp32")
+        return evaluate.class_sums(answers, labels[start:stop], 3)
+
+    whole, parts = sums(0, 1203), evaluate.total([sums(0, 500), sums(500, 502), sums(502, 1203)])
+    assert whole.hits == parts.hits == expected
+    assert parts.nll == pytest.approx(whole.nll)
+    assert parts.gaps == [pytest.approx(row, abs=1e-9) for row in whole.gaps]
+
+
+def three_answers() -> evaluate.ClassSums:
+    """Probabilities 3/4 and 1/4 for an image of class 0 and one of class 1, then 1/10 and 9/10 for one of class 1."""
+    answers = torch.tensor([[log(3), 0.0], [log(3), 0.0], [0.0, log(9)]])
+    return evaluate.class_sums(answers, torch.tensor([0, 1, 1]), 2)
+
+
+def test_sums_of_three_answers_by_hand() -> None:
+    # Confidences 0.75 and 0.9 are in bins 11 (11/15 to 12/15) and 13 (13/15 to 14/15). Correctness minus confidence is
+    # 1 - 0.75 for class 0, and 0 - 0.75 and 1 - 0.9 for class 1.
+    sums = three_answers()
+    assert sums.hits == [1, 1]
+    assert sums.nll == pytest.approx([-log(0.75), -log(0.25) - log(0.9)], abs=1e-6)
+    gaps = {(c, b): gap for c, row in enumerate(sums.gaps) for b, gap in enumerate(row) if gap}
+    assert gaps == {
+        key: pytest.approx(gap, abs=1e-6) for key, gap in {(0, 11): 0.25, (1, 11): -0.75, (1, 13): 0.1}.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("share", "nll", "ece"),
+    [
+        # of the test set: a third of each image. Bin 11 has |0.25 - 0.75| / 3, bin 13 0.1 / 3
+        ([1 / 3, 2 / 3], (-log(0.75) - log(0.25) - log(0.9)) / 3, 0.2),
+        ([1.0, 0.0], -log(0.75), 0.25),  # a client of class 0 alone
+        # halves: an image of class 0 weighs 1/2, one of class 1 1/4. |0.125 - 0.1875| + 0.025
+        ([0.5, 0.5], -log(0.75) / 2 + (-log(0.25) - log(0.9)) / 4, 0.0875),
+    ],
+)
+def test_likelihood_and_calibration_by_hand(share: list[float], nll: float, ece: float) -> None:
+    assert evaluate.negative_log_likelihood(three_answers(), [1, 2], share) == pytest.approx(nll, abs=1e-6)
+    assert evaluate.calibration_error(three_answers(), [1, 2], share) == pytest.approx(ece, abs=1e-6)
+
+
+def test_a_class_that_the_test_set_lacks_does_not_count() -> None:
+    sums = evaluate.class_sums(torch.tensor([[2.0, 0.0, 0.0]]), torch.tensor([0]), 3)
+    alone = evaluate.negative_log_likelihood(sums, [1, 0, 0], [1.0, 0.0, 0.0])
+    assert evaluate.negative_log_likelihood(sums, [1, 0, 0], [1.0, 0.0, 0.5]) == pytest.approx(alone)
+
+
+def test_a_sure_and_right_model_is_calibrated_and_a_sure_and_wrong_one_is_not() -> None:
+    answers = torch.tensor([[100.0, 0.0]] * 4)
+    right, wrong = (evaluate.class_sums(answers, torch.full((4,), label), 2) for label in (0, 1))
+    assert evaluate.calibration_error(right, [4, 0], [1.0, 0.0]) == pytest.approx(0)
+    assert evaluate.calibration_error(wrong, [0, 4], [0.0, 1.0]) == pytest.approx(1)
+    assert evaluate.negative_log_likelihood(wrong, [0, 4], [0.0, 1.0]) == pytest.approx(100)

@@ -8,9 +8,11 @@ import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from benchmark.cli import invoke
 from benchmark.core import method_files
@@ -56,11 +58,22 @@ def apart(name: str) -> RemoteAlgorithm:
     return RemoteAlgorithm(partial(toy_method, name), NETWORKS, readable=(method_files.find(name),))
 
 
+def counted(budget: dict[str, dict[str, Any]]) -> dict[str, object]:
+    """A budget as tensors, by phase and count."""
+    return {
+        f"{phase} {name}": torch.tensor(list(count.values()) if isinstance(count, dict) else count)
+        for phase, counts in budget.items()
+        for name, count in counts.items()
+    }
+
+
 def left(federation: Federation, method: object, backend: Backend, folder: Path) -> dict[str, object]:
     """Messages, memories, bytes and accuracies of a toy run."""
     noted = RecordingBackend(backend)
+    federation.task = federation.task.model_copy(update={"protocol": 2})  # which measures more
+    run = Run(federation, method, noted, folder, "toy")  # type: ignore[arg-type]
     try:
-        return outcome(Run(federation, method, noted, folder, "toy"), noted)  # type: ignore[arg-type]
+        return outcome(run, noted) | {"budget": counted(run.measurements.budget.phases)}
     finally:
         backend.close()
 
