@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from algorithms._consensus import following
 from algorithms.dsfl import DSFL
+from algorithms.local import LocalOnly
 from benchmark.core import ops
-from benchmark.core.api import Hub, Key, Local, Pass, Phase, Site, Tree, Upload, Who
+from benchmark.core.api import Hub, Key, Pass, Phase, Site, Tree, Upload
 
 
 @dataclass(frozen=True)
@@ -20,23 +21,12 @@ class PublicServer(DSFL):
     """
 
     needs = ("labelled public",)
+    download = LocalOnly.download
+    begin = LocalOnly.begin
+    finish = LocalOnly.finish
 
     def passes(self, phase: Phase, site: Site) -> tuple[Pass, ...]:
         return ()
-
-    def init_client(self, site: Site, key: Key) -> Tree:
-        return {}
-
-    def download(self, server: Tree, who: Who, phase: Phase, key: Key) -> Tree | None:
-        return None
-
-    def begin(self, client: Tree, message: Tree | None, phase: Phase, site: Site) -> Local:
-        return Local({})
-
-    def finish(
-        self, client: Tree, local: Local, message: Tree | None, phase: Phase, site: Site
-    ) -> tuple[Tree, Tree | None]:
-        return {}, None
 
     def aggregate(self, server: Tree, uploads: Sequence[Upload], phase: Phase, hub: Hub, key: Key) -> Tree:
         assert hub.public is not None

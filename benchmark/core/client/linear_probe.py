@@ -91,8 +91,8 @@ def fine_tuned(
     for batch in few.batches(key, spec.batch, few.steps(spec.epochs, spec.batch), augment=False, skip_single=True):
         leaves = {name: leaf.detach().requires_grad_() for name, leaf in trained.items()}
         output, buffers = model.train({**net, **{n: v for n, v in leaves.items() if n in net}}, batch.x)
-        logits = output.features @ leaves[f"{PROBE}weight"].T + leaves[f"{PROBE}bias"]
-        loss = functional.cross_entropy(logits, batch.y)
+        answers = output.features @ leaves[f"{PROBE}weight"].T + leaves[f"{PROBE}bias"]
+        loss = functional.cross_entropy(answers, batch.y)
         grads = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)  # the heads are not in use
         gradients = {n: g for n, g in zip(leaves, grads, strict=True) if g is not None}
         moments = optim.apply({n: trained[n] for n in gradients}, gradients, moments, FINE_TUNING_RATE)
