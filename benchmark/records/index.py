@@ -25,7 +25,6 @@ from benchmark.records.store import Entry
 from benchmark.records.tuned import load_task
 
 SEEDS = 3  # fewer seeds do not make a row of a board
-CONTROLS = ("central", "local", "untrained", "public_only", "public_server")  # rows to measure methods by
 
 
 class Method(BaseModel):
@@ -44,11 +43,6 @@ class Method(BaseModel):
     fields: dict[str, dict[str, Any]] = {}
     sha256: str = ""
     fault: str = ""
-
-    @property
-    def control(self) -> bool:
-        """Whether it is a row to measure methods by, which boards set apart, and no method itself."""
-        return self.name in CONTROLS
 
 
 @dataclass(frozen=True)
