@@ -37,8 +37,8 @@ class Optimiser(StrictModel):
         momentum: Momentum of SGD.
         weight_decay: L2 penalty, added to the gradient.
         decay: Factor of the learning rate from one round to the next.
-        schedule: How the rate falls over the task's rounds t = 0, 1, ..., T - 1: "exponential" is lr * decay**t, "cosine"
-            is lr * (1 + cos(pi * t / T)) / 2.
+        schedule: How the rate falls over the task's rounds t = 0, 1, ..., T - 1: "exponential" is lr * decay**t,
+            "cosine" is lr * (1 + cos(pi * t / T)) / 2.
     """
 
     name: Literal["sgd", "adam"] = "sgd"
@@ -82,6 +82,8 @@ class AugmentSpec(StrictModel):
         brightness: Factors are drawn from [1 - v, 1 + v].
         contrast: Factors are drawn from [1 - v, 1 + v].
         grey: Share of images that are turned grey.
+        resized_crop: Least share of the area in a random resized crop, 0 for none.
+        jitter: Strength of SimCLR's colour jitter.
     """
 
     crop: Annotated[int, Field(ge=0)] = 0
@@ -91,8 +93,8 @@ class AugmentSpec(StrictModel):
     brightness: Share = 0.0
     contrast: Share = 0.0
     grey: Share = 0.0
-    resized_crop: Share = 0.0  # least share of the area in a random resized crop
-    jitter: Annotated[float, Field(ge=0, le=1)] = 0.0  # strength of SimCLR's colour jitter
+    resized_crop: Share = 0.0
+    jitter: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     @model_validator(mode="after")
     def _fits(self) -> AugmentSpec:
