@@ -249,7 +249,7 @@ def test_a_disk_without_room_for_the_record_leaves_no_part_of_it(task: str, resu
     before = files(results)
     with no_file_beyond(1000), pytest.raises(BenchmarkError, match=r"0\.json: cannot be written \(File too large\)"):
         run(Cell(task, "fedavg"), results)
-    assert [name for name in files(results) if name not in before] == ["tiny/fedavg/0.run.json"]
+    assert [name for name in files(results) if name not in before] == []
     assert run(Cell(task, "fedavg"), results).status == "ok"
 
 
