@@ -1,4 +1,4 @@
-"""Augmentation of whole batches of stored images; every draw comes from a NumPy generator that the caller keyed."""
+"""Augmentation of whole batches of stored images. All random numbers come from the caller's generator."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ JITTERED = 0.8  # share of images whose colours SimCLR changes
 
 @dataclass(frozen=True)
 class Augment:
-    """What happens to a training image.
+    """Augmentation of training images.
 
-    crop: padding in pixels before a random crop of the original size; pad: what fills it
-    flip: mirror every second image
-    cutout: side of a square set to the mean, its centre anywhere
-    brightness, contrast: factors drawn from [1 - v, 1 + v]
-    grey: share of images turned grey
-    resized_crop: least share of the area in a random resized crop, 0 for none; SimCLR's is 0.08
-    jitter: strength s of SimCLR's colour jitter, 0 for none; see `_jittered`
+    Attributes:
+        crop: Padding in pixels before a random crop of the original size.
+        pad: What fills the padding: "zero" or "reflect".
+        flip: Whether to mirror half of the images.
+        cutout: Side in pixels of a square that is set to the mean; its centre may be anywhere.
+        brightness: Factors are drawn from [1 - v, 1 + v].
+        contrast: Factors are drawn from [1 - v, 1 + v].
+        grey: Share of images that are turned grey.
+        resized_crop: Least share of the area in a random resized crop; 0 for none. SimCLR's is 0.08.
+        jitter: Strength of SimCLR's colour jitter; 0 for none.
     """
 
     crop: int = 0
@@ -96,7 +99,7 @@ class Augment:
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """The tensor on a device; on its way to a GPU nobody waits for it."""
+    """The tensor on a device; copies to a GPU do not block."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
