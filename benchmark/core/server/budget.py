@@ -25,7 +25,15 @@ class BudgetCounter:
 
     def record(self, jobs: Sequence[ClientJob], results: Sequence[ClientResult], server: Mapping[str, int]) -> None:
         """Count one round; server: images that it read, by side."""
-        zeros = {"rounds": 0, "visits": 0, "steps": 0, "most_steps": 0, "images": {}, "most_images": 0, "server": {}}
+        zeros: dict[str, Any] = {
+            "rounds": 0,
+            "visits": 0,
+            "steps": 0,
+            "most_steps": 0,
+            "images": {},
+            "most_images": 0,
+            "server": {},
+        }
         counts = self.phases.setdefault(jobs[0].phase.name, zeros)
         counts["rounds"] += 1
         for job, result in zip(jobs, results, strict=True):
