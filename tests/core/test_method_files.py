@@ -187,7 +187,7 @@ def test_a_circle_of_imports_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_another_process_finds_the_same_fingerprint() -> None:
-    script = "from benchmark import catalog; print(catalog.method_sha256(catalog.find('fedntd')))"
+    script = "from benchmark.core import method_files as m; print(m.method_sha256(m.find('fedntd')))"
     seeded = {**os.environ, "PYTHONHASHSEED": "1"}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=seeded)
     assert done.stdout.strip() == method_files.method_sha256(method_files.find("fedntd"))
