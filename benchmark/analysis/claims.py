@@ -96,8 +96,8 @@ def load(path: Path) -> list[Source]:
 
 def _check_ids(claims: list[Claim], path: Path) -> None:
     ids = [claim.id for claim in claims]
-    if twice := sorted({name for name in ids if ids.count(name) > 1}):
-        raise BenchmarkError(f"ids that occur twice: {', '.join(twice)}", where=str(path))
+    if repeated := sorted({name for name in ids if ids.count(name) > 1}):
+        raise BenchmarkError(f"ids that occur repeated: {', '.join(repeated)}", where=str(path))
 
 
 def methods_on(sources: list[Source], task: str) -> set[str]:

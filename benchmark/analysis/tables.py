@@ -1,4 +1,4 @@
-"""Records of a task become its table, results/tables/<task>.csv."""
+"""The table of a task: a row per method, computed from records."""
 
 from __future__ import annotations
 
@@ -29,46 +29,62 @@ SPREADS: dict[str, Metric] = {
 Row = dict[str, Any]
 
 
-def table(suite: ResultsIndex, task: Task, metrics: Mapping[str, Metric] | None = None) -> DataFrame:
+def table(index: ResultsIndex, task: Task, metrics: Mapping[str, Metric] | None = None) -> DataFrame:
     """One row per method and state of its records: comparable rows first, best accuracy on top.
 
-    Accuracies, forgetting and differences in %, points; MB = 1e6 bytes of payload over the whole run, all clients;
-    <column>_interval is half the 95 % t interval over seeds.
-    metrics: further columns, by name
-    The column `audited`, how many of the seeds an audit came to as well, is there where any is.
+    Args:
+        index: The records.
+        task: The task.
+        metrics: Further columns by name, each computed from a record's result.
+
+    Returns:
+        Accuracies and forgetting in %, differences in points; MB = 1e6 bytes of payload over the whole run, all
+        clients. <column>_interval is half the 95 % t interval over seeds. The column `audited`, how many of the seeds
+        an audit repeated, is there only where it is not 0 everywhere.
     """
     from pandas import DataFrame
 
     rows = [
-        _row(suite, task, list(marks), group) | _columns(metrics or {}, group) | _audits(suite, group)
-        for (name, _), made in sorted(suite.records.items()) if name == task.name
-        for (_, marks), group in _states(suite, made).items()
+        _row(index, task, list(reasons), group) | _columns(metrics or {}, group) | _audits(index, group)
+        for (name, _), records in sorted(index.records.items()) if name == task.name
+        for (_, reasons), group in _groups(index, records).items()
     ]  # fmt: skip
     rows.sort(key=lambda row: (not row["comparable"], -(row["accuracy"] or 0), row["method"], row["marks"]))
     frame = DataFrame(rows)
     return frame if frame["audited"].any() else frame.drop(columns="audited")
 
 
-def _audits(suite: ResultsIndex, group: Sequence[Record]) -> Row:
-    return {"audited": sum(audited(suite.results / record.path, record) for record in group if record.result)}
+def tables(index: ResultsIndex) -> dict[str, DataFrame]:
+    """Table of every task that has records, in the order of the board."""
+    with_records = {name for name, _ in index.records}
+    return {task.name: table(index, task) for task in in_order(index) if task.name in with_records}
 
 
-def _states(suite: ResultsIndex, made: dict[int, Record]) -> dict[tuple[str, tuple[str, ...]], list[Record]]:
-    """Records of one method by backend and by what speaks against them, which is () where nothing does."""
+def in_order(index: ResultsIndex) -> list[Task]:
+    """All tasks by track, tier and name: the order of every page."""
+    return sorted(index.tasks.values(), key=lambda t: (TRACKS.index(t.track), TIERS.index(t.tier), t.name))
+
+
+def _audits(index: ResultsIndex, group: Sequence[Record]) -> Row:
+    return {"audited": sum(audited(index.results / record.path, record) for record in group if record.result)}
+
+
+def _groups(index: ResultsIndex, records: dict[int, Record]) -> dict[tuple[str, tuple[str, ...]], list[Record]]:
+    """Records of one method by backend and by the reasons why they are stale, () where there is none."""
     groups: dict[tuple[str, tuple[str, ...]], list[Record]] = {}
-    for record in made.values():
-        groups.setdefault((record.backend, tuple(suite.stale_reasons(record))), []).append(record)
+    for record in records.values():
+        groups.setdefault((record.backend, tuple(index.stale_reasons(record))), []).append(record)
     return groups
 
 
-def _row(suite: ResultsIndex, task: Task, marks: list[str], group: list[Record]) -> Row:
+def _row(index: ResultsIndex, task: Task, reasons: list[str], group: list[Record]) -> Row:
     method, backend = group[0].algorithm, group[0].backend
-    done, stale = [record for record in group if record.result], bool(marks)
-    reference = list(suite.valid_records(task.name, REFERENCE, backend).values())
-    if not stale and backend != (other := suite.backend(task.name, method)):
-        marks = [f"the seeds of the {other} backend count"]
-    marks = marks + _shortfall(group, len(done))
-    row: Row = {"method": method, "comparable": not marks, "seeds": len(done), "marks": "; ".join(marks)}
+    done, stale = [record for record in group if record.result], bool(reasons)
+    reference = list(index.valid_records(task.name, REFERENCE, backend).values())
+    if not stale and backend != (other := index.backend(task.name, method)):
+        reasons = [f"the seeds of the {other} backend count"]
+    reasons = reasons + _shortfall(group, len(done))
+    row: Row = {"method": method, "comparable": not reasons, "seeds": len(done), "marks": "; ".join(reasons)}
     row |= _columns(SPREADS, group)
     row |= _difference(method, done, [] if stale else reference)
     for target in task.targets:
@@ -78,21 +94,21 @@ def _row(suite: ResultsIndex, task: Task, marks: list[str], group: list[Record])
 
 
 def _columns(metrics: Mapping[str, Metric], group: list[Record]) -> Row:
-    """Every metric's mean over the finished records, and its interval."""
+    """Mean and interval of every metric over the finished records."""
     results = [record.result for record in group if record.result]
     row: Row = {}
-    for name, pick in metrics.items():
-        row |= _spread(name, _estimate([pick(result) for result in results]))
+    for name, metric in metrics.items():
+        row |= _spread(name, _estimate([metric(result) for result in results]))
     return row
 
 
 def _settings(task: Task, method: str) -> str:
-    """Where a method's values on a task come from."""
+    """Where a method's hyper-parameters on a task come from."""
     return "tuned" if method in task.tuned else "set by the task" if method in task.methods else "defaults"
 
 
 def _shortfall(group: Sequence[Record], done: int) -> list[str]:
-    """What keeps a row apart even if its records are up to date."""
+    """Why up-to-date records are not comparable: seeds that failed, or too few seeds."""
     broken = [f"seed {record.seed} {record.status}: {record.reason}" for record in group if record.status != "ok"]
     return broken + ([f"{done} of {SEEDS} seeds"] if done < SEEDS else [])
 
@@ -102,17 +118,19 @@ def _estimate(values: Sequence[float | None]) -> Estimate | None:
     return estimate(known) if known and len(known) == len(values) else None
 
 
-def _spread(name: str, found: Estimate | None) -> Row:
-    mean, half = (found.mean, found.half) if found else (None, None)
+def _spread(name: str, estimated: Estimate | None) -> Row:
+    mean, half = (estimated.mean, estimated.half) if estimated else (None, None)
     return {name: _round(mean), f"{name}_interval": _round(half)}
 
 
 def _difference(method: str, done: Sequence[Record], reference: Sequence[Record]) -> Row:
     """Points above the reference over common seeds; only models that are judged alike are compared."""
     judged = {record.judged for record in done}
-    mine, theirs = _accuracies(done), _accuracies([record for record in reference if {record.judged} == judged])
-    found = paired(mine, theirs) if method != REFERENCE else None
-    return _spread("difference", found.difference if found else None) | {"p": _round(found.p if found else None, 6)}
+    ours, theirs = _accuracies(done), _accuracies([record for record in reference if {record.judged} == judged])
+    comparison = paired(ours, theirs) if method != REFERENCE else None
+    if comparison is None:
+        return _spread("difference", None) | {"p": None}
+    return _spread("difference", comparison.difference) | {"p": _round(comparison.p, 6)}
 
 
 def _accuracies(records: Sequence[Record]) -> dict[int, float]:
@@ -134,19 +152,3 @@ def _effort(target: float, done: Sequence[Record]) -> Row:
 
 def _round(value: float | None, digits: int = 3) -> float | None:
     return None if value is None else round(value, digits) + 0.0  # + 0.0 turns -0.0 into 0.0
-
-
-def csv(frame: DataFrame) -> str:
-    """The file of a table."""
-    return frame.to_csv(index=False, lineterminator="\n")
-
-
-def tables(suite: ResultsIndex) -> dict[str, DataFrame]:
-    """Table of every task that has records, in the order of the board."""
-    found = {name for name, _ in suite.records}
-    return {task.name: table(suite, task) for task in in_order(suite) if task.name in found}
-
-
-def in_order(suite: ResultsIndex) -> list[Task]:
-    """All tasks in the order of the board: by track, tier and name."""
-    return sorted(suite.tasks.values(), key=lambda t: (TRACKS.index(t.track), TIERS.index(t.tier), t.name))

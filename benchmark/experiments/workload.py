@@ -9,6 +9,7 @@ from functools import lru_cache
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from benchmark.analysis.cost import client_images
 from benchmark.core import method_files
 from benchmark.core.data.manifest import manifest
 from benchmark.core.tasks.task import RATE, Task
@@ -83,7 +84,7 @@ def _mean_site(task: Task, algorithm: Algorithm) -> tuple[Site, int, int]:
     from benchmark.core.api import Site, Who
     from benchmark.core.client.federation import training
 
-    size, cohort, clients = _own(task), task.cohort, task.clients
+    size, cohort, clients = client_images(task), task.cohort, task.clients
     if algorithm.pooled:
         size, cohort = size * clients, len(set(task.networks))
         clients = cohort
@@ -95,19 +96,6 @@ def _mean_site(task: Task, algorithm: Algorithm) -> tuple[Site, int, int]:
         cohort=task.cohort,
     )  # fmt: skip
     return site, cohort, clients
-
-
-def _own(task: Task) -> float:
-    """Images of the mean client."""
-    split = task.split
-    match split.kind:
-        case "labels_removed" | "drawn":
-            return split.per_client
-        case "few_per_class":
-            return split.per_class * len(split.classes)
-        case "superclass":
-            return split.per_class * len(split.superclasses)
-    return manifest()[task.dataset].splits["train"].n / task.clients
 
 
 def _each(task: Task) -> float:

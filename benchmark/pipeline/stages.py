@@ -26,11 +26,11 @@ from benchmark.records import store
 from benchmark.records.audit_mark import audited
 from benchmark.records.index import ResultsIndex
 from benchmark.records.tuned import load_task
-from benchmark.reports import leaderboard
+from benchmark.reports import pages
 
 RESULTS = Path("results")
 SPLIT_FIELDS = ("dataset", "split", "clients", "validation", "public", "unlabelled")  # what clients' rows rest on
-TABLE_CODE = ("benchmark/analysis", "benchmark/records")  # what a table is computed by
+TABLE_CODE = ("benchmark/analysis", "benchmark/records", "benchmark/reports/columns.py")  # what a table is made by
 NOTE = "# Written by `fedrepro commit` from the task files and the records that are here; do not edit.\n"
 
 
@@ -201,7 +201,7 @@ def commit(root: Path) -> None:
         write_protocol(results, name)
         if not (results / name / "split.json").exists():
             write_split(results, name)
-        leaderboard.write_table(results, name)
+        pages.write_table(results, name)
     dvc(root, "commit", "--force", *(f"results/{name}/dvc.yaml" for name in listed))
 
 
@@ -219,11 +219,11 @@ def dvc(root: Path, *arguments: str) -> str:
 def main(arguments: list[str]) -> int:
     """Run a stage: datasets, methods, board, report, or protocol, split, table, list with a task."""
     whole: dict[str, Callable[[Path], object]] = {
-        "datasets": write_datasets, "methods": write_methods, "board": leaderboard.write,
+        "datasets": write_datasets, "methods": write_methods, "board": pages.write,
         "report": write_report,
     }  # fmt: skip
     single: dict[str, Callable[[Path, str], object]] = {
-        "protocol": write_protocol, "split": write_split, "table": leaderboard.write_table,
+        "protocol": write_protocol, "split": write_split, "table": pages.write_table,
         "list": lambda results, name: sync(results, [name]),
     }  # fmt: skip
     try:

@@ -16,7 +16,7 @@ from benchmark.experiments import tuning
 from benchmark.pipeline import stages
 from benchmark.records.consistency import contradictions, repeated
 from benchmark.records.index import ResultsIndex
-from benchmark.reports import findings, leaderboard
+from benchmark.reports import findings, pages
 
 Check = Callable[[Path, ResultsIndex], Iterator[str]]
 
@@ -131,11 +131,11 @@ def _parameters(root: Path, _: ResultsIndex) -> Iterator[str]:
 
 
 def _board(root: Path, index: ResultsIndex) -> Iterator[str]:
-    """Every table, recomputed from the records, against the bytes on disk."""
-    made = leaderboard.files(index)
+    """Every table and page, recomputed from the records, against the bytes on disk."""
+    made = pages.files(index)
     yield from _unlike(root, made, "is not what the records give", "`dvc repro` rebuilds it")
-    for path in leaderboard.without_records(root / "results", made):
-        yield f"{path.relative_to(root).as_posix()}: no records give this table; delete it"
+    for path in pages.superfluous(root / "results", made):
+        yield f"{path.relative_to(root).as_posix()}: no records give this file; delete it"
 
 
 def _findings_page(root: Path, index: ResultsIndex) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""docs/findings.md: prose whose every number is a link that names its rows, so that it can be computed again.
+"""docs/findings.md: every number in its prose is a link that names the rows it comes from, and is computed from them.
 
 [46.3 %](#cifar10-shards "fedntd accuracy")
 [22.7 points](#cifar10-shards "fedntd minus fedavg accuracy")
@@ -34,15 +34,20 @@ UNITS = {"mb": "MB", "rounds": "rounds", "forgetting": "points", "difference": "
 Rows = dict[str, "DataFrame"]  # by task, indexed by method
 
 
-def fill(text: str, suite: ResultsIndex) -> str:
-    """The page with its numbers as the records give them; BenchmarkError for a number that has no comparable row.
+def fill(text: str, index: ResultsIndex) -> str:
+    """The page with its numbers as the records give them.
 
-    A quantity `of seed K` is of that seed alone, which no row has to be comparable for: the prose must say so.
+    Args:
+        text: The page. A quantity `of seed K` is of that seed alone and needs no comparable row; the prose must say so.
+        index: The records.
+
+    Raises:
+        BenchmarkError: A number has no comparable row, or a link names no quantity.
     """
-    rows = cache(lambda seed: _comparable(suite) if seed is None else _of_seed(suite, int(seed)))
-    found = claim_verdicts.evaluate(suite, claims.load(suite.results / "claims.yaml"))
-    count: Counter[str] = Counter(finding.verdict for finding in found)
-    count["claims"] = len(found)
+    rows = cache(lambda seed: _comparable(index) if seed is None else _of_seed(index, int(seed)))
+    verdicts = claim_verdicts.evaluate(index, claims.load(index.results / "claims.yaml"))
+    count: Counter[str] = Counter(verdict.verdict for verdict in verdicts)
+    count["claims"] = len(verdicts)
 
     def number(match: re.Match[str]) -> str:
         task, words = match.groups()
@@ -57,17 +62,17 @@ def _count(count: Counter[str], verdict: str) -> int:
     return count[verdict]
 
 
-def _comparable(suite: ResultsIndex) -> Rows:
-    return {task: frame[frame["comparable"]].set_index("method") for task, frame in tables(suite).items()}
+def _comparable(index: ResultsIndex) -> Rows:
+    return {task: frame[frame["comparable"]].set_index("method") for task, frame in tables(index).items()}
 
 
-def _of_seed(suite: ResultsIndex, seed: int) -> Rows:
-    """What the tables would be if that seed's standing records were all there is."""
+def _of_seed(index: ResultsIndex, seed: int) -> Rows:
+    """The tables of that seed's valid records alone."""
 
-    def stands(made: Record | None) -> bool:
-        return made is not None and suite.valid_records(made.task, made.algorithm).get(seed) is made
+    def is_valid(record: Record | None) -> bool:
+        return record is not None and index.valid_records(record.task, record.algorithm).get(seed) is record
 
-    alone = replace(suite, entries=[entry for entry in suite.entries if stands(entry.record)])
+    alone = replace(index, entries=[entry for entry in index.entries if is_valid(entry.record)])
     return {task: frame.set_index("method") for task, frame in tables(alone).items()}
 
 
@@ -92,12 +97,10 @@ def _value(rows: Callable[[str | None], Rows], task: str, words: str) -> str:
     return f"{values[0]:.1f} {unit}" if unit else f"{values[0]:.4f}"
 
 
-def _cell(made: Rows, task: str, method: str, column: str) -> float:
-    known = task in made and method in made[task].index and column in made[task].columns
-    value = made[task][column].to_dict()[method] if known else None
+def _cell(frames: Rows, task: str, method: str, column: str) -> float:
+    known = task in frames and method in frames[task].index and column in frames[task].columns
+    value = frames[task][column].to_dict()[method] if known else None
     if value is None or value != value:  # an empty place of a column is NaN
         message = f"{task} has no comparable row {method} with a column {column}"
-        raise BenchmarkError(
-            message, where=str(PAGE), hint="correct the reference, or leave the sentence out", user=False
-        )
+        raise BenchmarkError(message, where=str(PAGE), hint="correct the reference, or delete the sentence", user=False)
     return float(value)

@@ -70,16 +70,16 @@ def test_it_opens_without_errors_fits_the_screen_and_draws_every_chart(
 def test_columns_sort_by_number_and_empty_cells_stay_below(browser: Browser, address: str) -> None:
     page = visit(browser, address)
     table = page.locator("#digits-shards table.board")
-    table.get_by_role("button", name="MB down").click()
-    column = table.locator("thead th").all_inner_texts().index("MB down")
+    table.get_by_role("button", name="Down (MB)").click()
+    column = table.locator("thead th").all_inner_texts().index("Down (MB)")
     cells = table.locator(f"tbody tr > :nth-child({column + 1})")
     values = [float(text.split(" ")[0]) for text in cells.all_inner_texts()]
     assert values == sorted(values, reverse=True) and len(set(values)) > 3
-    table.get_by_role("button", name="MB down").click()
+    table.get_by_role("button", name="Down (MB)").click()
     assert [float(text.split(" ")[0]) for text in cells.all_inner_texts()] == sorted(values)
-    goal = table.locator("thead th").filter(has_text="To 80").get_by_role("button")
+    goal = table.locator("thead th").filter(has_text="Rounds to 80").get_by_role("button")
     goal.click()
-    place = next(i for i, text in enumerate(table.locator("thead th").all_inner_texts()) if "To 80" in text)
+    place = next(i for i, text in enumerate(table.locator("thead th").all_inner_texts()) if "Rounds to 80" in text)
     texts = table.locator(f"tbody tr > :nth-child({place + 1})").all_inner_texts()
     reached = ["seeds" not in text for text in texts]
     assert reached == sorted(reached, reverse=True)

@@ -54,13 +54,13 @@ def _serve() -> None:
     from benchmark.core.data.loading import load
     from benchmark.core.server import rounds
     from benchmark.experiments import cell, run
-    from benchmark.reports import leaderboard
+    from benchmark.reports import pages
 
     rounds.CHECKPOINT_SECONDS = -1.0  # a checkpoint after every round
     load("digits")
     jobs = {
         "cell": lambda task, method, results: run.run(cell.Cell(task, method), Path(results)).status,
-        "board": lambda results: str(leaderboard.write(Path(results))),
+        "board": lambda results: str(pages.write(Path(results))),
     }
     results: dict[int, int] = {}  # pipes by process id
     for line in sys.stdin:

@@ -19,7 +19,7 @@ from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.experiments.tuning import Point, Tuned
 from benchmark.pipeline import stages
 from benchmark.pipeline.verify import sound, verify
-from benchmark.reports import leaderboard
+from benchmark.reports import pages
 from helpers.handmade_records import TASK, make, result, write
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +54,7 @@ def root(tmp_path: Path) -> Path:
     stages.write_datasets(results)
     stages.sync(results)
     stages.write_protocol(results, TASK)
-    leaderboard.write(results)
+    pages.write(results)
     return tmp_path
 
 
@@ -104,9 +104,13 @@ RECORD = f"results/{TASK}/fedavg/1.json"
         (_edit(RECORD, '"rounds": 30', '"rounds": 31'), "its bytes have changed"),
         (_copy(f"results/{TASK}/fedavg/2.json", RECORD), "belongs to"),
         (_delete(f"results/{TASK}/fedavg/1.run.json"), "how it was obtained is lost"),
-        (_edit("LEADERBOARD.md", "50.00", "60.00"), "LEADERBOARD.md: is not what the records give"),
+        (_edit("LEADERBOARD.md", "50.0", "60.0"), "LEADERBOARD.md: is not what the records give"),
+        (_edit(f"docs/boards/{TASK}.md", "50.0", "60.0"), f"docs/boards/{TASK}.md: is not what the records give"),
+        (_edit("CLAIMS.md", "Claims", "Verdicts"), "CLAIMS.md: is not what the records give"),
+        (_add("docs/papers/other.md"), "docs/papers/other.md: no records give this file"),
+        (_add("docs/boards/other.md"), "docs/boards/other.md: no records give this file"),
         (_edit(f"results/tables/{TASK}.csv", "50.0", "60.0"), "csv: is not what the records give"),
-        (_add("results/tables/other.csv"), "no records give this table"),
+        (_add("results/tables/other.csv"), "no records give this file"),
         (_edit("algorithms/fedavg.py", "(Algorithm):", "(Algorithm):\n    more = 1"), "has changed since"),
         (_edit("algorithms/fedavg.py", "class", "clas"), "has changed since its fingerprint"),
         (_delete("results/methods/fedavg.json"), "has no fingerprint"),
@@ -155,7 +159,6 @@ def test_a_tuning_must_stand_and_its_choice_be_the_best_point(root: Path) -> Non
 
 
 def test_the_page_of_findings_has_the_numbers_of_the_records(root: Path) -> None:
-    (root / "docs").mkdir()
     page = root / "docs" / "findings.md"
     page.write_text(f'FedAvg ends at [50.0 %](#{TASK} "fedavg accuracy").')
     assert verify(root) == []

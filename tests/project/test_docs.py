@@ -22,7 +22,7 @@ PAGES = [
     *map(ROOT.joinpath, ("CONTRIBUTING.md", "AGENTS.md")),
     *sorted((ROOT / "docs").glob("*.md")),
 ]
-FROM_ELSEWHERE = re.compile(r'(?:src|href)="(?:https?:)?//[^"]*"')
+FROM_ELSEWHERE = re.compile(r'(?:\bsrc|<link\b[^>]*\bhref)="(?:https?:)?//[^"]*"')
 
 
 @pytest.fixture(scope="module")

@@ -14,39 +14,23 @@ from benchmark.cli import invoke
 from benchmark.core.version import ENGINE
 from benchmark.records import record
 from benchmark.records.index import ResultsIndex
-from benchmark.reports import leaderboard
+from benchmark.reports import pages
 from benchmark.reports.html import chart_data
 from benchmark.reports.html import page as report
+from helpers import parsed_tables
 from helpers.handmade_records import TASK, example_results, fingerprint, make, result, with_checksum, write
 
 
 class Page(HTMLParser):
-    """Rows of tables by method, attributes that load something, and the embedded numbers."""
+    """Attributes that load something."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.rows: dict[str, list[str]] = {}
         self.loads: list[str] = []
-        self.numbers: dict[str, Any] = {}
-        self._cells: list[str] | None = None
-        self._open: dict[str, str | None] = {}
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._open = dict(attrs)
         self.loads += [str(v) for k, v in attrs if k in ("src", "href", "srcset", "data") and tag != "a"]
-        if tag == "tr" and "data-method" in self._open:
-            self._cells = self.rows.setdefault(str(self._open["data-method"]), [])
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "tr":
-            self._cells = None
-
-    def handle_data(self, data: str) -> None:
-        if self._open.get("id") == "numbers" and not self.numbers:
-            self.numbers = json.loads(data)
-        elif self._cells is not None and data.strip():
-            self._cells.append(data)
 
 
 @pytest.fixture(scope="module")
@@ -62,12 +46,20 @@ def page(results: Path) -> str:
 
 
 def test_tables_are_there_without_a_script_and_nothing_is_loaded(page: str) -> None:
-    found = Page(page)
-    assert found.rows["fedavg"][:3] == ["fedavg", "52.00 ± 4.97", "51.00 ± 4.97"]  # 4.302653 * 2 / sqrt(3)
-    assert "+10.00 ± 2.48" in found.rows["fedntd"]
-    assert found.rows["fedprox"][-1] == "1 of 3 seeds"
-    assert found.loads == ["data:,"]  # an empty icon, so that browsers ask for none
+    rows = {row["Method"]: row for row in parsed_tables.html(page, f"{TASK} board")}
+    assert rows["fedavg"]["Accuracy (% ± 95 % CI)"] == "52.0 ± 5.0"  # 4.302653 * 2 / sqrt(3)
+    assert rows["fedprox"]["Remarks"] == "1 of 3 seeds"
+    assert Page(page).loads == ["data:,"]  # an empty icon, so that browsers ask for none
     assert "@import" not in page and "url(" not in page.split("</style>")[0]
+
+
+def test_the_page_opens_with_the_ranking_of_every_track(page: str) -> None:
+    rows = parsed_tables.html(page, "leaderboard ranking")
+    head = f"{TASK} (% ± 95 % CI)"
+    assert [(row["Method"], row["Mean rank"], row[head]) for row in rows] == [
+        ("fedntd", "1.0", "62.0 ± 6.6"), ("fedavg", "2.0", "52.0 ± 5.0"), ("fedprox", "", "open (1 of 3 seeds)"),
+    ]  # fmt: skip
+    assert page.index("<table") == page.index('<table class="ranking">') < page.index('<table class="board">')
 
 
 def test_the_page_says_how_to_obtain_every_record_again(page: str) -> None:
@@ -102,7 +94,7 @@ def test_curves_are_means_between_the_lowest_and_the_highest_seed(results: Path)
 
 def test_dvc_plots_the_curves_of_records_against_which_nothing_speaks(results: Path) -> None:
     write(results, make("fedprox", 0, 0.55, engine=ENGINE + 1))
-    text = leaderboard.files(ResultsIndex.load(results))[results / "curves" / f"{TASK}.csv"]
+    text = pages.files(ResultsIndex.load(results))[results / "curves" / f"{TASK}.csv"]
     # example_results: FedNTD 60, 61, 65 %, FedAvg 50, 52, 54 %, judged once; the board's order
     assert text.splitlines()[1:] == [
         "fedntd,3,40,8.0,62.0,60.0,65.0,10.0,10.0,10.0", "fedavg,3,40,8.0,52.0,50.0,54.0,10.0,10.0,10.0",
@@ -171,12 +163,12 @@ def test_pictures_follow_the_tables(results: Path, tmp_path: Path) -> None:
     report.write_pictures(ResultsIndex.load(results), tmp_path)
     (picture,) = tmp_path.iterdir()
     assert picture.name == f"{TASK}.svg" and "fedntd" in picture.read_text()
-    shown = leaderboard.files(ResultsIndex.load(results))[results.parent / "LEADERBOARD.md"]
-    assert shown.count("docs/pictures/") == 1 and f"docs/pictures/{TASK}.svg" in shown
+    board = pages.files(ResultsIndex.load(results))[results.parent / "docs" / "boards" / f"{TASK}.md"]
+    assert board.count("../pictures/") == 1 and f"../pictures/{TASK}.svg" in board
 
 
 def test_metrics_are_a_small_file_per_method(results: Path) -> None:
-    found = leaderboard.files(ResultsIndex.load(results))
+    found = pages.files(ResultsIndex.load(results))
     metrics = {path.name: text for path, text in found.items() if path.parts[-3:-1] == ("metrics", TASK)}
     assert sorted(metrics) == ["fedavg.json", "fedntd.json", "fedprox.json"]
     assert json.loads(metrics["fedntd.json"]) | {"last5": 0} == {

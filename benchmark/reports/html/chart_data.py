@@ -20,41 +20,37 @@ CHOSEN = 5  # methods that charts draw in colour before one chooses others
 KINDS = 6  # of messages with a colour of their own; two colours are for the others, down and up
 
 
-def task(suite: ResultsIndex, name: str, frame: DataFrame) -> dict[str, Any]:
+def task(index: ResultsIndex, name: str, frame: DataFrame) -> dict[str, Any]:
     """Everything that the charts of a task draw, by method where there is one curve per method."""
-    found = {method: list(suite.valid_records(name, method).values()) for method in _methods(frame)}
-    made = {method: records for method, records in found.items() if records}
-    spots = points(suite, frame)
-    known = manifest().get(suite.tasks[name].dataset)
+    valid = {method: list(index.valid_records(name, method).values()) for method in dict.fromkeys(frame["method"])}
+    records = {method: by_seed for method, by_seed in valid.items() if by_seed}
+    scatter = points(index, frame)
+    dataset = manifest().get(index.tasks[name].dataset)
     return {
-        "points": spots, "chosen": chosen(spots), "methods": list(made),
-        "classes": list(known.classes) if known else [],
-        "curves": {method: over_rounds(records) for method, records in made.items()},
-        "bytes": traffic(made),
+        "points": scatter, "chosen": chosen(scatter), "methods": list(records),
+        "classes": list(dataset.classes) if dataset else [],
+        "curves": {method: over_rounds(by_seed) for method, by_seed in records.items()},
+        "bytes": traffic(records),
     }  # fmt: skip
 
 
-def _methods(frame: DataFrame) -> list[str]:
-    return list(dict.fromkeys(frame["method"]))
-
-
-def points(suite: ResultsIndex, frame: DataFrame) -> list[dict[str, Any]]:
+def points(index: ResultsIndex, frame: DataFrame) -> list[dict[str, Any]]:
     """A point per comparable row: mean accuracy and interval against MB in both directions; front: on the Pareto front.
 
-    A method that pools the data is no federated one: it is never on the front.
+    A method that pools the data is not federated and never on the front.
     """
-    found = []
+    scatter = []
     for row in frame[frame["comparable"]].to_dict(orient="records"):
         half = row["accuracy_interval"]
-        found.append({
+        scatter.append({
             "method": row["method"], "accuracy": row["accuracy"], "mb": round(row["mb_up"] + row["mb_down"], 3),
             "low": round(max(0.0, row["accuracy"] - half), 3), "high": round(min(100.0, row["accuracy"] + half), 3),
-            "forgetting": row["forgetting"], "pooled": row["method"] in suite.methods
-            and suite.methods[row["method"]].pooled,
+            "forgetting": row["forgetting"], "pooled": row["method"] in index.methods
+            and index.methods[row["method"]].pooled,
         })  # fmt: skip
-    rivals = [point for point in found if not point["pooled"]]
-    return [point | {"front": not point["pooled"] and not any(_beats(other, point) for other in rivals)}
-            for point in found]  # fmt: skip
+    federated = [point for point in scatter if not point["pooled"]]
+    return [point | {"front": not point["pooled"] and not any(_beats(other, point) for other in federated)}
+            for point in scatter]  # fmt: skip
 
 
 def _beats(one: dict[str, Any], two: dict[str, Any]) -> bool:
@@ -65,20 +61,20 @@ def _beats(one: dict[str, Any], two: dict[str, Any]) -> bool:
     )  # fmt: skip
 
 
-def chosen(spots: Sequence[dict[str, Any]]) -> list[str]:
+def chosen(scatter: Sequence[dict[str, Any]]) -> list[str]:
     """The reference and the most accurate federated methods."""
-    ranked = [point["method"] for point in spots if not point["pooled"]]
+    ranked = [point["method"] for point in scatter if not point["pooled"]]
     reference = [REFERENCE] if REFERENCE in ranked else []
     best = [method for method in ranked if method != REFERENCE][: CHOSEN - len(reference)]
     return reference + best
 
 
-def traffic(found: dict[str, list[Record]]) -> list[dict[str, Any]]:
+def traffic(records: dict[str, list[Record]]) -> list[dict[str, Any]]:
     """MB of payload of every message by method over the whole run, mean over seeds.
 
     kind: direction and name, or `other` in this direction for all but the kinds that make up most of methods' payload
     """
-    sizes = {method: _sizes(made) for method, made in found.items()}
+    sizes = {method: _sizes(by_seed) for method, by_seed in records.items()}
     weight: dict[tuple[str, str], float] = defaultdict(float)
     for messages in sizes.values():
         for message, size in messages.items():
@@ -91,10 +87,10 @@ def traffic(found: dict[str, list[Record]]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _sizes(made: Sequence[Record]) -> dict[tuple[str, str], float]:
+def _sizes(records: Sequence[Record]) -> dict[tuple[str, str], float]:
     """MB by direction and name, mean over seeds."""
     sizes: dict[tuple[str, str], float] = {}
-    for one in made:
-        for _, direction, name, payload in one.result.bytes.by_name if one.result else []:
-            sizes[direction, name] = sizes.get((direction, name), 0.0) + payload / len(made) / 1e6
+    for record in records:
+        for _, direction, name, payload in record.result.bytes.by_name if record.result else []:
+            sizes[direction, name] = sizes.get((direction, name), 0.0) + payload / len(records) / 1e6
     return sizes

@@ -18,12 +18,12 @@ FIT = alt.AutoSizeParams(type="fit-x", contains="padding")  # as high as its row
 
 def specs() -> dict[str, Any]:
     """Every chart of the page by name, as wide as its place."""
-    made = {
+    charts = {
         "cost": cost(), "learning": curve("accuracy", "low", "high", "Accuracy %"),
         "forgetting": curve("forgetting", "forgetting_low", "forgetting_high", "Forgetting F %"),
         "classes": classes(), "bytes": traffic(), "ranking": ranking(),
     }  # fmt: skip
-    return {name: chart.to_dict() for name, chart in made.items()}
+    return {name: chart.to_dict() for name, chart in charts.items()}
 
 
 def rows(data: Any = None) -> Any:
@@ -50,7 +50,7 @@ def cost(data: Any = None, width: int | str = "container", height: int = 300) ->
         y=y, color=COLOR, opacity=alt.condition("datum.chosen || datum.front", alt.value(1), alt.value(QUIET)),
         tooltip=["method:N", _rounded("accuracy"), "mb:Q", _rounded("forgetting")],
     )  # fmt: skip
-    # Nothing lies above and to the left of the front; only at the axis there is no room.
+    # Above and to the left of the front there is space for names, except at the axis.
     align, dx = alt.expr("datum.mb < 0.02 ? 'left' : 'right'"), alt.expr("datum.mb < 0.02 ? 7 : -7")
     names = front.mark_text(align=align, dx=dx, dy=-6, fontSize=11).encode(y=y, color=COLOR, text="method:N")
     return alt.layer(line, spread, dots, names).properties(width=width, height=height)

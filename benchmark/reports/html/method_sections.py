@@ -14,20 +14,21 @@ if TYPE_CHECKING:
     from benchmark.records.record import Record
 
 
-def methods(suite: ResultsIndex) -> list[dict[str, Any]]:
+def methods(index: ResultsIndex) -> list[dict[str, Any]]:
     """A section per method that has a fingerprint or a record, by name."""
-    names = sorted(suite.methods.keys() | {method for _, method in suite.records})
-    return [_section(suite, name) for name in names]
+    names = sorted(index.methods.keys() | {method for _, method in index.records})
+    return [_section(index, name) for name in names]
 
 
-def _section(suite: ResultsIndex, name: str) -> dict[str, Any]:
-    facts = suite.methods.get(name)
+def _section(index: ResultsIndex, name: str) -> dict[str, Any]:
+    facts = index.methods.get(name)
     path = method_files.FOLDER / f"{name}.py"
     source = path.read_text() if path.is_file() else ""
-    made = [one for (_, method), found in sorted(suite.records.items()) if method == name for one in found.values()]
+    of_method = [by_seed for (_, method), by_seed in sorted(index.records.items()) if method == name]
+    records = [record for by_seed in of_method for record in by_seed.values()]
     return {
         "name": name, "facts": facts, "docstring": docstring(source), "source": source,
-        "records": [_record(suite, one) for one in made],
+        "records": [_record(index, record) for record in records],
     }  # fmt: skip
 
 
@@ -41,13 +42,12 @@ def docstring(source: str) -> str:
     return (kinds and ast.get_docstring(kinds[-1])) or ast.get_docstring(tree) or ""
 
 
-def _record(suite: ResultsIndex, one: Record) -> dict[str, Any]:
-    path = suite.results / one.path
-    result = one.result
+def _record(index: ResultsIndex, record: Record) -> dict[str, Any]:
+    path, result = index.results / record.path, record.result
     return {
-        "task": one.task, "seed": one.seed, "path": one.path.as_posix(), "sha256": one.result_sha256[:12],
-        "accuracy": f"{result.accuracy:.2%}" if result else f"{one.status}: {one.reason}",
-        "marks": "; ".join(suite.stale_reasons(one)), "command": _command(path.with_suffix(".run.json")),
+        "task": record.task, "seed": record.seed, "path": record.path.as_posix(), "sha256": record.result_sha256[:12],
+        "accuracy": f"{result.accuracy:.2%}" if result else f"{record.status}: {record.reason}",
+        "marks": "; ".join(index.stale_reasons(record)), "command": _command(path.with_suffix(".run.json")),
     }  # fmt: skip
 
 

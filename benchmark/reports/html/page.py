@@ -1,4 +1,4 @@
-"""Records become one HTML file that needs nothing else, and small pictures for Markdown; equal records, equal bytes."""
+"""The report, one HTML file that needs nothing else, and the pictures of the boards. Same records, same bytes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.analysis import claim_verdicts, claims, ranking, tables
+from benchmark.analysis import claim_verdicts, claims, ranking
+from benchmark.analysis.tables import in_order, tables
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.storage.atomic_files import write_atomic
+from benchmark.core.tasks.task import TRACKS, Task
 from benchmark.core.version import ENGINE, PROTOCOL
-from benchmark.reports import leaderboard
-from benchmark.reports.html import chart_data, method_sections, rows
+from benchmark.reports import boards, columns, leaderboard
+from benchmark.reports.html import chart_data, method_sections
+from benchmark.reports.tracks import JUDGED, rankings
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -22,31 +25,39 @@ HOME = Path(__file__).parent
 EXTRA = "pip install 'fedrepro[report]'"
 
 
-def write(suite: ResultsIndex, target: Path) -> None:
-    """Write the report. Raises BenchmarkError without any readable record, or without the packages that it needs."""
-    write_atomic(target, page(suite))
+def write(index: ResultsIndex, target: Path) -> None:
+    """Write the report.
+
+    Args:
+        index: The records.
+        target: The file to write.
+
+    Raises:
+        BenchmarkError: No record can be read, or a package is missing.
+    """
+    write_atomic(target, page(index))
 
 
-def write_pictures(suite: ResultsIndex, folder: Path) -> None:
-    """<folder>/<task>.svg for every task of which LEADERBOARD.md shows a picture, and no other file."""
+def write_pictures(index: ResultsIndex, folder: Path) -> None:
+    """Write <folder>/<task>.svg for every board that shows a picture, and remove all other pictures."""
     from benchmark.reports.html.static_charts import picture
 
-    shown = {name: frame for name, frame in _tables(suite).items() if leaderboard.shown(frame)}
-    made = {f"{name}.svg": picture(suite, name, frame) for name, frame in shown.items()}
+    shown = {name: frame for name, frame in _tables(index).items() if boards.has_picture(frame)}
+    pictures = {f"{name}.svg": picture(index, name, frame) for name, frame in shown.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    for file, text in made.items():
-        write_atomic(folder / file, text)
+    for name, text in pictures.items():
+        write_atomic(folder / name, text)
     for path in folder.glob("*.svg"):
-        if path.name not in made:
+        if path.name not in pictures:
             path.unlink()
 
 
-def page(suite: ResultsIndex) -> str:
-    """The HTML: tables are in it as they are, charts are drawn from embedded numbers when one scrolls to them."""
+def page(index: ResultsIndex) -> str:
+    """The HTML: its tables need no script, charts are drawn from embedded numbers when one scrolls to them."""
     try:
         import jinja2
 
-        content = _content(suite)
+        content = _content(index)
     except ModuleNotFoundError as error:
         raise BenchmarkError(f"the report needs {error.name}", hint=f"install it: {EXTRA}") from None
     environment = jinja2.Environment(
@@ -56,44 +67,71 @@ def page(suite: ResultsIndex) -> str:
     return environment.get_template("page.html").render(content) + "\n"
 
 
-def _content(suite: ResultsIndex) -> dict[str, Any]:
+def _content(index: ResultsIndex) -> dict[str, Any]:
     """Everything that the template names."""
     from vl_convert import javascript_bundle
 
     from benchmark.reports.html import charts
     from benchmark.reports.html.static_charts import picture
 
-    made = _tables(suite)
-    standings = ranking.rankings(suite)
+    frames = _tables(index)
+    scores = ranking.rankings(index)
     numbers = {
-        "tasks": {name: chart_data.task(suite, name, frame) for name, frame in made.items()},
-        "scores": {one.track: one.rows for one in standings}, "charts": charts.specs(),
-    }  # fmt: skip
-    found = claim_verdicts.evaluate(suite, claims.load(suite.results / "claims.yaml"))
+        "tasks": {name: chart_data.task(index, name, frame) for name, frame in frames.items()},
+        "scores": {one.track: one.rows for one in scores},
+        "charts": charts.specs(),
+    }
+    sources = claims.load(index.results / "claims.yaml")
+    verdicts = claim_verdicts.evaluate(index, sources)
+    verdicts.sort(key=lambda verdict: claim_verdicts.VERDICTS.index(verdict.verdict))
     return {
-        "protocol": PROTOCOL, "engine": ENGINE, "count": sum(map(len, suite.records.values())),
-        "introduction": leaderboard.INTRODUCTION.split("\n\n")[1].replace("*", "").replace("`", ""),
-        "tracks": rows.tracks(suite, made), "standings": standings, "resamples": ranking.RESAMPLES,
-        "methods": method_sections.methods(suite),
-        "pictures": {name: picture(suite, name, frame) for name, frame in made.items() if leaderboard.shown(frame)},
-        "claims": sorted(found, key=lambda finding: claim_verdicts.VERDICTS.index(finding.verdict)),
-        "verdicts": claim_verdicts.VERDICTS, "left_out": leaderboard.outcasts(suite),
+        "protocol": PROTOCOL, "engine": ENGINE, "count": sum(map(len, index.records.values())),
+        "reading": leaderboard.READING, "legend": boards.LEGEND.replace("`", ""), "judged": JUDGED,
+        "rankings": [(one, columns.at("report", one.columns)) for one in rankings(index, frames, scores)],
+        "tracks": _tracks(index, frames, sources), "standings": scores, "resamples": ranking.RESAMPLES,
+        "methods": method_sections.methods(index),
+        "pictures": {name: picture(index, name, frame) for name, frame in frames.items() if boards.has_picture(frame)},
+        "claims": [verdict.model_dump() for verdict in verdicts], "claim_columns": columns.at("report", columns.CLAIMS),
+        "verdicts": claim_verdicts.VERDICTS, "left_out": leaderboard.left_out(index),
         "numbers": _embedded(numbers), "vega": _script(javascript_bundle("window.vegaEmbed = vegaEmbed;")),
         "style": (HOME / "page.css").read_text(), "script": (HOME / "page.js").read_text(),
     }  # fmt: skip
 
 
-def _tables(suite: ResultsIndex) -> dict[str, DataFrame]:
-    made = tables.tables(suite)
-    if not made:
-        left_out = [entry for entry in suite.entries if entry.record is None]
-        if left_out:
-            first = left_out[0]
-            where = first.path.relative_to(suite.results).as_posix()
-            message = f"none of {len(left_out)} records can be used; {where}: {first.reason}"
-            raise BenchmarkError(message, where=str(suite.results), hint="records of this version are needed")
-        raise BenchmarkError("no records", where=str(suite.results), hint="`fedrepro bench` makes some, in bench/")
-    return made
+def _tables(index: ResultsIndex) -> dict[str, DataFrame]:
+    frames = tables(index)
+    if not frames:
+        unreadable = [entry for entry in index.entries if entry.record is None]
+        if unreadable:
+            first = unreadable[0]
+            where = first.path.relative_to(index.results).as_posix()
+            message = f"none of {len(unreadable)} records can be used; {where}: {first.reason}"
+            raise BenchmarkError(message, where=str(index.results), hint="records of this version are needed")
+        raise BenchmarkError("no records", where=str(index.results), hint="`fedrepro bench` makes some, in bench/")
+    return frames
+
+
+def _tracks(index: ResultsIndex, frames: dict[str, DataFrame], sources: list[claims.Source]) -> list[dict[str, Any]]:
+    """Per track with records: the boards of its tasks, and the names of tasks without records."""
+    tracks = []
+    for name in TRACKS:
+        tasks = [task for task in in_order(index) if task.track == name]
+        sections = [_section(index, task, frames[task.name], sources) for task in tasks if task.name in frames]
+        if sections:
+            waiting = [task.name for task in tasks if task.name not in frames]
+            tracks.append({"name": name, "tasks": sections, "waiting": waiting})
+    return tracks
+
+
+def _section(index: ResultsIndex, task: Task, frame: DataFrame, sources: list[claims.Source]) -> dict[str, Any]:
+    return {
+        "name": task.name,
+        "setting": boards.setting(task),
+        "note": task.note,
+        "columns": columns.at("report", columns.board(task.targets)),
+        "rows": frame.to_dict(orient="records"),
+        "remaining": boards.remaining(index, task, sources),
+    }
 
 
 def _embedded(content: Any) -> str:

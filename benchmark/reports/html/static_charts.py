@@ -24,22 +24,22 @@ CONFIG: dict[str, Any] = {
 }  # fmt: skip
 
 
-def picture(suite: ResultsIndex, name: str, frame: DataFrame) -> str:
+def picture(index: ResultsIndex, name: str, frame: DataFrame) -> str:
     """SVG of a task's comparable rows; the reference and the best methods are in colour."""
-    numbers = chart_data.task(suite, name, frame)
+    numbers = chart_data.task(index, name, frame)
     colors = dict(zip(numbers["chosen"], COLORS, strict=False))
-    spots = [point | _look(point["method"], colors) for point in numbers["points"]]
+    points = [point | _look(point["method"], colors) for point in numbers["points"]]
     steps = [
         {"method": method, "round": curve["round"][i], "mb": curve["mb"][i], **_look(method, colors),
          **{value: curve[value][i] for value in ("accuracy", "low", "high")}}
-        for method, curve in numbers["curves"].items() if any(point["method"] == method for point in spots)
+        for method, curve in numbers["curves"].items() if any(point["method"] == method for point in points)
         for i in range(len(curve["round"]))
     ]  # fmt: skip
-    left = charts.cost(spots, 330, 240)
+    left = charts.cost(points, 330, 240)
     right = charts.curve("accuracy", "low", "high", "Accuracy %", steps, 330, 240)
     names = charts.legend([{"method": method, "color": color} for method, color in colors.items()])
-    drawn = alt.vconcat(names, alt.hconcat(left, right, spacing=30), spacing=4)
-    return vl_convert.vegalite_to_svg(drawn.to_dict() | {"config": CONFIG}) + "\n"
+    chart = alt.vconcat(names, alt.hconcat(left, right, spacing=30), spacing=4)
+    return vl_convert.vegalite_to_svg(chart.to_dict() | {"config": CONFIG}) + "\n"
 
 
 def _look(method: str, colors: dict[str, str]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from benchmark.pipeline.stages import listing
 from benchmark.records import store
 from benchmark.records.audit_mark import audited, mark
 from benchmark.records.index import ResultsIndex
-from benchmark.reports import leaderboard
+from benchmark.reports import pages
 from benchmark.submission.scenarios import RecordingBackend, difference, outcome
 from benchmark.submission.toy_task import NETWORKS, toy_federation, toy_method
 from helpers import handmade_records as records
@@ -227,8 +227,8 @@ def test_the_board_marks_audited_seeds_and_is_the_same_file_without_any(tmp_path
 
     def board() -> tuple[str, str]:
         suite = ResultsIndex.load(results)
-        made = leaderboard.files(suite)
-        return made[results / "tables" / f"{task.name}.csv"], made[tmp_path / "LEADERBOARD.md"]
+        made = pages.files(suite)
+        return made[results / "tables" / f"{task.name}.csv"], made[tmp_path / "docs" / "boards" / f"{task.name}.md"]
 
     before = board()
     assert "audited" not in before[0] and "audited" not in before[1].lower()
@@ -241,6 +241,6 @@ def test_the_board_marks_audited_seeds_and_is_the_same_file_without_any(tmp_path
     mark(results / diverged.path, {"result_sha256": diverged.result_sha256})  # is none of the seeds of its row
     table, page = board()
     assert [line.split(",")[-1] for line in table.splitlines()] == ["audited", "1", "3", "0"]
-    assert "| 3, audited" in page and "| 3, 1 audited" in page and "*Audited*: " in page
+    assert "| 3, audited |" in page and "| 3, 1 audited |" in page and "Audited seeds were repeated" in page
     assert f"results/{task.name}/fedavg/0.run.json" in listing(results, task.name)[results / task.name / "dvc.yaml"]
     assert json.loads(stale.with_suffix(".run.json").read_text())["command"] == "fedrepro run"

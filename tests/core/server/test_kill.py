@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.records import store
-from benchmark.reports import leaderboard
+from benchmark.reports import pages
 from helpers.handmade_records import example_results, make
 from helpers.handmade_records import write as put
 from helpers.killable_jobs import JobServer
@@ -98,12 +98,12 @@ def test_a_killed_board_is_the_old_or_the_new_one(
     kills: int, tmp_path: Path, jobs: JobServer, figures: Figures
 ) -> None:
     results = example_results(tmp_path / "suite")
-    leaderboard.write(results)
+    pages.write(results)
     put(results, make("fedntd", 3, 0.62))
     fresh = example_results(tmp_path / "fresh" / "suite")
     put(fresh, make("fedntd", 3, 0.62))
     old, draw, died = hashes(tmp_path / "suite"), random.Random("kill the board"), 0
-    leaderboard.write(fresh)
+    pages.write(fresh)
     new = hashes(fresh.parent)
     tables = [name for name in new if name.endswith((".csv", ".md"))]
     before = {name: (results.parent / name).read_bytes() for name in tables}

@@ -14,7 +14,7 @@ import pytest
 
 from benchmark.core.storage.checksummed_json import canonical_json
 from benchmark.records.index import ResultsIndex
-from benchmark.reports import leaderboard
+from benchmark.reports import pages
 from helpers.handmade_records import fingerprint, make, result
 from helpers.reliability_figures import Figures
 
@@ -102,7 +102,7 @@ def test_many_records_are_read_and_become_a_board(number: int, tmp_path: Path, f
                 (results / one.path).write_text(canonical_json(one))  # not synced: it is reading that is measured
     begun, worked = time.monotonic(), time.process_time()
     suite = ResultsIndex.load(results)
-    made = leaderboard.files(suite)
+    made = pages.files(suite)
     seconds, work = time.monotonic() - begun, time.process_time() - worked
     assert len(suite.entries) == number and not [entry.reason for entry in suite.entries if entry.reason]
     rows = sum(text.count("\n") - 1 for path, text in made.items() if path.parent.name == "tables")

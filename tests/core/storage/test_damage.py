@@ -23,7 +23,7 @@ from benchmark.core.storage import checkpoint, serialization
 from benchmark.core.version import ENGINE
 from benchmark.pipeline import stages, verify
 from benchmark.records.index import ResultsIndex
-from benchmark.reports import leaderboard
+from benchmark.reports import pages
 from helpers.full_run import start, worker_config
 from helpers.handmade_records import TASK, example_results, make, with_checksum
 from helpers.handmade_records import write as put
@@ -117,13 +117,13 @@ def recorded(home: Path) -> Store:
         suite = ResultsIndex.load(results)
         known = {(r.task, r.algorithm, r.seed) for entry in suite.entries if (r := entry.record)}
         if reasons := [entry.reason for entry in suite.entries if entry.reason]:
-            assert all(reason in leaderboard.files(suite)[home / "LEADERBOARD.md"] for reason in reasons)
+            assert all(reason in pages.files(suite)[home / "LEADERBOARD.md"] for reason in reasons)
             raise BenchmarkError("; ".join(reasons), hint="restore the file from git")
         if lost := sorted(made.keys() - known):
             raise BenchmarkError(f"missing: {lost}", hint="`fedrepro campaign` runs it")
         if marks := [mark for entry in suite.entries if entry.record for mark in suite.stale_reasons(entry.record)]:
             raise BenchmarkError("; ".join(marks), hint="`fedrepro campaign` runs it")
-        return leaderboard.files(suite)
+        return pages.files(suite)
 
     made = {(r.task, r.algorithm, r.seed): r for entry in ResultsIndex.load(results).entries if (r := entry.record)}
     files = sorted(path for path in results.glob(f"{TASK}/*/*.json") if path.stem.isdecimal())
@@ -141,7 +141,7 @@ def tabled(home: Path) -> Store:
     stages.sync(results, [TASK])
     stages.write_protocol(results, TASK)
     put(results, make("fedavg", 0, 0.4, task="digits-personal"))
-    leaderboard.write(results)
+    pages.write(results)
     tables = sorted((results / "tables").glob("*.csv"))
     files = [results / TASK / "split.json", results / "digits-personal" / "split.json", home / "LEADERBOARD.md",
              results / TASK / "protocol.json", *tables]  # fmt: skip
