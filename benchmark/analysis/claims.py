@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -97,10 +98,10 @@ def load(path: Path) -> list[Source]:
 def _check_ids(claims: list[Claim], path: Path) -> None:
     ids = [claim.id for claim in claims]
     if repeated := sorted({name for name in ids if ids.count(name) > 1}):
-        raise BenchmarkError(f"ids that occur repeated: {', '.join(repeated)}", where=str(path))
+        raise BenchmarkError(f"ids that occur twice: {', '.join(repeated)}", where=str(path))
 
 
-def methods_on(sources: list[Source], task: str) -> set[str]:
+def methods_on(sources: Sequence[Source], task: str) -> set[str]:
     """Methods that a claim names on a task: the cells that a paper's task asks for."""
     claims = [claim for source in sources for claim in source.claims]
     return {name for claim in claims if task in (*claim.tasks, *claim.elsewhere) for name in claim.methods}

@@ -34,7 +34,8 @@ def page(index: ResultsIndex, task: Task, table: DataFrame, sources: Sequence[So
     parts = [f"# {task.name}", *([task.note] if task.note else []), setting(task)]
     if has_picture(table):
         parts.append(f"![Accuracy against MB, and over rounds](../pictures/{task.name}.svg)")
-    comparable, apart = (table[table["comparable"] == wanted].to_dict(orient="records") for wanted in (True, False))
+    rows = columns.table_rows(table)
+    comparable, apart = ([row for row in rows if row["comparable"] == wanted] for wanted in (True, False))
     if comparable:
         parts.append(markdown.table(columns.at("page", heads), comparable, {"method": _method}))
     parts.append(clients_judged(comparable))

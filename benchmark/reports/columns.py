@@ -136,6 +136,11 @@ def at(place: Place, columns: Sequence[Column]) -> list[Column]:
     return [column for column in columns if place in column.shown]
 
 
+def table_rows(table: DataFrame) -> list[Row]:
+    """The rows of a table by field."""
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict(orient="records")]
+
+
 def csv(frame: DataFrame, columns: Sequence[Column]) -> str:
     """The CSV of a table, in the order of its fields."""
     fields = {field for column in at("csv", columns) for field in column.fields}

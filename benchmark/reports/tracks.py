@@ -13,7 +13,7 @@ from benchmark.analysis.controls import CONTROLS
 from benchmark.analysis.tables import in_order
 from benchmark.core.tasks.task import TRACKS, Task
 from benchmark.records.index import SEEDS, ResultsIndex
-from benchmark.reports.columns import Column, Row, track
+from benchmark.reports.columns import Column, Row, table_rows, track
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -122,7 +122,7 @@ def _rank(value: float, values: Sequence[float]) -> float:
 
 
 def _comparable(table: DataFrame) -> dict[str, Row]:
-    return {row["method"]: row for row in table[table["comparable"]].to_dict(orient="records")}
+    return {row["method"]: row for row in table_rows(table) if row["comparable"]}
 
 
 def _accuracies(

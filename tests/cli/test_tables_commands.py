@@ -25,8 +25,8 @@ def test_stale_records_are_not_committed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     results, done = example_results(tmp_path), list[Path]()
-    monkeypatch.setattr("benchmark.cli.tables.ROOT", tmp_path)
-    monkeypatch.setattr("benchmark.cli.tables.RESULTS", results)
+    monkeypatch.setattr("benchmark.cli.commit.ROOT", tmp_path)
+    monkeypatch.setattr("benchmark.cli.commit.RESULTS", results)
     monkeypatch.setattr("benchmark.pipeline.stages.commit", done.append)
     assert invoke(["commit"]) == 0 and done == [tmp_path]
     write(results, make("fedavg", 1, engine=0))
