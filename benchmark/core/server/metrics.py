@@ -76,8 +76,8 @@ def upload_drift(
     network = model(uploads[0].who.arch)
     names = network.names - network.buffers
     decoded = {data: serialization.decode(data) or {} for data in {messages[upload.who.id] for upload in uploads}}
-    received = [decoded[messages[upload.who.id]].get("model") for upload in uploads]
-    uploaded = [upload.message.get("model") for upload in uploads]
+    received: list[Tree] = [decoded[messages[upload.who.id]].get("model", {}) for upload in uploads]
+    uploaded: list[Tree] = [upload.message.get("model", {}) for upload in uploads]
     if not all(isinstance(tree, dict) and names <= tree.keys() for tree in (*received, *uploaded)):
         return None
     return drift(received, uploaded, [upload.who.size for upload in uploads], names)
