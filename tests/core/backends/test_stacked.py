@@ -38,7 +38,7 @@ from helpers.small_federation import small_federation
 
 TOLERANCE = 1e-5
 # Adam divides by the root of a gradient's square: where that is near zero, rounding becomes a whole step
-ADAM_ON_SERVER = dict.fromkeys(("feddf", "feddf_1bit", "feddf_gan", "fedgen", "fd_faug", "fl_faug"), 1e-3)
+ADAM_ON_SERVER = dict.fromkeys(("feddf", "feddf_1bit", "feddf_gan", "fedbe", "fedgen", "fd_faug", "fl_faug"), 1e-3)
 SHORT = {"draw": 8, "epochs": 1, "public_epochs": 1, "private_epochs": 1, "steps": 3, "queue": 8, "gan_steps": 2}
 CPU = torch.device("cpu")
 Make = Callable[[WorkerConfig], Backend]
