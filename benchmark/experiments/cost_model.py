@@ -30,7 +30,7 @@ def expected(pair: Pair, known: Known, work: Mapping[Pair, Work]) -> float:
     if pair in known:
         return known[pair]
     task, method = pair
-    paces = {cell: seconds / _total(cell, work) for cell, seconds in known.items()}
+    paces = {cell: seconds / total for cell, seconds in known.items() if (total := _total(cell, work))}  # untrained: 0
     by_task: dict[str, list[float]] = {}
     for (name, _), pace in paces.items():
         by_task.setdefault(name, []).append(pace)

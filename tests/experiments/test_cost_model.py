@@ -37,3 +37,10 @@ def test_a_method_is_expected_to_need_its_own_work_at_its_own_pace() -> None:
     work = {pair: Work(count, 0) for pair, count in images.items()}
     # on a: 0.1 and 0.2 s an image, 0.15 on average, of which fedmd has 4 / 3; on b 0.2 s, over its 9000 images there
     assert expected(("b", "fedmd"), known, work) == pytest.approx(9000 * 0.2 * 4 / 3)
+
+
+def test_a_cell_without_work_says_nothing_of_the_pace() -> None:
+    """The untrained control trains on no image: fedavg's pace alone counts, 0.1 s an image."""
+    known = {("a", "fedavg"): 10.0, ("a", "untrained"): 3.0}
+    work = {("a", "fedavg"): Work(100, 0), ("a", "untrained"): Work(0, 0), ("a", "moon"): Work(200, 0)}
+    assert expected(("a", "moon"), known, work) == pytest.approx(20)
