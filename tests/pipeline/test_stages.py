@@ -35,7 +35,7 @@ write(Path("results"), made.model_copy(update={{"hashes": hashes}}))
 """
 SETUP = """
 from benchmark.core.storage.checksummed_json import dump_checksummed
-from benchmark.pipeline import *
+from benchmark.pipeline.stages import *
 write_methods(RESULTS), write_datasets(RESULTS), sync(RESULTS), write_protocol(RESULTS, {task!r})
 (RESULTS / {task!r} / "split.json").write_text(dump_checksummed({{"task": {task!r}, "0": {{"sha256": "ab" * 32}}}}))
 """

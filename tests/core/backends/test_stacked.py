@@ -17,11 +17,10 @@ from torch.utils._pytree import tree_map
 from benchmark.core import method_files, ops
 from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm, Batch, Gradient, Local, Net, Pass, Phase, Site, Tensor, Update
-from benchmark.core.backends import Backend, EvaluateJob, SerialBackend, WorkerConfig
+from benchmark.core.backends import Backend, SerialBackend, WorkerConfig
 from benchmark.core.backends.stacked import StackedBackend
 from benchmark.core.backends.stacked_batches import DeviceImageCache, StackedBatches
 from benchmark.core.backends.stacked_step import StackedStep, Step
-from benchmark.core.client import evaluate
 from benchmark.core.client.federation import Federation
 from benchmark.core.client.local_training import LocalTrainer
 from benchmark.core.data.augment import Augment
@@ -29,7 +28,7 @@ from benchmark.core.data.batches import Stream
 from benchmark.core.errors import BenchmarkError, Diverged
 from benchmark.core.keys import Key
 from benchmark.core.server.rounds import Run
-from benchmark.core.storage import checkpoint, serialization
+from benchmark.core.storage import checkpoint
 from benchmark.core.tasks.task import Optimiser, ProbeSpec, Train, load
 from benchmark.core.tree import Tree
 from benchmark.experiments.cell import Cell
@@ -280,16 +279,6 @@ def test_a_client_s_bits_do_not_depend_on_who_shares_its_chunk(tmp_path: Path) -
         return backend.map(jobs)[clients.index(1)].upload.data
 
     assert upload([0, 1]) == upload([1, 2, 3]) == upload([3, 1])
-
-
-def test_judging_counts_as_the_loop_does() -> None:
-    federation = small_federation()
-    backend = StackedBackend(WorkerConfig(lambda _: federation, Algorithm))
-    model = federation.model("mlp")
-    params = model.init(Key(1))
-    job = EvaluateJob("mlp", serialization.encode(params, "").data, 5, 28)
-    answers = evaluate.logits(model, params, federation.test, 5, 28, "fp32")
-    assert backend.map([job]) == [evaluate.class_sums(answers, federation.test.labels[5:28], federation.test.classes)]
 
 
 def test_devices_and_graphs_that_are_not_there_are_refused_in_words() -> None:
