@@ -19,7 +19,7 @@ TEXT = {".py", ".md", ".toml", ".yaml", ".yml", ".txt", ".js", ".css", ".html", 
 TRACKED = sorted(
     path
     for path in [*ROOT.glob("*"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*"))]
-    if path.is_file() and path.suffix in TEXT and "__pycache__" not in path.parts
+    if path.is_file() and path.suffix in TEXT and not {"__pycache__", "report.html"} & {*path.parts}
 )
 PYTHON = [path for path in TRACKED if path.suffix == ".py"]
 PACKAGES = [path for path in PYTHON if path.relative_to(ROOT).parts[0] in ("benchmark", "algorithms")]
