@@ -16,7 +16,7 @@ from benchmark.core.api import Algorithm
 from benchmark.core.backends import SerialBackend, WorkerConfig
 from benchmark.core.client.federation import Federation
 from benchmark.core.client.federation_data import FederationData, IndexedImages
-from benchmark.core.data.partition import Drawn
+from benchmark.core.data.lazy_partition import Drawn
 from benchmark.core.keys import Key
 from benchmark.core.server.communication import CommunicationCounter
 from benchmark.core.server.rounds import Run

@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmark.core.data import partition, partition_table
 from benchmark.core.data.dataset import Dataset
+from benchmark.core.data.lazy_partition import Drawn
 from benchmark.core.data.loading import load
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.keys import Key
@@ -147,7 +148,7 @@ def split(task: Task, dataset: Dataset, rest: np.ndarray, key: Key) -> Sequence[
     labels, how, clients = dataset.train.labels[rest], task.split, task.clients
     match how.kind:
         case "drawn":
-            return partition.Drawn(rest, clients, how.per_client, key)
+            return Drawn(rest, clients, how.per_client, key)
         case "iid":
             parts = partition.iid(labels, clients, key)
         case "shards":
@@ -156,6 +157,8 @@ def split(task: Task, dataset: Dataset, rest: np.ndarray, key: Key) -> Sequence[
             parts = partition.dirichlet(labels, clients, how.alpha, how.minimum, key, how.capped)
         case "dirichlet_equal":
             parts = partition.dirichlet_equal(labels, clients, how.alpha, key)
+        case "dirichlet_sampled":
+            parts = partition.dirichlet_sampled(labels, clients, how.alpha, how.most, how.minimum, key)
         case "labels_removed":
             parts = partition.labels_removed(labels, clients, how.per_client, how.targets, how.keep, key)
         case "few_per_class":

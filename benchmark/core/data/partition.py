@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -128,7 +128,8 @@ def dirichlet(labels: np.ndarray, clients: int, alpha: float, minimum: int, key:
         key: What the draws depend on.
         capped: Whether, as in FedNTD's `lda`, a client with its even share of all rows gets none of further classes.
     """
-    counts = dirichlet_counts(np.bincount(labels), clients, alpha, minimum, key("proportions"), capped)
+    cap = len(labels) / clients if capped else np.inf
+    counts = dirichlet_counts(np.bincount(labels), clients, alpha, minimum, key("proportions"), cap)
     return ascending(assign_rows(labels, counts, key("dirichlet")))
 
 
@@ -152,10 +153,31 @@ def dirichlet_equal(labels: np.ndarray, clients: int, alpha: float, key: Key) ->
     for group, rows in enumerate(np.split(order, first[1:] * len(order) // clients)):
         members = min(GROUP, clients - first[group])
         minimum = int(np.ceil(len(rows) / members / 2))
-        counts = dirichlet_counts(np.bincount(labels[rows]), members, alpha, minimum, key("proportions", group))
+        cap = len(rows) / members
+        counts = dirichlet_counts(np.bincount(labels[rows]), members, alpha, minimum, key("proportions", group), cap)
         chunks += [rows[part] for part in assign_rows(labels[rows], counts, key("dirichlet", group))]
     size = len(labels) // clients
     return ascending(np.split(np.concatenate(chunks)[: size * clients], clients))
+
+
+def dirichlet_sampled(labels: np.ndarray, clients: int, alpha: float, most: int, minimum: int, key: Key) -> Parts:
+    """The partition of FedGen's code: equally many rows of every class, divided by proportions drawn from Dir(alpha).
+
+    Its one number for "half of MNIST", 0.5 * 60,000 / 20 = 1,500, limits both a class and a client: 1,500 rows of each
+    class are used, a quarter of all, and a client that has 1,500 rows gets none of further classes. The code goes
+    through the classes in an order that it draws once, this function in the order of their numbers.
+
+    Args:
+        labels: Labels of the rows, int64.
+        clients: Number of clients.
+        alpha: Concentration; smaller values are more skewed.
+        most: Rows of each class that are used, and the size from which a client gets none of further classes.
+        minimum: Rows that the smallest client must have.
+        key: What the draws depend on.
+    """
+    used = np.minimum(np.bincount(labels), most)
+    counts = dirichlet_counts(used, clients, alpha, minimum, key("proportions"), most)
+    return ascending(assign_rows(labels, counts, key("dirichlet")))
 
 
 def labels_removed(labels: np.ndarray, clients: int, per_client: int, targets: int, keep: int, key: Key) -> Parts:
@@ -265,35 +287,3 @@ def registered(name: str, options: Mapping[str, object], labels: np.ndarray, cli
         message = f"partition {name} gives a row twice, or one that is none of 0..{len(labels) - 1}"
         raise BenchmarkError(message, hint="fix the function")
     return ascending(parts)
-
-
-class Drawn(Sequence[np.ndarray]):
-    """A lazy partition in which every client draws its own rows: clients may share rows.
-
-    It needs no memory however many clients there are. A client's rows depend on its number and the key alone.
-
-    Args:
-        rows: Row numbers to draw from, int64.
-        clients: Number of clients.
-        per_client: Rows that each client draws.
-        key: What the draws depend on.
-
-    Raises:
-        BenchmarkError: If there are fewer rows than a client is to draw.
-    """
-
-    def __init__(self, rows: np.ndarray, clients: int, per_client: int, key: Key) -> None:
-        if per_client > len(rows):
-            message = f"{per_client} samples per client of {len(rows)}"
-            raise BenchmarkError(message, hint="ask for fewer samples per client")
-        self.rows, self.clients, self.per_client, self.key = rows, clients, per_client, key("drawn")
-
-    def __len__(self) -> int:
-        return self.clients
-
-    def __getitem__(self, client: Any) -> Any:
-        if isinstance(client, slice):
-            return [self[i] for i in range(*client.indices(self.clients))]
-        if not 0 <= client < self.clients:
-            raise IndexError(client)
-        return self.rows[self.key(client).choice(len(self.rows), self.per_client)]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmark.core.data.partition import Drawn
+from benchmark.core.data.lazy_partition import Drawn
 
 
 def sizes(parts: Sequence[np.ndarray]) -> np.ndarray:

@@ -27,10 +27,11 @@ def assign_rows(labels: np.ndarray, counts: np.ndarray, key: Key) -> Parts:
     return [np.concatenate(part) for part in parts]
 
 
-def dirichlet_counts(
-    present: np.ndarray, clients: int, alpha: float, minimum: int, key: Key, capped: bool = True
-) -> np.ndarray:
-    """Rows of each class per client, int64 [clients, classes]; every row is given to a client."""
+def dirichlet_counts(present: np.ndarray, clients: int, alpha: float, minimum: int, key: Key, cap: float) -> np.ndarray:
+    """Rows of each class per client, int64 [clients, classes]; every row is given to a client.
+
+    A client that has `cap` rows or more gets none of further classes.
+    """
     if alpha <= 0:
         raise BenchmarkError(f"alpha {alpha} of a Dirichlet split is not positive")
     even = present.sum() / clients
@@ -42,8 +43,7 @@ def dirichlet_counts(
         counts = np.zeros((clients, len(present)), np.int64)
         for c, n in enumerate(present):
             shares = draw.dirichlet(np.full(clients, alpha))
-            if capped:
-                shares *= counts.sum(axis=1) < even
+            shares *= counts.sum(axis=1) < cap
             # With a tiny alpha all mass may lie on full clients; their share then goes to nobody and the draw fails.
             edges = np.rint(np.cumsum(shares) / max(shares.sum(), 1e-300) * n).astype(np.int64)
             counts[:, c] = np.diff(edges, prepend=0)

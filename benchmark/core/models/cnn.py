@@ -1,4 +1,4 @@
-"""Small convolutional networks: FedNTD's, FD's, those of the lite tasks and that of the golden trajectories.
+"""Small convolutional networks: FedNTD's, FD's, FedGen's, those of the lite tasks and that of the golden trajectories.
 
 Where the papers pool after a ReLU, these networks pool before it: outputs and gradients have the same bits, since both
 keep the order of numbers, and the ReLU has a quarter of the work.
@@ -46,6 +46,23 @@ def cnn_fd(shape: Shape, classes: int) -> Net:
     return Net(body, shape, classes, bias=False)
 
 
+def cnn_fedgen(shape: Shape, classes: int) -> Net:
+    """FedGen's CNN for MNIST (arXiv 2105.10056): two convolutions of stride 2 with BatchNorm, two linear layers.
+
+    As in its code there is no ReLU between the linear layers: features are linear in what is flattened.
+    """
+    body: Body = {}
+    before = shape[0]
+    for number, after in enumerate((6, 16), start=1):
+        body[f"conv_{number}"] = nn.Conv2d(before, after, 3, stride=2, padding=1)
+        body[f"norm_{number}"] = nn.BatchNorm2d(after)
+        body[f"relu_{number}"] = nn.ReLU()
+        before = after
+    body["flatten"] = nn.Flatten()
+    body["linear_1"] = nn.Linear(width(body, shape), 32)
+    return Net(body, shape, classes)
+
+
 def golden(shape: Shape, classes: int) -> Net:
     """The network of the golden trajectories, with their layer names; `linear_1` follows the size of the images."""
     body: Body = {
@@ -85,6 +102,7 @@ NETS: dict[str, Builder] = {
     "cnn_lite_wide": partial(_stacked, channels=(32, 64), kernel=3, hidden=128),
     "cnn_lite_deep": partial(_stacked, channels=(16, 32, 64), kernel=3, hidden=128),
     "cnn_fd": cnn_fd,
+    "cnn_fedgen": cnn_fedgen,
     "cnn_bn": cnn_bn,
     "golden": golden,
 }

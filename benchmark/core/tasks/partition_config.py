@@ -87,6 +87,22 @@ class DirichletEqual(StrictModel):
     alpha: Annotated[float, Field(gt=0)]
 
 
+class DirichletSampled(StrictModel):
+    """FedGen's partition: equally many images of every class, divided by Dir(alpha).
+
+    Attributes:
+        kind: "dirichlet_sampled".
+        alpha: Concentration; smaller values are more skewed.
+        most: Images of each class that are used, and the size from which a client gets none of further classes.
+        minimum: Images that the smallest client must have.
+    """
+
+    kind: Literal["dirichlet_sampled"]
+    alpha: Annotated[float, Field(gt=0)]
+    most: Positive
+    minimum: Positive = 10
+
+
 class LabelsRemoved(StrictModel):
     """FAug's partition: clients draw images and lose most of those of their target labels.
 
@@ -157,8 +173,28 @@ class Registered(StrictModel):
     options: dict[str, Any] = Field(default={})
 
 
-KINDS = (Iid, Shards, Dirichlet, DirichletEqual, LabelsRemoved, Superclass, FewPerClass, Drawn, Registered)
+KINDS = (
+    Iid,
+    Shards,
+    Dirichlet,
+    DirichletEqual,
+    DirichletSampled,
+    LabelsRemoved,
+    Superclass,
+    FewPerClass,
+    Drawn,
+    Registered,
+)
 Split = Annotated[
-    Iid | Shards | Dirichlet | DirichletEqual | LabelsRemoved | Superclass | FewPerClass | Drawn | Registered,
+    Iid
+    | Shards
+    | Dirichlet
+    | DirichletEqual
+    | DirichletSampled
+    | LabelsRemoved
+    | Superclass
+    | FewPerClass
+    | Drawn
+    | Registered,
     Field(discriminator="kind"),
 ]

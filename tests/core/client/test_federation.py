@@ -16,7 +16,7 @@ from algorithms.fedavg import FedAvg
 from benchmark.core.api import Phase
 from benchmark.core.client.federation import Federation
 from benchmark.core.client.federation_data import FederationData, IndexedImages
-from benchmark.core.data.partition import Drawn
+from benchmark.core.data.lazy_partition import Drawn
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.keys import Key
 from benchmark.core.tasks.partition_config import Iid

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.core.data import partition, partition_table
+from benchmark.core.data.lazy_partition import Drawn
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.keys import Key
 
@@ -48,7 +49,7 @@ def test_a_client_s_rows_are_random_and_no_block() -> None:
 
 
 def test_a_lazy_split_draws_for_each_client_by_its_number() -> None:
-    drawn, again = (partition.Drawn(np.arange(100, 140), 10**6, 5, KEY) for _ in range(2))
+    drawn, again = (Drawn(np.arange(100, 140), 10**6, 5, KEY) for _ in range(2))
     chosen = {tuple(drawn[client].tolist()) for client in range(50)}
     assert len(chosen) == 50 and all(100 <= min(rows) < max(rows) < 140 for rows in chosen)
     assert [rows.tolist() for rows in again[:50]] == [drawn[client].tolist() for client in range(50)]
@@ -58,8 +59,8 @@ def test_a_fingerprint_tells_splits_apart() -> None:
     rows = np.arange(40)
     splits = [
         [rows[:2], rows[2:5]], [rows[:3], rows[3:5]], [rows[:5]],  # the same rows, cut elsewhere
-        *(partition.Drawn(rows, clients, size, key) for clients, size, key in ((9, 5, KEY), (8, 5, KEY), (9, 4, KEY))),
-        partition.Drawn(rows[1:], 9, 5, KEY), partition.Drawn(rows, 9, 5, Key(1)),
+        *(Drawn(rows, clients, size, key) for clients, size, key in ((9, 5, KEY), (8, 5, KEY), (9, 4, KEY))),
+        Drawn(rows[1:], 9, 5, KEY), Drawn(rows, 9, 5, Key(1)),
     ]  # fmt: skip
     assert len({partition_table.fingerprint(parts) for parts in splits}) == len(splits)
     assert partition_table.fingerprint(splits[0]) == partition_table.fingerprint([rows[:2].copy(), rows[2:5].copy()])
@@ -164,6 +165,29 @@ def test_dirichlet_equal_draws_in_groups_of_ten_none_below_half_the_mean(monkeyp
     assert all(20 <= group.sum(axis=1).min() < 40 for group in drawn)
 
 
+def test_dirichlet_sampled_takes_equally_many_of_each_class() -> None:
+    # 90 and 30 rows of two classes: of each at most 40 are used, so 40 and 30, or all rows.
+    labels = np.repeat([0, 1], [90, 30])
+    for most, used in ((40, [40, 30]), (500, [90, 30])):
+        parts = partition.dirichlet_sampled(labels, 3, 1.0, most, 1, KEY)
+        assert_disjoint(parts, labels, used=sum(used))
+        assert counts(parts, labels).sum(axis=0).tolist() == used
+
+
+def test_dirichlet_sampled_fills_a_client_to_the_size_of_a_class() -> None:
+    # With a tiny alpha most classes go to one client whole. One that has the 40 rows of class 0 is full and gets none
+    # of class 1.
+    labels = np.repeat([0, 1], [90, 30])
+    tables = np.stack([counts(partition.dirichlet_sampled(labels, 2, 0.01, 40, 1, Key(s)), labels) for s in range(20)])
+    full = tables[..., 0] == 40
+    assert full.sum() > 10 and (tables[..., 1][full] == 0).all()
+    # FedGen's numbers: 1,500 rows of ten classes make 750 for each of 20 clients, but a client may pass 1,500 once.
+    labels = np.repeat(np.arange(10), 2_000)
+    drawn = [partition.dirichlet_sampled(labels, 20, 0.1, 1_500, 10, Key(seed)) for seed in range(3)]
+    sizes = np.array([len(rows) for parts in drawn for rows in parts])
+    assert sizes.sum() == 3 * 15_000 and sizes.min() >= 10 and 1_500 < sizes.max() < 3_000
+
+
 def test_target_labels_are_each_client_s_own() -> None:
     targets = partition.target_labels(10, 20, 3, KEY)
     assert all((np.diff(row) > 0).all() for row in targets) and len({tuple(row) for row in targets}) > 10
@@ -219,6 +243,7 @@ def test_hold_out_takes_the_same_share_of_every_class() -> None:
         (lambda: partition.dirichlet(BALANCED, 60, 0.01, 10, KEY), "no Dirichlet draw of 1000 with alpha 0.01"),
         (lambda: partition.dirichlet(BALANCED, 10, 0.0, 1, KEY), "alpha 0.0"),
         (lambda: partition.dirichlet_equal(BALANCED, 601, 1.0, KEY), "do not serve 601 clients"),
+        (lambda: partition.dirichlet_sampled(BALANCED, 10, 0.1, 5, 6, KEY), "do not give 10 clients 6 each"),
         (lambda: partition.labels_removed(BALANCED, 4, 151, 3, 2, KEY), "more than the 600"),
         (lambda: partition.labels_removed(BALANCED, 4, 150, 10, 2, KEY), "10 target labels of 10 classes"),
         (lambda: partition.labels_removed(BALANCED, 4, 10, 3, 5, KEY), "are to be kept"),

@@ -58,6 +58,7 @@ def test_defaults_are_those_of_the_format() -> None:
     [
         ({"kind": "shards", "shards": 2}, {"draws": "keyed"}),
         ({"kind": "dirichlet", "alpha": 0.1}, {"minimum": 10, "capped": True}),
+        ({"kind": "dirichlet_sampled", "alpha": 0.1, "most": 9}, {"minimum": 10}),
         ({"kind": "labels_removed", "per_client": 9, "targets": 2}, {"keep": 5}),
     ],
 )  # fmt: skip
