@@ -3,7 +3,7 @@ PYTHON ?= python3
 READY := .venv/.ready
 
 # Long-running targets say how long they take in CONTRIBUTING.md.
-.PHONY: bench test pages engines docs browser speed reliability clean
+.PHONY: bench test pages engines docs publish browser speed reliability clean
 
 bench: $(READY)
 	@.venv/bin/fedrepro bench
@@ -33,7 +33,14 @@ engines: .venv-engines/.ready
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
 
-# the report in Chromium: that of this machine, or else one that Playwright fetches
+# commits the site to the branch gh-pages, under the number of the protocol: the pages of older protocols stay
+publish: $(READY)
+	.venv/bin/pip install -qq --disable-pip-version-check mike==2.*
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mike deploy --alias-type copy --update-aliases \
+	    "protocol-$$(.venv/bin/python -c 'from benchmark.core.version import PROTOCOL; print(PROTOCOL)')" latest
+	.venv/bin/mike set-default latest
+
+# the site and the report in Chromium: that of this machine, or else one that Playwright fetches
 browser: $(READY)
 	.venv/bin/pip install -qq --disable-pip-version-check playwright==1.*
 	@for name in chromium google-chrome chromium-browser chrome; do command -v $$name >/dev/null && break; done \

@@ -82,7 +82,7 @@ def _metrics(results: Path, found: Mapping[str, DataFrame]) -> dict[Path, str]:
 
 
 def _curves(index: ResultsIndex, found: Mapping[str, DataFrame]) -> dict[Path, str]:
-    """results/curves/<task>.csv: accuracy and forgetting over rounds, what `dvc plots` draws."""
+    """results/curves/<task>.csv: accuracy and forgetting over rounds, which the site offers for download."""
     frames = {task: curves.frame(index, task, list(dict.fromkeys(frame["method"]))) for task, frame in found.items()}
     return {
         index.results / "curves" / f"{task}.csv": frame.to_csv(index=False, lineterminator="\n")

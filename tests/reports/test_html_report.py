@@ -92,7 +92,7 @@ def test_curves_are_means_between_the_lowest_and_the_highest_seed(results: Path)
     assert curve["classes"] == [[62.0] * 10]
 
 
-def test_dvc_plots_the_curves_of_records_against_which_nothing_speaks(results: Path) -> None:
+def test_curves_are_of_records_against_which_nothing_speaks(results: Path) -> None:
     write(results, make("fedprox", 0, 0.55, engine=ENGINE + 1))
     text = pages.files(ResultsIndex.load(results))[results / "curves" / f"{TASK}.csv"]
     # example_results: FedNTD 60, 61, 65 %, FedAvg 50, 52, 54 %, judged once; the board's order

@@ -1,36 +1,9 @@
 "use strict";
-// The tables are there without this script; it sorts, filters and draws.
+// Filters and charts of the report. The tables are there without it; tables.js, which comes before, sorts them.
 const numbers = JSON.parse(document.getElementById("numbers").textContent);
-const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 const HUES = 8;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-
-// ---- sorting: by the value in data-sort; what has none stays below
-function sortable(table) {
-  all("thead th", table).forEach((head, column) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.append(...head.childNodes);
-    head.append(button);
-    button.addEventListener("click", () => sort(table, head, column));
-  });
-}
-function sort(table, head, column) {
-  const body = table.tBodies[0];
-  const value = (row) => row.cells[column].dataset.sort ?? row.cells[column].textContent;
-  const filled = [...body.rows].filter((row) => value(row) !== "");
-  const empty = [...body.rows].filter((row) => value(row) === "");
-  const numeric = filled.every((row) => !Number.isNaN(Number(value(row))));
-  const first = numeric ? "descending" : "ascending";
-  const other = numeric ? "ascending" : "descending";
-  const order = head.getAttribute("aria-sort") === first ? other : first;
-  const compare = numeric ? (a, b) => Number(value(a)) - Number(value(b)) : (a, b) => value(a).localeCompare(value(b));
-  filled.sort((a, b) => (order === "ascending" ? 1 : -1) * compare(a, b));
-  all("thead th", table).forEach((one) => one.removeAttribute("aria-sort"));
-  head.setAttribute("aria-sort", order);
-  body.append(...filled, ...empty);
-}
 
 // ---- filters: name of a method, track, comparable rows, verdict
 const verdicts = new Set();

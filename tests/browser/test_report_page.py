@@ -2,61 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page
 
-from benchmark.records.index import ResultsIndex
-from benchmark.reports.html import page as report
-
-ROOT = Path(__file__).parents[2]
-NAMES = ("chromium", "google-chrome", "chromium-browser", "chrome")
+Visit = Callable[..., Page]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A Chromium of this machine, or the one that `playwright install chromium` has fetched."""
-    found = next((path for path in map(shutil.which, NAMES) if path), None)
-    with sync_playwright() as play:
-        made = play.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield made
-        made.close()
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The report of the committed records."""
-    path = tmp_path_factory.mktemp("page") / "report.html"
-    report.write(ResultsIndex.load(ROOT / "results"), path)
-    return path.as_uri()
-
-
-def visit(browser: Browser, address: str, width: int = 1440, scheme: str = "light", script: bool = True) -> Page:
-    """The open page; `faults` collects what it says and asks for."""
-    context = browser.new_context(
-        viewport={"width": width, "height": 900},
-        color_scheme=scheme,
-        java_script_enabled=script,  # type: ignore[arg-type]
-    )
-    page = context.new_page()
-    faults: list[str] = []
-    page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("request", lambda asked: None if asked.url.startswith(("file:", "data:")) else faults.append(asked.url))
-    page.goto(address)
-    page.faults = faults  # type: ignore[attr-defined]
-    return page
+@pytest.fixture
+def address(site: str) -> str:
+    """The report, as part of the site."""
+    return site + "report.html"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
 def test_it_opens_without_errors_fits_the_screen_and_draws_every_chart(
-    browser: Browser, address: str, width: int, scheme: str
+    visit: Visit, address: str, width: int, scheme: str
 ) -> None:
-    page = visit(browser, address, width, scheme)
+    page = visit(address, width, scheme)
     figures = page.locator("figure[data-chart]:visible")
     for number in range(figures.count()):
         figures.nth(number).scroll_into_view_if_needed()
@@ -67,8 +32,8 @@ def test_it_opens_without_errors_fits_the_screen_and_draws_every_chart(
     assert (sum(map(int, backgrounds[4:-1].split(","))) < 200) == (scheme == "dark")
 
 
-def test_columns_sort_by_number_and_empty_cells_stay_below(browser: Browser, address: str) -> None:
-    page = visit(browser, address)
+def test_columns_sort_by_number_and_empty_cells_stay_below(visit: Visit, address: str) -> None:
+    page = visit(address)
     table = page.locator("#digits-shards table.board")
     table.get_by_role("button", name="Down (MB)").click()
     column = table.locator("thead th").all_inner_texts().index("Down (MB)")
@@ -85,8 +50,8 @@ def test_columns_sort_by_number_and_empty_cells_stay_below(browser: Browser, add
     assert reached == sorted(reached, reverse=True)
 
 
-def test_filters_leave_what_fits(browser: Browser, address: str) -> None:
-    page = visit(browser, address)
+def test_filters_leave_what_fits(visit: Visit, address: str) -> None:
+    page = visit(address)
     page.get_by_label("Filter methods").fill("ntd")
     assert page.locator("#digits-shards tbody tr:visible th").all_inner_texts() == ["fedntd"]
     assert page.locator("details.method:visible").evaluate_all("all => all.map(one => one.id)") == ["method-fedntd"]
@@ -105,8 +70,8 @@ def test_filters_leave_what_fits(browser: Browser, address: str) -> None:
         chip.click()
 
 
-def test_chips_choose_what_charts_draw_in_colour(browser: Browser, address: str) -> None:
-    page = visit(browser, address)
+def test_chips_choose_what_charts_draw_in_colour(visit: Visit, address: str) -> None:
+    page = visit(address)
     learning = page.locator("#digits-shards figure[data-chart=learning]")
     learning.scroll_into_view_if_needed()
     learning.locator("svg").wait_for()
@@ -120,14 +85,14 @@ def test_chips_choose_what_charts_draw_in_colour(browser: Browser, address: str)
     classes.locator("svg").wait_for()
 
 
-def test_a_link_to_a_method_opens_its_section(browser: Browser, address: str) -> None:
-    page = visit(browser, address)
+def test_a_link_to_a_method_opens_its_section(visit: Visit, address: str) -> None:
+    page = visit(address)
     page.locator("#digits-shards").get_by_role("link", name="fedntd").click()
     section = page.locator("#method-fedntd")
     assert section.locator("table").is_visible() and "--task digits-shards --seed 0" in section.inner_text()
 
 
-def test_without_javascript_tables_and_pictures_are_there(browser: Browser, address: str) -> None:
-    page = visit(browser, address, script=False)
+def test_without_javascript_tables_and_pictures_are_there(visit: Visit, address: str) -> None:
+    page = visit(address, script=False)
     assert page.locator("#digits-shards table.board tbody tr").count() > 20
     assert page.locator("#digits-shards .picture svg").is_visible() and not page.locator(".tools").is_visible()
