@@ -8,8 +8,7 @@ function setSortValues(table) {
   all("thead th", table).forEach((_, column) => {
     const cells = [...table.tBodies[0].rows].map((row) => row.cells[column]);
     const values = cells.map((cell) => cell.textContent.trim().match(NUMBER)?.[1].replaceAll(",", "") ?? "");
-    const filled = cells.filter((cell) => cell.textContent.trim() !== "").length;
-    if (2 * values.filter((value) => value !== "").length < filled) return; // a column of words
+    if (values.every((value) => value === "")) return; // a column of words
     cells.forEach((cell, i) => { cell.dataset.sort = values[i]; });
   });
 }

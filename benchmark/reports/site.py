@@ -75,7 +75,7 @@ def as_json(task: Task, table: Path) -> str:
     units = {column.name: column.unit.split(" ")[0] for column in columns.board(task.targets) if "csv" in column.shown}
     return canonical_json({
         "task": task.name, "track": task.track, "tier": task.tier, "protocol": task.protocol, "engine": ENGINE,
-        "columns": {name: {"unit": units.get(name.removesuffix("_interval"), "")} for name in frame.columns},
+        "columns": [{"name": name, "unit": units.get(name.removesuffix("_interval"), "")} for name in frame.columns],
         "rows": json.loads(frame.to_json(orient="records")),
     })  # fmt: skip
 

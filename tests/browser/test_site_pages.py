@@ -23,7 +23,7 @@ def test_a_page_opens_without_errors_fits_the_screen_and_follows_the_scheme(
     visit: Visit, site: str, name: str, width: int, scheme: str
 ) -> None:
     page = visit(site + name, width, scheme)
-    page.wait_for_load_state("networkidle")
+    page.locator(".md-version").wait_for(state="attached")  # what scripts add last
     assert page.faults == []  # type: ignore[attr-defined]
     assert page.evaluate("document.documentElement.scrollWidth") == width
     color = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -79,7 +79,7 @@ def test_methods_of_the_leaderboard_lead_to_their_section_of_the_report(visit: V
     page = visit(site + "leaderboard.html")
     page.locator(".results table").first.get_by_role("link", name="fedntd", exact=True).click()
     assert page.url == site + "report.html#method-fedntd"
-    assert page.locator("#method-fedntd table").is_visible()
+    page.locator("#method-fedntd table").wait_for()
 
 
 def test_older_versions_can_be_chosen(visit: Visit, site: str) -> None:
