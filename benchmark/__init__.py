@@ -5,6 +5,7 @@ Importing this module is fast: torch and pandas are imported when a function nee
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,12 +68,13 @@ def check(method: str) -> list[CheckResult]:
     return check_method(method)
 
 
-def board(task: str, results: str | Path | None = None) -> DataFrame:
+def board(task: str, results: str | Path | None = None, *, algorithms: Iterable[str | Path] = ()) -> DataFrame:
     """The table of a task, as in `fedrepro board` and results/tables/<task>.csv, best accuracy first.
 
     Args:
         task: Name of a task, or path of a .yaml file.
         results: Folder of records; None for results/.
+        algorithms: Files of methods of one's own, and folders of such files.
 
     Returns:
         A row for each method with accuracies in %, messages in MB and a column for each registered metric;
@@ -88,6 +90,6 @@ def board(task: str, results: str | Path | None = None) -> DataFrame:
     from benchmark.records.index import load_index
 
     setting = tasks.load(task)
-    index = load_index(Path(results) if results else RESULTS)
-    index.tasks.setdefault(setting.name, setting)
+    own_tasks = [setting] if task != setting.name else []
+    index = load_index(Path(results) if results else RESULTS, own_tasks, map(Path, algorithms))
     return table(index, index.tasks[setting.name], registry.registered("metric"))

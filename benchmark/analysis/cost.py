@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmark.core.data.manifest import manifest
+from benchmark.core.data.loading import info_of
 from benchmark.core.tasks.task import Task
 
 
@@ -16,7 +16,7 @@ def client_images(task: Task) -> float:
             return split.per_class * len(split.classes)
         case "superclass":
             return split.per_class * len(split.superclasses)
-    return manifest()[task.dataset].splits["train"].n / task.clients
+    return info_of(task.located(task.dataset)).splits["train"].n / task.clients
 
 
 def training_images(task: Task) -> float:

@@ -13,7 +13,7 @@ from benchmark.analysis import detection, reliability
 from benchmark.analysis.comparisons import Comparisons, compare
 from benchmark.analysis.controls import CONTROLS
 from benchmark.analysis.estimators import ESTIMATORS, WINDOW
-from benchmark.core.data.manifest import manifest
+from benchmark.core.data.loading import info_of
 from benchmark.core.tasks.task import Task
 from benchmark.records.index import ResultsIndex
 from benchmark.records.record import Record
@@ -199,7 +199,7 @@ def judged_alike(rows: Rows) -> Rows:
 
 def constant_answer(task: Task) -> float:
     """Accuracy of the answer that is right most often on the task's test images."""
-    counts = manifest()[task.dataset].splits["test"].class_counts
+    counts = info_of(task.located(task.dataset)).splits["test"].class_counts
     return max(counts) / sum(counts)
 
 

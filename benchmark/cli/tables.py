@@ -17,14 +17,18 @@ if TYPE_CHECKING:
 
 
 def board(
-    tasks: Annotated[str, typer.Option(metavar="A,B", help="Only these tasks.")] = "",
+    tasks: Annotated[str, typer.Option(metavar="A,B", help="Only these tasks; also .yaml files of your own.")] = "",
     results: Results = RESULTS, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Print the board of every task from the records. `dvc repro` writes the same rows into docs/boards/."""
+    from benchmark.core.tasks import task as task_files
+    from benchmark.core.tasks.yaml_file import is_yaml
     from benchmark.records.index import load_index
 
-    index = load_index(results)
-    show_board(index, names(tasks, index.tasks, "task"), as_json)
+    own = {name: task_files.load(name) for name in tasks.split(",") if is_yaml(name)}
+    index = load_index(results, own.values())
+    listed = ",".join(own[name].name if name in own else name for name in tasks.split(","))
+    show_board(index, names(listed, index.tasks, "task"), as_json)
 
 
 def show_board(index: ResultsIndex, tasks: list[str], as_json: bool = False) -> None:

@@ -109,7 +109,8 @@ def costs(jobs: Sequence[Job], index: ResultsIndex, cost: Callable[[Pair], float
 
 def with_available_data(jobs: Sequence[Job], index: ResultsIndex) -> tuple[list[Job], dict[str, str]]:
     """Jobs whose data can be read, decoding what is not cached yet, and per dataset why the others must wait."""
-    needed = {job.task: datasets(index.tasks[job.task]) for job in jobs}
+    tasks = {job.task: index.tasks[job.task] for job in jobs}
+    needed = {name: [task.located(dataset) for dataset in datasets(task)] for name, task in tasks.items()}
     lacking = {}
     for name in sorted({name for names in needed.values() for name in names}):
         try:

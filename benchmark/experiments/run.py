@@ -119,7 +119,9 @@ def _expected(cell: Cell, prepared: Prepared, home: Path) -> Expected:
         split = read_split(path).get(str(prepared.seed), {}).get("sha256")
     settings = json.loads(json.dumps(prepared.settings, default=str))
     method = method_files.method_sha256(prepared.path)
-    return Expected(prepared.task.protocol, prepared.task_sha256, method, settings, cell.departures, split)
+    return Expected(
+        prepared.task.protocol, prepared.task_sha256, method, settings, cell.departures, split, prepared.task.located
+    )
 
 
 def _discard_stale_checkpoint(folder: Path, identity: str) -> None:
@@ -242,7 +244,7 @@ def make_backend(cell: Cell, workers: int, prepared: Prepared, federation: Feder
 
 def _record(cell: Cell, prepared: Prepared, federation: Federation, **parts: Any) -> Record:
     task, method = prepared.task, method_files.method_sha256(prepared.path)
-    data = {name: load(name, verify=False).fingerprints for name in datasets(task)}
+    data = {name: load(task.located(name), verify=False).fingerprints for name in datasets(task)}
     split = partition_table.fingerprint(federation.data.parts)
     return Record(
         schema=SCHEMA,

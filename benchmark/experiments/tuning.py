@@ -23,6 +23,7 @@ from benchmark.core.strict_model import StrictModel
 from benchmark.core.tasks import task as tasks
 from benchmark.core.tasks.requirements import datasets
 from benchmark.core.tasks.task import RATE, Task
+from benchmark.core.tasks.yaml_file import is_yaml
 from benchmark.core.version import ENGINE
 from benchmark.experiments import run as running
 from benchmark.experiments.cell import Cell
@@ -174,8 +175,9 @@ class Tuning:
     def check(self) -> None:
         """Raise BenchmarkError if the method does not fit the task or the data are missing."""
         Cell(self.task, self.algorithm).prepare()
-        for name in datasets(tasks.load(self.task)):
-            load(name)
+        task = tasks.load(self.task)
+        for name in datasets(task):
+            load(task.located(name))
 
     def run(self, results: Path, *, workers: int = 1, observer: Observer = lambda event: None) -> Tuned:
         """Run or resume it, or return the record that is there and stands; the record is written at the end."""
@@ -211,6 +213,9 @@ class Tuning:
 
 def _text(task: Task) -> str:
     content = task.model_dump(mode="json", exclude={"name"}, exclude_defaults=True)
+    for section in (content, content.get("public", {}), content.get("unlabelled", {})):
+        if (dataset := section.get("dataset")) and is_yaml(dataset):
+            section["dataset"] = str(Path(task.located(dataset)).resolve())  # the copy is in another folder
     return yaml.safe_dump(content, sort_keys=False)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from benchmark.analysis.cost import client_images
 from benchmark.core import method_files
-from benchmark.core.data.manifest import manifest
+from benchmark.core.data.loading import info_of
 from benchmark.core.tasks.task import RATE, Task
 
 if TYPE_CHECKING:
@@ -92,15 +92,15 @@ def _mean_site(task: Task, algorithm: Algorithm) -> tuple[Site, int, int]:
     site = Site(
         who=Who(0, task.networks[0], round(size)), model=unknown, data=cast(Any, _Sized(round(size))),
         public=cast(Any, _Sized(task.public.size)) if task.public else None,
-        classes=len(manifest()[task.dataset].classes), train=training(task), share=task.cohort / task.clients,
-        cohort=task.cohort,
+        classes=len(info_of(task.located(task.dataset)).classes), train=training(task),
+        share=task.cohort / task.clients, cohort=task.cohort,
     )  # fmt: skip
     return site, cohort, clients
 
 
 def _each(task: Task) -> float:
     """Operations of one image, the mean over the networks."""
-    facts = manifest()[task.dataset]
+    facts = info_of(task.located(task.dataset))
     height, width, channels = facts.shape
     return fmean(_flops(arch, (channels, height, width), len(facts.classes)) for arch in task.networks)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,8 +10,9 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from benchmark import paths
 from benchmark.core import method_files
-from benchmark.core.data.manifest import dataset_info
+from benchmark.core.data.loading import info_of
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.storage.checksummed_json import load_checksummed
 from benchmark.core.tasks import task as tasks
@@ -132,7 +133,8 @@ class ResultsIndex:
             return [*_versions(record, task.protocol), "its method is gone"]
         split = self.splits.get(record.task, {}).get(str(record.seed), {}).get("sha256")
         settings = _settings(method, task)
-        return stale_reasons(record, Expected(task.protocol, task.sha256, method.sha256, settings, split=split))
+        expected = Expected(task.protocol, task.sha256, method.sha256, settings, task.own, split, task.located)
+        return stale_reasons(record, expected)
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,7 @@ class Expected:
         settings: All hyper-parameters.
         departures: In what the cell departs from its task.
         split: Hash of the split, None if it is not known.
+        located: Where each dataset of the task is loaded from.
     """
 
     protocol: int
@@ -154,6 +157,7 @@ class Expected:
     settings: dict[str, Any]
     departures: Sequence[str] = ()
     split: str | None = None
+    located: Callable[[str], str] = str
 
 
 def stale_reasons(record: Record, expected: Expected) -> list[str]:
@@ -168,7 +172,7 @@ def stale_reasons(record: Record, expected: Expected) -> list[str]:
         reasons.append("its method has changed")
     elif record.settings != expected.settings:
         reasons.append("its hyper-parameters have changed")
-    if expected.split not in (None, record.hashes.split) or _data_changed(record):
+    if expected.split not in (None, record.hashes.split) or _data_changed(record, expected.located):
         reasons.append("its data have changed")
     return reasons
 
@@ -211,10 +215,10 @@ def _settings(method: Method, task: Task) -> dict[str, Any]:
     return defaults | task.settings(method.name)
 
 
-def _data_changed(record: Record) -> bool:
+def _data_changed(record: Record, located: Callable[[str], str]) -> bool:
     for name, parts in record.hashes.data.items():
         try:
-            splits = dataset_info(name).splits
+            splits = info_of(located(name)).splits
         except BenchmarkError:
             return True
         known = {part: splits[part].fingerprint for part in parts if part in splits}
@@ -223,9 +227,24 @@ def _data_changed(record: Record) -> bool:
     return False
 
 
-def load_index(results: Path) -> ResultsIndex:
-    """The index of a folder of records, with the method files as they are where it holds no fingerprints."""
-    return ResultsIndex.load(results) if (results / "methods").is_dir() else index_with_live_methods(results)
+def load_index(results: Path, tasks: Iterable[Task] = (), algorithms: Iterable[Path] = ()) -> ResultsIndex:
+    """The index of a folder of records, with the method files as they are where it holds no fingerprints.
+
+    Args:
+        results: The folder.
+        tasks: Tasks of one's own.
+        algorithms: Files of methods of one's own, and folders of such files, beside those that `--algorithms` names.
+    """
+    has_fingerprints = (results / "methods").is_dir()
+    index = ResultsIndex.load(results) if has_fingerprints else index_with_live_methods(results)
+    files = [
+        file
+        for path in (*(paths.own_folders() if has_fingerprints else ()), *algorithms)
+        for file in (sorted(path.glob("[!_]*.py")) if path.is_dir() else [path])
+    ]
+    methods = {file.stem: Method.model_validate(method_files.describe(str(file))) for file in files}
+    own_tasks = {task.name: task for task in tasks}
+    return replace(index, tasks=index.tasks | own_tasks, methods=index.methods | methods)
 
 
 def index_with_live_methods(results: Path) -> ResultsIndex:

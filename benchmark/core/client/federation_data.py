@@ -92,9 +92,10 @@ def load_federation_data(task: Task, seed: int, verify: bool = True) -> Federati
         if extra is not None and extra.dataset in (None, task.dataset):
             rest, extras[name] = _own_images(dataset, rest, extra.size, key(name))
         elif extra is not None:
-            extras[name] = _other_images(dataset, extra, classes, key(name), verify)
+            other = load(task.located(str(extra.dataset)), verify)
+            extras[name] = _other_images(dataset, other, extra, classes, key(name))
     if task.public is not None and task.public.dataset is not None and task.public.labels == "joint":
-        classes += len(load(task.public.dataset, verify=False).classes)
+        classes += len(load(task.located(task.public.dataset), verify=False).classes)
     validation = IndexedImages(dataset.train.images, labels, held_out)
     test = IndexedImages(dataset.test.images, dataset.test.labels, np.arange(len(dataset.test.labels)))
     return FederationData(
@@ -112,7 +113,7 @@ def load_federation_data(task: Task, seed: int, verify: bool = True) -> Federati
 
 
 def _load_dataset(task: Task, verify: bool = True) -> Dataset:
-    dataset = load(task.dataset, verify)
+    dataset = load(task.located(task.dataset), verify)
     return dataset.only(task.only.classes, task.only.superclasses) if task.only else dataset
 
 
@@ -124,9 +125,8 @@ def _own_images(dataset: Dataset, rest: np.ndarray, size: int, key: Key) -> tupl
     return rest[remaining], IndexedImages(dataset.train.images, dataset.train.labels, rest[taken])
 
 
-def _other_images(dataset: Dataset, extra: Extra, offset: int, key: Key, verify: bool) -> IndexedImages:
+def _other_images(dataset: Dataset, other: Dataset, extra: Extra, offset: int, key: Key) -> IndexedImages:
     """Training images of another dataset; joint labels begin at the offset."""
-    other = load(str(extra.dataset), verify)
     if other.shape != dataset.shape:
         message = f"{other.name} has shape {other.shape}, {dataset.name} {dataset.shape}"
         raise BenchmarkError(message, hint="use equal shapes")
@@ -169,6 +169,17 @@ def split(task: Task, dataset: Dataset, rest: np.ndarray, key: Key) -> Sequence[
             fine = labels if dataset.train.fine is None else dataset.train.fine[rest]
             coarse = dataset.train.coarse[rest]
             parts = partition.superclass(fine, coarse, clients, how.per_class, how.superclasses, key)
+        case "natural":
+            if dataset.train.owners is None:
+                hint = "name the column or folder in the dataset file: `owner`"
+                raise BenchmarkError(f"{dataset.name} names no owners", where=task.name, hint=hint)
+            parts = partition.natural(dataset.train.owners[rest], clients, how.minimum, key)
+        case "domain":
+            if dataset.train.domains is None:
+                hint = "name the column or folder in the dataset file: `domain`"
+                raise BenchmarkError(f"{dataset.name} names no domains", where=task.name, hint=hint)
+            domains = dataset.train.domains[rest]
+            parts = partition.by_domain(domains, labels, clients, how.alpha, how.minimum, key)
         case "registered":
             parts = partition.registered(how.name, how.options, labels, clients, key)
     return [rest[part] for part in parts]

@@ -19,12 +19,16 @@ class Split:
         labels: Labels [n], int64.
         coarse: Superclass of every image [n], int64; None if the dataset has no superclasses.
         fine: Class of every image [n], int64, if the labels are superclasses; else None.
+        owners: Number of every image's owner [n], int64; None if the dataset names no owners.
+        domains: Number of every image's domain [n], int64; None if the dataset names no domains.
     """
 
     images: np.ndarray
     labels: np.ndarray
     coarse: np.ndarray | None
     fine: np.ndarray | None = None
+    owners: np.ndarray | None = None
+    domains: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +45,8 @@ class Dataset:
         fingerprints: sha256 of each split of the whole dataset.
         source: The source that it was decoded from.
         superclasses: Names of the superclasses.
+        owners: Names of the owners.
+        domains: Names of the domains.
     """
 
     name: str
@@ -52,6 +58,8 @@ class Dataset:
     fingerprints: dict[str, str]
     source: str
     superclasses: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -79,7 +87,9 @@ def _relabelled(split: Split, new_labels: np.ndarray, by_superclass: bool) -> Sp
     """The images whose class, or superclass, has a new label of at least 0."""
     labels = new_labels[split.coarse if by_superclass else split.labels]
     rows = np.flatnonzero(labels >= 0)
-    labels, coarse = labels[rows], None if split.coarse is None else split.coarse[rows]
+    coarse, owners, domains = (
+        None if values is None else values[rows] for values in (split.coarse, split.owners, split.domains)
+    )
     if by_superclass:
-        return Split(split.images[rows], labels, labels, split.labels[rows])
-    return Split(split.images[rows], labels, coarse)
+        return Split(split.images[rows], labels[rows], labels[rows], split.labels[rows], owners, domains)
+    return Split(split.images[rows], labels[rows], coarse, None, owners, domains)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import numpy as np
 
 from benchmark.core import registry
-from benchmark.core.data import cache, sources
+from benchmark.core.data import cache, sources, user_datasets
 from benchmark.core.data.dataset import Dataset, Split
 from benchmark.core.data.manifest import Arrays, DatasetInfo, canonical_order, check, dataset_info, registered
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.tasks.yaml_file import is_yaml
 
 log = logging.getLogger(__name__)
 
@@ -19,18 +21,25 @@ def load(name: str, verify: bool = True) -> Dataset:
     """Load a dataset from the cache, or decode it into the cache from the first source that has it.
 
     Args:
-        name: The dataset.
+        name: The dataset, or the path of a dataset file.
         verify: Whether to hash all cached bytes; otherwise only presence and size of the files are checked.
 
     Raises:
         BenchmarkError: If the dataset is unknown, missing or damaged.
     """
+    if is_yaml(name):
+        return user_datasets.load(Path(name))
     info = dataset_info(name)
     if function := registry.find("dataset", name):
         rows, fingerprints = _verified(name, info, registered(function)[1], "registered", "")
         return _dataset(name, info, rows, fingerprints, "registered")
     cached = cache.read(name, info, verify)
     return _from_cache(name, info, cached) if cached else fetch(name)
+
+
+def info_of(name: str) -> DatasetInfo:
+    """What a dataset must be, by its name or the path of a dataset file; BenchmarkError if that cannot be said."""
+    return user_datasets.info(Path(name)) if is_yaml(name) else dataset_info(name)
 
 
 def fetch(name: str, download: bool = False) -> Dataset:

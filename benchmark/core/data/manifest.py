@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -117,11 +117,43 @@ def registered(function: Callable[[], Arrays]) -> tuple[DatasetInfo, Arrays]:
     return info, arrays
 
 
+def measured_info(
+    origin: str, train: np.ndarray, rows: Arrays, fingerprints: Mapping[str, str], classes: tuple[str, ...]
+) -> DatasetInfo:
+    """The info of a dataset that is no part of the manifest.
+
+    Args:
+        origin: Where it comes from.
+        train: Training images, of which mean and deviation are taken.
+        rows: Its splits in canonical order.
+        fingerprints: Fingerprint of each split.
+        classes: Names of the classes.
+    """
+    axes, scaled = (0, 1, 2), train / 255
+    counts = {name: tuple(np.bincount(labels, minlength=len(classes)).tolist()) for name, (_, labels) in rows.items()}
+    return DatasetInfo(
+        origin=origin,
+        classes=classes,
+        shape=train.shape[1:],
+        splits={
+            name: SplitInfo(n=sum(counts[name]), class_counts=counts[name], fingerprint=fingerprints[name])
+            for name in rows
+        },
+        mean=tuple(scaled.mean(axes).tolist()),
+        std=tuple(scaled.std(axes).tolist()),
+    )
+
+
 def canonical_order(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Images [n, ...] and labels [n] in canonical order, both uint8."""
-    digests = [hashlib.sha256(image.tobytes()).digest() for image in images]
-    order = sorted(range(len(images)), key=lambda i: (digests[i], labels[i]))
+    order = canonical_permutation(images, labels)
     return np.ascontiguousarray(images[order]), labels[order].astype(np.uint8)
+
+
+def canonical_permutation(images: np.ndarray, *labels: np.ndarray) -> list[int]:
+    """Row numbers in canonical order; labels order equal images."""
+    digests = [hashlib.sha256(image.tobytes()).digest() for image in images]
+    return sorted(range(len(images)), key=lambda i: (digests[i], *(values[i] for values in labels)))
 
 
 def fingerprint(images: np.ndarray, labels: np.ndarray) -> str:

@@ -262,6 +262,49 @@ def few_per_class(labels: np.ndarray, clients: int, classes: Sequence[int], per_
     return ascending(assign_rows(labels, counts, key("few per class")))
 
 
+def natural(owners: np.ndarray, clients: int, minimum: int, key: Key) -> Parts:
+    """One owner's rows for each client; the clients are drawn among the owners.
+
+    Args:
+        owners: Number of every row's owner, int64.
+        clients: Number of clients.
+        minimum: Rows that an owner must have.
+        key: What the draws depend on.
+    """
+    able = np.flatnonzero(np.bincount(owners) >= minimum)
+    if len(able) < clients:
+        message = f"{len(able)} owners have {minimum} samples or more, {clients} clients are asked for"
+        raise BenchmarkError(message, hint="ask for fewer clients or a lower minimum")
+    chosen = able[np.sort(key("natural").permutation(len(able))[:clients])]
+    return [np.flatnonzero(owners == owner) for owner in chosen]
+
+
+def by_domain(
+    domains: np.ndarray, labels: np.ndarray, clients: int, alpha: float | None, minimum: int, key: Key
+) -> Parts:
+    """Rows of domain i mod the number of domains for client i; the clients of a domain share its rows.
+
+    Args:
+        domains: Number of every row's domain, int64.
+        labels: Labels of the rows, int64.
+        clients: Number of clients.
+        alpha: Concentration of the classes within a domain; None for equal random parts.
+        minimum: Rows that the smallest client must have, where alpha is given.
+        key: What the draws depend on.
+    """
+    count = int(domains.max()) + 1
+    if clients < count:
+        raise BenchmarkError(f"{clients} clients for {count} domains", hint="ask for a client for each domain or more")
+    parts: Parts = [np.zeros(0, np.int64)] * clients
+    for domain in range(count):
+        rows, mine = np.flatnonzero(domains == domain), range(domain, clients, count)
+        own, draw = labels[rows], key("domain", domain)
+        shares = iid(own, len(mine), draw) if alpha is None else dirichlet(own, len(mine), alpha, minimum, draw)
+        for client, share in zip(mine, shares, strict=True):
+            parts[client] = rows[share]
+    return ascending(parts)
+
+
 def registered(name: str, options: Mapping[str, object], labels: np.ndarray, clients: int, key: Key) -> Parts:
     """The partition that a registered function makes.
 

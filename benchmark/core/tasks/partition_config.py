@@ -159,6 +159,32 @@ class Drawn(StrictModel):
     per_client: Positive
 
 
+class Natural(StrictModel):
+    """Every client is an owner that the dataset names; the clients are drawn among the owners.
+
+    Attributes:
+        kind: "natural".
+        minimum: Images that an owner must have to be a client.
+    """
+
+    kind: Literal["natural"]
+    minimum: Positive = 1
+
+
+class ByDomain(StrictModel):
+    """Client i has images of domain i mod the number of domains, which is divided among its clients.
+
+    Attributes:
+        kind: "domain".
+        alpha: Proportions of every class within a domain by Dir(alpha); without it, equal random parts.
+        minimum: Images that the smallest client must have, where alpha is given.
+    """
+
+    kind: Literal["domain"]
+    alpha: Annotated[float, Field(gt=0)] | None = None
+    minimum: Positive = 10
+
+
 class Registered(StrictModel):
     """A partition by a registered function.
 
@@ -183,6 +209,8 @@ KINDS = (
     Superclass,
     FewPerClass,
     Drawn,
+    Natural,
+    ByDomain,
     Registered,
 )
 Split = Annotated[
@@ -195,6 +223,8 @@ Split = Annotated[
     | Superclass
     | FewPerClass
     | Drawn
+    | Natural
+    | ByDomain
     | Registered,
     Field(discriminator="kind"),
 ]

@@ -5,17 +5,18 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from benchmark.core import registry
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.keys import Key
 from benchmark.core.strict_model import StrictModel
 from benchmark.core.tasks.partition_config import KINDS, Only, Positive, Precision, Split
-from benchmark.core.tasks.yaml_file import list_faults, parse_yaml
+from benchmark.core.tasks.yaml_file import is_yaml, list_faults, parse_yaml
 from benchmark.core.version import PROTOCOL
 
 FOLDER = Path(__file__).parents[2] / "tasks"
@@ -142,7 +143,7 @@ class Task(StrictModel):
         protocol: Rules of the task's numbers, 1 or 2; see docs/protocol.md.
         track: "global", "heterogeneous", "personal" or "unsupervised".
         tier: "quick", "lite" or "paper".
-        dataset: The dataset.
+        dataset: The dataset: a name, or a dataset file, its path relative to the task's file.
         only: The classes to use; all without it.
         split: How the images are divided among clients.
         clients: Number of clients, N.
@@ -194,6 +195,7 @@ class Task(StrictModel):
     methods: Settings = Field(default={})
     tuned: Settings = Field(default={})
     note: str = ""
+    _folder: Path = PrivateAttr(default=Path())  # of the task's file
 
     @model_validator(mode="after")
     def _fits(self) -> Task:
@@ -222,6 +224,10 @@ class Task(StrictModel):
     def sha256(self) -> str:
         """Hash of `definition`."""
         return hashlib.sha256(json.dumps(self.definition, sort_keys=True).encode()).hexdigest()
+
+    def located(self, dataset: str) -> str:
+        """A dataset that the task names, as it is loaded: by its name, or by the path of its file."""
+        return str(self._folder / dataset) if is_yaml(dataset) else dataset
 
     def key(self, seed: int) -> Key:
         """The key that all draws of a run descend from; from protocol 2 on tasks are independent draws."""
@@ -257,7 +263,7 @@ def names() -> list[str]:
 
 def load(name: str) -> Task:
     """The task of a name, or of a path to a YAML file, as its file has it: without tuned values."""
-    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+    path = Path(name) if is_yaml(name) else FOLDER / f"{name}.yaml"
     if not _is_file(path):
         near = difflib.get_close_matches(name, names(), n=1)
         hint = f"did you mean {near[0]}?" if near else "`fedrepro list tasks` shows all tasks"
@@ -276,6 +282,7 @@ def _is_file(path: Path) -> bool:
         return False
 
 
+@lru_cache(maxsize=256)
 def parse(text: str, where: str, name: str) -> Task:
     """A task from the text of its file; every fault is named with its path."""
     content = parse_yaml(text, where)
@@ -285,7 +292,10 @@ def parse(text: str, where: str, name: str) -> Task:
         hint = "leave the field out; `methods:` holds values of one's own"
         raise BenchmarkError("tuned: `fedrepro tune` keeps its choices beside the results", where=where, hint=hint)
     try:
-        return Task.model_validate({"name": name, **content})
+        task = Task.model_validate({"name": name, **content})
     except ValidationError as error:
         models = (Task, Only, Train, Optimiser, AugmentSpec, Extra, ProbeSpec, *KINDS)
         raise BenchmarkError(list_faults(error, models), where=where, hint="fix these fields") from None
+    if any(map(is_yaml, (extra.dataset or "" for extra in (task, task.public, task.unlabelled) if extra))):
+        task._folder = Path(where).parent
+    return task

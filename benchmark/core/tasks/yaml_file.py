@@ -33,6 +33,11 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def is_yaml(name: str) -> bool:
+    """Whether a name is that of a YAML file."""
+    return name.endswith((".yaml", ".yml"))
+
+
 def parse_yaml(text: str, where: str) -> dict[str, Any]:
     """The fields of a file; BenchmarkError with the line of a mistake."""
     try:

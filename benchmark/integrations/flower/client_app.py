@@ -31,7 +31,7 @@ def hello(content: Any, context: Context) -> RecordDict:
         hint = "install the server's version of fedrepro and of the method there"
         raise BenchmarkError("the node has other code than the server", hint=hint)
     for name in datasets(ready.task):
-        load(name)
+        load(ready.task.located(name))
     place = {name: int(config.get(name, -1)) for name in ("partition-id", "num-partitions")}
     return RecordDict({"node": ConfigRecord(place)})
 
