@@ -84,6 +84,7 @@ def _row(index: ResultsIndex, task: Task, reasons: list[str], group: list[Record
     if not stale and backend != (other := index.backend(task.name, method)):
         reasons = [f"the seeds of the {other} backend count"]
     reasons = reasons + _shortfall(group, len(done))
+    reasons += [r.result.networks.apart for r in done[:1] if r.result and r.result.networks and r.result.networks.apart]
     row: Row = {"method": method, "comparable": not reasons, "seeds": len(done), "marks": "; ".join(reasons)}
     row |= _columns(SPREADS, group)
     row |= _difference(method, done, [] if stale else reference)

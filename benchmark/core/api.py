@@ -2,7 +2,11 @@
 
 The defaults are FedAvg, so a method writes only its differences. The engine owns sampling, random keys, batches,
 optimisers, encoding, order, time, evaluation and checkpoints. A method's author reads this file; the fields of what the
-hooks receive are described in `api_types.py`.
+hooks receive are described in `api_types.py` and `api_inputs.py`.
+
+Memories and messages are trees of dense tensors: floats, integers and bool. Hooks receive them sorted by name, before
+and after a checkpoint. All messages of a phase in one direction have the same names and types, and those of an
+architecture the same shapes but for the first axis: a client may send a row per image, and None while others send.
 
 The path of this file is part of every method's fingerprint, since methods import it: moving it makes all records stale.
 """
@@ -18,7 +22,8 @@ from torch import Tensor
 
 from benchmark.core import ops
 from benchmark.core import tree as trees
-from benchmark.core.api_types import Batch, Data, Hub, Local, Net, Pass, Phase, Site, Training, Upload, Who
+from benchmark.core.api_inputs import Batch, Data, Net
+from benchmark.core.api_types import Hub, Local, Pass, Phase, Site, Training, Upload, Who
 from benchmark.core.keys import Key
 from benchmark.core.model_output import Output
 from benchmark.core.optim import Optim
@@ -70,6 +75,19 @@ class Algorithm:
             arch: Name of the architecture.
         """
         return arch
+
+    def networks(self, arch: str) -> dict[str, str]:
+        """Several networks in place of `network`, by names of your own, e.g. {"private": arch, "shared": "mlp"}.
+
+        `model["shared"]` is one of them; the names of its parameters begin with "shared.". The record lists them.
+
+        Args:
+            arch: Name of the architecture.
+
+        Returns:
+            Names of networks; {} uses `network` alone.
+        """
+        return {}
 
     def phases(self, rounds: int) -> tuple[Phase, ...]:
         """The phases of a run, in order.
@@ -224,6 +242,27 @@ class Algorithm:
             who: The client.
         """
         return server["models"][who.arch]
+
+    def predict(self, params: Tree, x: Tensor, model: Net) -> Tensor:
+        """The answers of a judged model to test images. Override it for an inference of your own; nothing is random.
+
+        Nearest prototypes, two heads, an ensemble, or steps of adaptation to the images: their number is a field.
+
+        Args:
+            params: What `global_model` or `local_model` returned: any tree, if this is overridden.
+            x: Images (n, channels, height, width), at most 125, in the order of the test set.
+            model: The network, or several, of the architecture.
+
+        Returns:
+            Logits (n, classes).
+        """
+        logits: Tensor = model.frozen(params, x).logits
+        return logits
+
+    @property
+    def own_inference(self) -> bool:
+        """Whether the method overrides `predict`; its clients' models are then judged at evaluations alone."""
+        return type(self).predict is not Algorithm.predict
 
     def report(self, server: Tree) -> dict[str, float]:
         """Finite numbers about the run that its record keeps.

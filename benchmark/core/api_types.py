@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-from torch import Tensor
-
+from benchmark.core.api_inputs import Data, Net
 from benchmark.core.keys import Key
 from benchmark.core.optim import Optim
 from benchmark.core.tree import Tree
@@ -47,7 +46,8 @@ class Pass:
         update: False only evaluates: the loss runs without gradient in evaluation mode, and only its extras count.
         optim: The optimiser.
         only: Prefix, or prefixes, of the names of the parameters that train; "" trains all.
-        rows: Name of the context's entry with the row numbers (int64) of the stream to use; None uses all.
+        rows: Name of the context's entry with the row numbers (int64) of the stream to use; None uses all. Rows that
+            depend on the message choose how much a client works; without any it takes no step.
         augment: False feeds the stored images.
     """
 
@@ -76,112 +76,6 @@ class Who(NamedTuple):
     id: int
     arch: str
     size: int
-
-
-class Batch(NamedTuple):
-    """The images of one step.
-
-    Attributes:
-        x: Normalised, augmented images (B, channels, height, width).
-        y: Labels (B,), int64; all -1 in a stream without labels.
-        rows: Position of every image within its stream (B,), int64, to look up the context by image.
-        mask: 1 for images, 0 for padding (B,); None if nothing is padded.
-        other: In the stream "views" a second view of `x`; None elsewhere.
-        random: In the stream "views" an independent batch like `x`; None elsewhere.
-    """
-
-    x: Tensor
-    y: Tensor
-    rows: Tensor
-    mask: Tensor | None = None
-    other: Any = None
-    random: Any = None
-
-
-class Net(Protocol):
-    """A network as a function of its parameters, which are a flat tree.
-
-    Calling it, `model(params, x)`, runs in training mode and answers an `Output`; the running statistics in `params`
-    are updated when the step ends.
-    """
-
-    @property
-    def buffers(self) -> frozenset[str]:
-        """Names of the entries of the tree that do not train: running statistics."""
-
-    def init(self, key: Key) -> Tree:
-        """Fresh parameters and buffers.
-
-        Args:
-            key: What the parameters are drawn by.
-        """
-
-    def weights(self, params: Tree) -> Tree:
-        """The entries that train.
-
-        Args:
-            params: Parameters and buffers.
-        """
-
-    def __call__(self, params: Tree, x: Tensor | tuple[Tensor, ...]) -> Any: ...
-
-    def frozen(self, params: Tree, x: Tensor | tuple[Tensor, ...]) -> Any:
-        """The answer in evaluation mode and without gradient, for teachers.
-
-        Args:
-            params: Parameters and buffers.
-            x: Images (n, channels, height, width), or a tuple of all inputs.
-
-        Returns:
-            An `Output` with logits (n, classes) and features (n, width).
-        """
-
-    def train(self, params: Tree, x: Tensor | tuple[Tensor, ...]) -> tuple[Any, Tree]:
-        """The answer in training mode and the updated buffers, for training loops on the server.
-
-        Args:
-            params: Parameters and buffers; they are not changed.
-            x: Images (n, channels, height, width), or a tuple of all inputs.
-
-        Returns:
-            An `Output`, and the new values of the buffers by name.
-        """
-
-
-class Data(Protocol):
-    """Images that one side may use; row numbers index them.
-
-    Attributes:
-        size: Number of images.
-        labels: Labels (size,), int64; -1 where the side must not know them.
-        counts: Images per class (classes,), int64.
-        pixels: Stored images (size, height, width, channels), uint8, or float32 inputs of replays.
-    """
-
-    size: int
-    labels: Tensor
-    counts: Tensor
-    pixels: Tensor
-
-    def inputs(self, rows: Tensor | None = None) -> Tensor:
-        """Normalised images without augmentation.
-
-        Args:
-            rows: Row numbers (n,), int64; None takes all images.
-
-        Returns:
-            Images (n, channels, height, width), float32.
-        """
-
-    def batches(self, key: Key, batch: int, steps: int, augment: bool = True) -> Any:
-        """An iterator of `Batch`, reshuffled in each epoch.
-
-        Args:
-            key: What order and augmentation are drawn by.
-            batch: Images in a batch; the last batch of an epoch may be smaller.
-            steps: Number of batches.
-            augment: False feeds the stored images.
-        """
 
 
 @dataclass(frozen=True)
@@ -220,6 +114,7 @@ class Site:
         cohort: Clients that take part in a sampled round, K.
         lr: Learning rate of this round.
         network: Any other network by its name, such as a generator.
+        key: What random numbers are drawn by where a hook has no key of its own; of this client, phase and round.
     """
 
     who: Who
@@ -232,6 +127,7 @@ class Site:
     cohort: int = 1
     lr: float = 0.0
     network: Callable[[str], Net] = _no_network
+    key: Key = field(default_factory=lambda: Key(0))
 
 
 @dataclass(frozen=True)
@@ -242,7 +138,8 @@ class Hub:
         models: Networks by architecture.
         whos: Every client, in the order of their numbers.
         public: The task's public images; None if the task has none.
-        unlabelled: Images without labels; the public ones where the task names no others.
+        unlabelled: Images without labels; the public ones where the task names no others, so that a task with public
+            images meets the need "unlabelled".
         validation: Images held out of the training set; None if the task holds out none.
         classes: Number of classes.
         cohort: Clients that take part in a sampled round, K.

@@ -15,6 +15,7 @@ from benchmark.core.storage.checksummed_json import sha256
 from benchmark.core.strict_model import StrictModel
 from benchmark.core.tasks.partition_config import Backend, Precision
 from benchmark.core.tasks.task import Track
+from benchmark.records.networks import Networks
 
 SCHEMA: Literal[1] = 1
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -167,6 +168,7 @@ class Result(StrictModel):
         representation: On the track unsupervised, for methods with a common model.
         reported: Numbers that the method's `report` returned.
         budget: Under protocol 2, what each phase used up.
+        networks: Of methods with several networks, or an inference of their own.
     """
 
     accuracy: Share
@@ -181,6 +183,7 @@ class Result(StrictModel):
     representation: Representation | None = Field(default=None, exclude_if=_absent)
     reported: dict[str, float] | None = Field(default=None, exclude_if=_absent)
     budget: list[PhaseBudget] | None = Field(default=None, exclude_if=_absent)
+    networks: Networks | None = Field(default=None, exclude_if=_absent)
 
 
 class Hashes(StrictModel):

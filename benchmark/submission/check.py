@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,8 @@ def check(name: str, seconds: float = SECONDS) -> list[CheckResult]:
 def _network_faults(path: Path, method: RemoteAlgorithm) -> list[BenchmarkError]:
     """Networks that the method names and nobody has registered, with the line that names them."""
     faults = []
-    for network in dict.fromkeys(method.networks.values()):
+    declared = [[names] if isinstance(names, str) else names.values() for names in method.declared.values()]
+    for network in dict.fromkeys(chain.from_iterable(declared)):
         try:
             build(network, SHAPE, CLASSES)
         except BenchmarkError as error:

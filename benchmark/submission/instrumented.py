@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from math import inf
 from types import FrameType
@@ -37,7 +37,7 @@ OUTSIDE_PASSES = {"init_client", "passes", "begin", "after_step", "finish"}  # w
 GRADIENTS = {torch.autograd.grad.__code__, torch.autograd.backward.__code__}
 BUDGET = "leave training to passes, and make a number of epochs or steps of your own a field of the class"
 PURITY = "write into copies (tree.copy) and return new trees"
-SAME_FORM = "send the same names, types and shapes from and to all clients in all rounds of a phase"
+SAME_FORM = "send the same names and types to all clients in all rounds of a phase; shapes differ in the number of rows"
 
 
 class Message(NamedTuple):
@@ -111,6 +111,8 @@ class InstrumentedAlgorithm:
         """Keys lose their root; optimiser steps are counted."""
         if type(argument) is Key:
             return ScopedKey(argument.names, lambda names: Key(argument.root, tuple(names)).seed)
+        if isinstance(argument, Site):
+            return replace(argument, key=self._wrap(argument.key))
         if getattr(argument, "__name__", "") == "_update":
 
             def counted(*parameters: Any) -> Any:
@@ -179,7 +181,8 @@ class InstrumentedAlgorithm:
         self.round += 1
         for stage, messages in self.messages.items():
             first_by_arch = self.first_messages.setdefault((phase, stage), {})
-            differences = (_message_difference(message, messages[0], first_by_arch) for message in messages)
+            first = next((message for message in messages if message.leaves is not None), None)
+            differences = (_message_difference(message, first, first_by_arch) for message in messages if first)
             if difference := next(filter(None, differences), ""):
                 self._fault("messages", stage, f"round {self.round}: {difference}", SAME_FORM)
         self.reset_round()
@@ -187,28 +190,25 @@ class InstrumentedAlgorithm:
 
 def _message_difference(message: Message, first_of_round: Message, first_by_arch: dict[str, Message]) -> str:
     """How a message's form differs from those of its round and of the phase's first round, "" if it does not."""
-    first = first_by_arch.setdefault(message.arch, message) if message.leaves is not None else message
-    for other, later in ((first, True), (first_of_round, False)):
-        if difference := _form_difference(other, message, later):
+    if message.leaves is None:
+        return ""
+    for other in (first_by_arch.setdefault(message.arch, message), first_of_round):
+        if difference := _form_difference(other, message):
             return f"{difference} at client {message.client} and client {other.client}"
     return ""
 
 
-def _form_difference(one: Message, two: Message, later: bool) -> str:
-    """The first difference between two messages' forms, "" if there is none.
-
-    later: they may be of different rounds, in which there may be more or fewer rows, whose bytes are counted
-    """
-    if one.leaves is None or two.leaves is None:
-        return "" if one.leaves is two.leaves else "a message to one client and none to the other:"
+def _form_difference(one: Message, two: Message) -> str:
+    """The first difference between two messages' forms, "" if there is none: numbers of rows may differ."""
+    assert one.leaves is not None and two.leaves is not None
     if one.arch == two.arch and (names := sorted(one.leaves.keys() ^ two.leaves.keys())):
         return f"{names[0]} is not in both messages:"
     for path in sorted(one.leaves.keys() & two.leaves.keys()):
         a, b = one.leaves[path], two.leaves[path]
         if a.dtype != b.dtype:
             return f"{path} has types {a.dtype} and {b.dtype}"
-        counted = later and (a.numel() or b.numel())
-        if one.arch == two.arch and a.shape != b.shape and not counted:
+        rows = a.dim() == b.dim() > 0 and a.shape[1:] == b.shape[1:] and a.shape[1:].numel()
+        if one.arch == two.arch and a.shape != b.shape and not rows:
             return f"{path} has shapes {tuple(a.shape)} and {tuple(b.shape)}"
     return ""
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmark.core import method_files
 from benchmark.core.api import Algorithm
-from benchmark.core.client.federation import Federation
+from benchmark.core.client.federation import Federation, networks_of
 from benchmark.core.client.federation_data import FederationData, IndexedImages
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.keys import Key
@@ -41,8 +41,10 @@ def toy_federation(algorithm: Any, track: str) -> Federation:
     mixed = track == "heterogeneous" and "one architecture" not in algorithm.needs
     networks = ("mlp_bn",) if track == "unsupervised" else ("mlp", "golden") if mixed else ("mlp",)
     edges = np.cumsum([0, *SIZES])
+    private = _rows(int(edges[-1]), "private")
+    private.labels[edges[2] : edges[3]] %= CLASSES - 1  # the third client lacks a class, as names must not show
     data = FederationData(
-        private=_rows(int(edges[-1]), "private"), parts=np.split(np.arange(edges[-1]), edges[1:-1]),
+        private=private, parts=np.split(np.arange(edges[-1]), edges[1:-1]),
         test=_rows(12, "test"), shape=SHAPE, classes=CLASSES, mean=(0.5,), std=(0.25,),
         public=_rows(16, "public"), unlabelled=_rows(10, "unlabelled"), validation=_rows(6, "validation"),
     )  # fmt: skip
@@ -53,7 +55,7 @@ def toy_federation(algorithm: Any, track: str) -> Federation:
         evaluate_every=2,
         probe=ProbeSpec(epochs=1, labelled=()) if track == "unsupervised" else None,
     )  # fmt: skip
-    return Federation(task, 0, data, algorithm.pooled, algorithm.network)
+    return Federation(task, 0, data, algorithm.pooled, networks_of(algorithm))
 
 
 def _rows(count: int, name: str) -> IndexedImages:

@@ -14,7 +14,7 @@ import numpy as np
 from algorithms.scaffold import Scaffold
 from benchmark.core.api import Algorithm
 from benchmark.core.backends import SerialBackend, WorkerConfig
-from benchmark.core.client.federation import Federation
+from benchmark.core.client.federation import Federation, networks_of
 from benchmark.core.client.federation_data import FederationData, IndexedImages
 from benchmark.core.data.lazy_partition import Drawn
 from benchmark.core.keys import Key
@@ -95,7 +95,7 @@ def small_federation(
     }
     if algorithm is None:
         return Federation(Task(**fields), seed, given)
-    return Federation(Task(**fields), seed, given, algorithm.pooled, algorithm.network)
+    return Federation(Task(**fields), seed, given, algorithm.pooled, networks_of(algorithm))
 
 
 def run(algorithm: Algorithm, federation: Federation, *, reverse: bool = False) -> Outcome:

@@ -98,7 +98,7 @@ class ClientJob(Job):
 
     def key(self, federation: Federation) -> Key:
         """The key of everything random in this job."""
-        return federation.key("phase", self.phase.name, "round", self.round, "client", self.client)
+        return federation.visit_key(self.client, self.phase, self.round)
 
     def samples(self, size: Callable[[int], int]) -> int:
         """The client's number of samples."""
@@ -127,7 +127,7 @@ class ClientJob(Job):
             memory = checkpoint.load_memory(self.memory_in)
         else:
             with error_context(self.where, override=True):
-                memory = worker.algorithm.init_client(site, federation.client_init_key(self.client))
+                memory = federation.first_memory(worker.algorithm, site)
         return ClientSession(site, memory, self.key(federation), self.where)
 
     def close(self, worker: Worker, session: ClientSession, update: ClientUpdate) -> ClientResult:
@@ -136,7 +136,9 @@ class ClientJob(Job):
         has_memory = bool(session.memory or update.memory)  # a client that empties its memory still has one
         if has_memory:
             self._save(update.memory)
-        accuracies = self._accuracies(worker, update.params) if self.evaluate else None
+        accuracies = None
+        if self.evaluate and not worker.algorithm.own_inference:  # whose trees are not what a client trains
+            accuracies = self._accuracies(worker, update.params)
         return ClientResult(upload, has_memory, accuracies, update.work)
 
     def _save(self, memory: Tree) -> None:

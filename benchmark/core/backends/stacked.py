@@ -28,7 +28,7 @@ from benchmark.core.backends.stacked_step import (
     with_padding,
 )
 from benchmark.core.backends.worker import Worker, WorkerConfig
-from benchmark.core.client import linear_probe
+from benchmark.core.client import evaluate, linear_probe
 from benchmark.core.client.local_training import LocalTrainer, finish_client, prepare_state
 from benchmark.core.data.batches import Stream
 from benchmark.core.errors import BenchmarkError, Diverged, error_context
@@ -241,9 +241,10 @@ class StackedBackend(Worker, Backend):
     def logits(self, model: Model, params: Tree, start: int, stop: int) -> Tensor:
         """As of a worker, computed on the device."""
         params, answers = self._on_device(params), []
-        for rows in torch.split(torch.arange(start, stop, device=self.device), EVAL_BATCH):
+        batch = evaluate.BATCH if self.algorithm.own_inference else EVAL_BATCH  # which an inference may look at
+        for rows in torch.split(torch.arange(start, stop, device=self.device), batch):
             with autocast(self.precision, self.device.type):
-                answers.append(model.frozen(params, self._test.inputs(rows)).logits)
+                answers.append(self.algorithm.predict(params, self._test.inputs(rows), model).detach())
         return torch.cat(answers).cpu()
 
     def features(self, model: Model, params: Tree, stream: Stream) -> Tensor:

@@ -47,7 +47,8 @@ class Worker:
 
     def logits(self, model: Model, params: Tree, start: int, stop: int) -> Tensor:
         """A model's answers to rows start..stop-1 of the test set, (rows, classes)."""
-        return evaluate.logits(model, params, self.federation.test, start, stop, self.precision)
+        test, predict = self.federation.test, self.algorithm.predict
+        return evaluate.logits(model, params, test, start, stop, self.precision, predict)
 
     def features(self, model: Model, params: Tree, stream: Stream) -> Tensor:
         """The backbone's features (n, width) of a stream's images, for a linear probe."""

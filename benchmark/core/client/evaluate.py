@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmark.core import tree as trees
 from benchmark.core.data.batches import Stream
 from benchmark.core.errors import Diverged
 from benchmark.core.models.functional import Model, autocast
 from benchmark.core.tree import Tree
 
+Predict = Callable[[Tree, Tensor, Model], Tensor]
 BATCH = 125  # fixed, so that the bits of a logit do not depend on who evaluates; 250 take 125 MB more and no less time
 BINS = 15  # of confidence, in the calibration error
 LAST = 5  # evaluations in the mean that is reported with the final one
@@ -38,7 +40,9 @@ class ClassSums:
     gaps: list[list[float]]
 
 
-def logits(model: Model, params: Tree, stream: Stream, start: int, stop: int, precision: str) -> Tensor:
+def logits(
+    model: Model, params: Tree, stream: Stream, start: int, stop: int, precision: str, predict: Predict | None = None
+) -> Tensor:
     """A model's answers to some images of a stream.
 
     Args:
@@ -48,16 +52,26 @@ def logits(model: Model, params: Tree, stream: Stream, start: int, stop: int, pr
         start: The first row.
         stop: The row after the last.
         precision: "fp32", "bf16" or "tf32".
+        predict: The method's inference; None takes the network's logits.
 
     Returns:
         Logits (rows, classes).
     """
-    layout = {n: p.contiguous(memory_format=torch.channels_last) if p.dim() == 4 else p for n, p in params.items()}
-    answers = []
+    params, answers = channels_last(params), []
     for rows in torch.arange(start, stop).split(BATCH):
         with autocast(precision):
-            answers.append(model.frozen(layout, stream.inputs(rows)).logits)
+            x = stream.inputs(rows)
+            answers.append(predict(params, x, model).detach() if predict else model.frozen(params, x).logits)
     return torch.cat(answers)
+
+
+def channels_last(params: Tree) -> Tree:
+    """Parameters in the memory layout that convolutions read fastest."""
+
+    def moved(leaf: Tensor) -> Tensor:
+        return leaf.contiguous(memory_format=torch.channels_last) if leaf.dim() == 4 else leaf
+
+    return trees.map(moved, params)
 
 
 def class_sums(logits: Tensor, labels: Tensor, classes: int) -> ClassSums:

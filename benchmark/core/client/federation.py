@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from functools import cached_property, lru_cache, partial
 from typing import Any
 
@@ -18,8 +19,12 @@ from benchmark.core.data.batches import Stream
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.keys import Key
 from benchmark.core.models.functional import Model
+from benchmark.core.models.several import SeveralModels
+from benchmark.core.storage import serialization
 from benchmark.core.tasks.task import Task
 from benchmark.core.tree import Tree
+
+Declared = str | Mapping[str, str]
 
 
 class Federation:
@@ -30,7 +35,7 @@ class Federation:
         seed: The seed, from which all keys are made.
         data: The images.
         pooled: Whether one client per architecture owns all private data.
-        network_name: The name of the network that the method uses for an architecture.
+        declared: The name of the network that the method uses for an architecture, or names by name of several.
     """
 
     def __init__(
@@ -39,10 +44,10 @@ class Federation:
         seed: int,
         data: FederationData,
         pooled: bool = False,
-        network_name: Callable[[str], str] = str,
+        declared: Callable[[str], Declared] = str,
     ) -> None:
         self.task, self.key, self.data = task, task.key(seed), data
-        self.pooled, self.network_name = pooled, network_name
+        self.pooled, self.declared = pooled, declared
         networks = tuple(dict.fromkeys(task.networks)) if pooled else task.networks
         self.parts = [np.sort(np.concatenate(data.parts))] * len(networks) if pooled else data.parts
         self.clients = len(self.parts)
@@ -55,11 +60,11 @@ class Federation:
     @classmethod
     def open(cls, task: Task, seed: int, algorithm: Algorithm, verify: bool = True) -> Federation:
         """Load the data of a task; workers of a process that has verified the cache pass verify=False."""
-        return cls(task, seed, load_federation_data(task, seed, verify), algorithm.pooled, algorithm.network)
+        return cls(task, seed, load_federation_data(task, seed, verify), algorithm.pooled, networks_of(algorithm))
 
     def model(self, arch: str) -> Model:
-        """The network that the method uses for an architecture of the task."""
-        return self.network(self.network_name(arch))
+        """The network that the method uses for an architecture of the task, or several as one."""
+        return assembled(self.network, self.declared(arch))
 
     @cached_property
     def network(self) -> Callable[[str], Model]:
@@ -83,6 +88,10 @@ class Federation:
         """Key of a client's first memory, whichever round it first takes part in."""
         return self.key("client", client, "init")
 
+    def visit_key(self, client: int, phase: Phase, round_: int) -> Key:
+        """Key of everything random in a client's work of one round, counted from 0 within the phase."""
+        return self.key("phase", phase.name, "round", round_, "client", client)
+
     def site(self, client: int, phase: Phase, round_: int) -> Site:
         """What one client sees in a round, counted from 0 within the phase."""
         who = self.who(client)
@@ -97,7 +106,14 @@ class Federation:
             cohort=self.task.cohort,
             lr=self.train.optim.rate(round_),
             network=self.network,
+            key=self.visit_key(client, phase, round_)("site"),
         )
+
+    def first_memory(self, algorithm: Algorithm, site: Site) -> Tree:
+        """A client's memory when it first takes part, whenever that is."""
+        key = self.client_init_key(site.who.id)
+        memory = algorithm.init_client(replace(site, key=key("site")), key)
+        return serialization.ordered(memory, f"memory after init_client of client {site.who.id}")
 
     def private(self, client: int) -> Stream:
         """A client's own images; without labels on the track that learns without them."""
@@ -185,6 +201,18 @@ def _model(arch: str, shape: tuple[int, int, int], classes: int) -> Model:
 
 def _network(initial: Mapping[str, Tree], shape: tuple[int, int, int], classes: int, arch: str) -> Model:
     return Model(arch, shape, classes, initial[arch]) if arch in initial else _model(arch, shape, classes)
+
+
+def networks_of(algorithm: Algorithm) -> Callable[[str], Declared]:
+    """What a method declares by architecture: several networks by name, or the name of one."""
+    return lambda arch: algorithm.networks(arch) or algorithm.network(arch)
+
+
+def assembled(network: Callable[[str], Model], declared: Declared) -> Model:
+    """The network of a name, or several as one."""
+    if isinstance(declared, str):
+        return network(declared)
+    return SeveralModels({name: network(arch) for name, arch in declared.items()})
 
 
 def training(task: Task) -> Training:

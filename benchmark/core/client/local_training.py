@@ -12,11 +12,12 @@ from torch import Tensor
 
 from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm, Batch, Local, Pass, Phase, Site
+from benchmark.core.client.evaluate import channels_last
 from benchmark.core.client.teacher_cache import TeacherCache
 from benchmark.core.data.batches import Stream
 from benchmark.core.errors import BenchmarkError, Diverged
 from benchmark.core.keys import Key
-from benchmark.core.models.functional import EvalModeModel, Model, TrainModeModel, autocast
+from benchmark.core.models.functional import EvalModeModel, Model, TrainModeModel, autocast, compare_shapes
 from benchmark.core.storage import serialization
 from benchmark.core.tree import Tree
 
@@ -93,12 +94,9 @@ def finish_client(
 
 def prepare_state(local: Local, site: Site) -> Local:
     """The state with copies of the parameters to train, in the memory layout that convolutions read fastest."""
-    params = trees.map(lambda leaf: _layout(leaf.detach().clone()), local.params)
-    return local.having(params=params, context=trees.map(_layout, local.context), steps=0, lr=site.lr)
-
-
-def _layout(leaf: Tensor) -> Tensor:
-    return leaf.contiguous(memory_format=torch.channels_last) if leaf.dim() == 4 else leaf
+    compare_shapes(site.model, local.params, f"the model that client {site.who.id} trains")
+    params = channels_last(trees.map(lambda leaf: leaf.detach().clone(), local.params))
+    return local.having(params=params, context=channels_last(local.context), steps=0, lr=site.lr)
 
 
 class LocalTrainer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -66,7 +67,8 @@ class IsolatedBackend(Backend):
             if job.memory_in:
                 memory: Tree = checkpoint.load_memory(job.memory_in)
             else:
-                memory = self.method.init_client_in(process, site, self.federation.client_init_key(job.client))
+                init = self.federation.client_init_key(job.client)
+                memory = self.method.init_client_in(process, replace(site, key=init("site")), init)
             encoded = serialization.encode(memory, where).data
             payload = *self.method.client_payload(site), job.phase, job.message, encoded, key.names
             response = process.call("visit", *payload, self.worker.precision, where=where, key=key)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from benchmark.core.api import Algorithm, Hub, Phase, Site, Upload, Who
+from benchmark.core.client.evaluate import channels_last
+from benchmark.core.client.federation import Declared, assembled, networks_of
 from benchmark.core.client.local_training import run_client
 from benchmark.core.data.batches import images_read
 from benchmark.core.isolation.child import ChildConnection
 from benchmark.core.isolation.protocol import Response
+from benchmark.core.models.functional import autocast
 from benchmark.core.storage import serialization
 from benchmark.core.tree import Tree
 
@@ -27,20 +30,25 @@ class ClientHandler:
     def __init__(self, make: MakeMethod, connection: ChildConnection) -> None:
         self.method, self.connection = make(), connection
 
-    def init_client(self, site: Site, network: str, names: Names) -> Response:
-        memory = self.method.init_client(_with_model(site, network), self.connection.key(names))
+    def init_client(self, site: Site, network: Declared, names: Names) -> Response:
+        memory = self.method.init_client(self._site(site, network), self.connection.key(names))
         return Response({}, [_encoded(memory, "init_client")])
 
     def visit(
-        self, site: Site, network: str, phase: Phase, message: bytes, memory: bytes, names: Names, precision: str
+        self, site: Site, network: Declared, phase: Phase, message: bytes, memory: bytes, names: Names, precision: str
     ) -> Response:
         """New memory, upload and the parameters after local work."""
-        site, key = _with_model(site, network), self.connection.key(names)
+        site, key = self._site(site, network), self.connection.key(names)
         received, memory_tree = serialization.decode(message), serialization.decode(memory) or {}
         update = run_client(self.method, site, phase, received, memory_tree, key, precision)
         trees = {"memory": update.memory, "upload": update.upload, "parameters": update.params}
         blobs = [_encoded(tree, name) for name, tree in trees.items()]
         return Response({"uploads": update.upload is not None, **update.work._asdict()}, blobs)
+
+    def _site(self, site: Site, network: Declared) -> Site:
+        """The site with its networks, and with a key whose numbers the runner computes."""
+        model: Any = assembled(cast("Any", site.network), network)
+        return replace(site, model=model, key=self.connection.key(site.key.names))
 
 
 class ServerHandler:
@@ -51,9 +59,10 @@ class ServerHandler:
         self.hub: Hub | None = None
         self.memory: Tree = {}
 
-    def open(self, hub: Hub, networks: dict[str, str], memory: bytes | None) -> Response:
+    def open(self, hub: Hub, networks: dict[str, Declared], memory: bytes | None) -> Response:
         """Set the hub and the server's memory, None before init_server."""
-        self.hub = replace(hub, models={arch: hub.network(name) for arch, name in networks.items()})
+        build: Any = hub.network
+        self.hub = replace(hub, models={arch: assembled(build, declared) for arch, declared in networks.items()})
         self.memory = (serialization.decode(memory) or {}) if memory is not None else {}
         self.read_before = images_read(self.hub)
         return Response({})
@@ -96,6 +105,13 @@ class MethodHandler:
         model = self.method.local_model(serialization.decode(server) or {}, serialization.decode(memory) or {}, who)
         return Response({}, [_encoded(model, "local_model")])
 
+    def predict(self, network: Any, declared: Declared, params: bytes, x: bytes, precision: str) -> Response:
+        """Answers to images, which come without labels."""
+        tree, images = channels_last(serialization.decode(params) or {}), serialization.decode(x) or {}
+        with autocast(precision):
+            answers = self.method.predict(tree, images["x"], assembled(network, declared)).detach()
+        return Response({}, [_encoded({"logits": answers}, "predict")])
+
     def describe(self, networks: Sequence[str]) -> Response:
         """What is known of a method before it runs."""
         method = self.method
@@ -103,15 +119,11 @@ class MethodHandler:
         return Response({
             "settings": json.loads(json.dumps(settings, default=str)), "pooled": bool(method.pooled),
             "track": list(method.track), "needs": list(method.needs),
-            "networks": {arch: method.network(arch) for arch in networks},
+            "networks": {arch: networks_of(method)(arch) for arch in networks}, "own_inference": method.own_inference,
         })  # fmt: skip
 
     def phases(self, rounds: int) -> Response:
         return Response({"phases": [[p.name, p.rounds, p.everyone] for p in self.method.phases(rounds)]})
-
-
-def _with_model(site: Site, network: str) -> Site:
-    return replace(site, model=site.network(network))
 
 
 def _encoded(tree: Any, where: str) -> bytes:

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from benchmark.core.api import Algorithm, Hub, Key, Phase, Site, Tree, Upload, Who
+from benchmark.core.api import Algorithm, Hub, Key, Phase, Site, Tensor, Tree, Upload, Who, torch
+from benchmark.core.client.federation import Declared, networks_of
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.isolation.handlers import ClientHandler, MethodHandler, ServerHandler
 from benchmark.core.isolation.limits import Limits
@@ -41,7 +42,8 @@ class RemoteAlgorithm:
         self.pooled = facts.get("pooled") is True
         self.track = tuple(map(str, expect(list, facts.get("track"))))
         self.needs = tuple(map(str, expect(list, facts.get("needs"))))
-        self.networks = {str(arch): str(name) for arch, name in expect(dict, facts.get("networks")).items()}
+        self.declared = {str(arch): _declared(names) for arch, names in expect(dict, facts.get("networks")).items()}
+        self.own_inference = facts.get("own_inference") is True
         self.gaps = list(map(str, expect(list, facts.get("gaps"))))
         self.phase_lists: dict[int, tuple[Phase, ...]] = {}
         self.hub: Hub | None = None
@@ -58,7 +60,23 @@ class RemoteAlgorithm:
             self.server_session = None
 
     def network(self, arch: str) -> str:
-        return self.networks.get(arch, arch)
+        declared = self.declared.get(arch, arch)
+        return declared if isinstance(declared, str) else arch
+
+    def networks(self, arch: str) -> dict[str, str]:
+        declared = self.declared.get(arch, {})
+        return {} if isinstance(declared, str) else declared
+
+    def predict(self, params: Tree, x: Tensor, model: Any) -> Tensor:
+        """Answers to images, from a process that has seen no others and no labels."""
+        if not self.own_inference:
+            return model.frozen(params, x).logits
+        assert self.hub is not None, "the backend sets it"
+        encoded = [serialization.encode(tree, "predict").data for tree in (params, {"x": x})]
+        precision = "bf16" if torch.is_autocast_enabled("cpu") else "fp32"
+        with self.process(MethodHandler) as process:
+            response = process.call("predict", self.hub.network, model.declared, *encoded, precision, where="predict")
+        return response.tree(0, "predict")["logits"]
 
     def phases(self, rounds: int) -> tuple[Phase, ...]:
         if rounds not in self.phase_lists:
@@ -108,9 +126,10 @@ class RemoteAlgorithm:
         where = f"init_client of client {site.who.id}"
         return process.call("init_client", *self.client_payload(site), key.names, where=where, key=key).tree(0, where)
 
-    def client_payload(self, site: Site) -> tuple[Site, str]:
-        """All that a client's process gets to see of the task: its site, and the name of its network."""
-        return replace(site, model=None), self.network(site.who.arch)  # type: ignore[arg-type]
+    def client_payload(self, site: Site) -> tuple[Site, Declared]:
+        """All that a client's process gets to see of the task: its site, without the seed, and its networks' names."""
+        key = Key(0, site.key.names)
+        return replace(site, model=None, key=key), networks_of(self)(site.who.arch)  # type: ignore[arg-type]
 
     def _update_server(self, server: Tree | None, name: str, key: Key, *arguments: Any) -> Tree:
         """A new server memory; the process ends, so that nothing else of it remains."""
@@ -129,7 +148,7 @@ class RemoteAlgorithm:
             assert self.hub is not None, "the backend sets it"
             encoded = None if memory is None else serialization.encode(memory, "server memory").data
             self.server_session = _ServerSession(self.process(ServerHandler), memory)
-            networks = {arch: self.network(arch) for arch in self.hub.models}
+            networks = {arch: networks_of(self)(arch) for arch in self.hub.models}  # type: ignore[arg-type]
             self.server_session.process.call("open", replace(self.hub, models={}), networks, encoded)
         return self.server_session
 
@@ -141,6 +160,10 @@ class _ServerSession:
     process: SandboxedProcess
     memory: Tree | None
     last_message: dict[bytes, Tree] = field(default_factory=dict)
+
+
+def _declared(names: Any) -> str | dict[str, str]:
+    return {str(name): str(network) for name, network in names.items()} if isinstance(names, dict) else str(names)
 
 
 def _phase(entry: list[Any]) -> Phase:

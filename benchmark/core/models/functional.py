@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmark.core.errors import BenchmarkError
 from benchmark.core.keys import Key
 from benchmark.core.model_output import Output
 from benchmark.core.models.build import build
@@ -46,16 +47,26 @@ class Model:
 
     def __init__(self, arch: str, shape: tuple[int, int, int], classes: int, initial: Tree | None = None) -> None:
         self.arch, self.shape, self.classes, self.initial = arch, shape, classes, initial
+        self.declared: str | dict[str, str] = arch
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             self.module = build(arch, shape, classes)
         self.module.requires_grad_(False)
         self.submodules = list(self.module.modules())
         stored = self.module.state_dict()  # without the constants that a module keeps to itself
+        self.shapes = {name: leaf.shape for name, leaf in stored.items()}
         self.names = frozenset(stored)
         self.buffers = frozenset(name for name, _ in self.module.named_buffers() if name in stored)
         self.holders = {name: _holder(self.module, name) for name in stored}
         self.random = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in self.module.modules())
+
+    @property
+    def size(self) -> int:
+        """Numbers of parameters and buffers."""
+        return sum(shape.numel() for shape in self.shapes.values())
+
+    def __getitem__(self, name: str) -> Model:
+        raise BenchmarkError(f"network {self.arch} has no parts", hint=f"name {name!r} in `networks`", user=False)
 
     def init(self, key: Key) -> Tree:
         """Initial parameters and buffers, a flat tree."""
@@ -107,19 +118,38 @@ class Model:
         return output
 
 
+def compare_shapes(model: Any, params: Tree, what: str) -> None:
+    """Raise BenchmarkError if an entry of a tree has not the shape that the network declares.
+
+    Args:
+        model: The network.
+        params: A tree; entries under other names are ignored.
+        what: What the tree is, in words.
+    """
+    for name, shape in model.shapes.items():
+        if isinstance(leaf := params.get(name), Tensor) and leaf.shape != shape:
+            message = f"{name} of {what} has shape {tuple(leaf.shape)}, in {model.arch} it has {tuple(shape)}"
+            hint = "declare other networks in `network` or `networks`"
+            raise BenchmarkError(message, hint=hint, user=False)
+
+
 class TrainModeModel:
     """A model during one training step, with the buffers that its calls have updated.
 
     Args:
         model: The model.
         frozen: Used in place of the model's own `frozen`, see `TeacherCache`.
+        updated_buffers: Where to put updated buffers; a new dict if None.
     """
 
-    def __init__(self, model: Model, frozen: Frozen | None = None) -> None:
+    def __init__(self, model: Model, frozen: Frozen | None = None, updated_buffers: Tree | None = None) -> None:
         self.model = model
-        self.updated_buffers: Tree = {}
+        self.updated_buffers: Tree = {} if updated_buffers is None else updated_buffers
         self.buffers, self.init, self.weights = model.buffers, model.init, model.weights
         self.frozen, self.train = frozen or model.frozen, model.train
+
+    def __getitem__(self, name: str) -> TrainModeModel:
+        return TrainModeModel(self.model[name], updated_buffers=self.updated_buffers)
 
     def __call__(self, params: Tree, x: Input) -> Output:
         """Training mode; a second call continues from the buffers of the first."""
@@ -128,7 +158,7 @@ class TrainModeModel:
         now = {**params, **self.updated_buffers}
         current = {name: now[name].clone() for name in self.buffers if name in now}
         output = self.model.call({**params, **current}, x, training=True)
-        self.updated_buffers = current
+        self.updated_buffers.update(current)
         return output
 
 
@@ -137,7 +167,10 @@ class EvalModeModel:
 
     def __init__(self, model: Model) -> None:
         self.buffers, self.init, self.weights = model.buffers, model.init, model.weights
-        self.frozen, self.train = model.frozen, model.train
+        self.model, self.frozen, self.train = model, model.frozen, model.train
+
+    def __getitem__(self, name: str) -> EvalModeModel:
+        return EvalModeModel(self.model[name])
 
     def __call__(self, params: Tree, x: Input) -> Output:
         """Evaluation mode."""

@@ -11,12 +11,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm, Phase, Who
 from benchmark.core.backends.base import Backend, Results
 from benchmark.core.backends.jobs import EvaluateJob, Job, ProbeJob, RepresentationJob
 from benchmark.core.client import evaluate
 from benchmark.core.client.evaluate import ClassSums
 from benchmark.core.client.federation import Federation
+from benchmark.core.models.functional import compare_shapes
 from benchmark.core.storage import checkpoint, serialization
 from benchmark.core.storage.checkpoint import Memories
 from benchmark.core.tree import Tree
@@ -63,6 +65,7 @@ class GlobalModelEvaluator:
     def __init__(self, federation: Federation, algorithm: Algorithm, backend: Backend) -> None:
         self.federation, self.algorithm, self.backend = federation, algorithm, backend
         self.sums: dict[ModelHash, list[ClassSums]] = {}  # of the models evaluated last: one once they are there
+        self.numbers = (0, 1)  # in the largest model evaluated last, and in the task's network
 
     def evaluated_models(self, server: Tree) -> str:
         """Whose models are evaluated: "common" or "clients"."""
@@ -98,8 +101,7 @@ class GlobalModelEvaluator:
         for client in range(self.federation.clients):
             who, path = self.federation.who(client), memories.current(client)
             if path is None:
-                site = self.federation.site(client, first, 0)
-                memory = self.algorithm.init_client(site, self.federation.client_init_key(client))
+                memory = self.federation.first_memory(self.algorithm, self.federation.site(client, first, 0))
             else:
                 memory = checkpoint.load_memory(path)
             models.append((who, self.algorithm.local_model(server, memory, who)))
@@ -109,6 +111,7 @@ class GlobalModelEvaluator:
         """Equal models are evaluated once, as is one that stays the same from one evaluation to the next."""
         hashes: list[ModelHash] = []
         new: dict[ModelHash, bytes] = {}
+        self._measure(models)
         for arch, model in models:
             data = serialization.encode(model, f"model {arch}").data
             hashes.append(hash_ := (arch, sha256(data).digest()))
@@ -125,6 +128,32 @@ class GlobalModelEvaluator:
             return self._scores([sums[hash_][0] for hash_ in hashes])
 
         return PendingEvaluation(list(chain.from_iterable(jobs.values())), scores)
+
+    def networks(self) -> dict[str, Any]:
+        """What the record says of a method with several networks, or an inference of its own; {} for others."""
+        declared = {arch: self.federation.declared(arch) for arch in dict.fromkeys(self.federation.task.networks)}
+        several = {arch: names for arch, names in declared.items() if not isinstance(names, str)}
+        if not several and not self.algorithm.own_inference:
+            return {}
+        entries = [
+            (arch, name, network, self.federation.model(arch)[name].size)
+            for arch, names in several.items()
+            for name, network in names.items()
+        ]
+        inference = "own" if self.algorithm.own_inference else "network"
+        numbers, task_numbers = self.numbers
+        return {"declared": entries, "inference": inference, "numbers": numbers, "task_numbers": task_numbers}
+
+    def _measure(self, models: list[Model]) -> None:
+        """Compare shapes with the declared ones, and count numbers."""
+        counted: dict[str, int] = {}
+        for arch, model in models:
+            compare_shapes(self.federation.model(arch), model, "the judged model")
+            if arch not in counted or self.algorithm.own_inference:
+                size = sum(leaf.numel() for _, leaf in trees.walk(model))
+                counted[arch] = max(size, counted.get(arch, 0))
+        sizes = [(size, self.federation.network(arch).size) for arch, size in counted.items()]
+        self.numbers = max(sizes, key=lambda pair: pair[0] / pair[1])
 
     def _jobs(self, arch: str, model: bytes, alone: bool) -> Sequence[Job]:
         """Jobs whose sums add up to those of an encoded model; one that is evaluated alone is shared by all workers."""

@@ -211,6 +211,7 @@ class Run:
             result[name] = round(sum(values) / len(values), 6) if values else None
         result |= self.evaluator.extras(self.server, self.evaluations, self.phases) | self._method_report()
         result |= self.measurements.result()
+        result |= {"networks": networks} if (networks := self.evaluator.networks()) else {}
         count = self.communication
         result["bytes"] = {
             "up": count.total("up"),
@@ -279,8 +280,8 @@ def _checked(phases: Sequence[Phase]) -> Sequence[Phase]:
 
 
 def _checked_memory(server: Any, where: str) -> Tree:
-    """The server's memory, which a checkpoint must be able to hold."""
-    serialization.check(server, f"server memory after {where}")
+    """The server's memory, sorted as a checkpoint returns it."""
+    server = serialization.ordered(server, f"server memory after {where}")
     if path := trees.finite(server):
         raise Diverged(f"server memory {path} is not finite", where=where)
     return server

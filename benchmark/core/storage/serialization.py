@@ -64,6 +64,11 @@ def decode(data: bytes) -> Tree | None:
         raise BenchmarkError(f"not an encoded message ({error})", user=False) from error
 
 
+def ordered(tree: Tree, where: str) -> Tree:
+    """The tree in the order in which decoding returns it, which sums over its names follow."""
+    return trees.nest(dict(sorted(check(tree, where))))
+
+
 def check(message: Any, where: str, prefix: str = "") -> list[tuple[str, torch.Tensor]]:
     """Paths and tensors of a message in sorted order; BenchmarkError names what is not a tree of tensors.
 
