@@ -60,6 +60,6 @@ def test_shapes_are_compared_with_the_declared_network() -> None:
     _, one, _ = pair()
     compare_shapes(one, one.init(Key(0)) | {"own.weight": torch.zeros(7)}, "the model")
     wide = Model("mlp_wide", SHAPE, CLASSES).init(Key(0))
-    message = r"classifier.weight of the model has shape \(3, 256\), in mlp it has \(3, 64\)"
+    message = r"linear_1.weight of the model has shape \(256, 16\), in mlp it has \(64, 16\)"
     with pytest.raises(BenchmarkError, match=message):
         compare_shapes(one, wide, "the model")
