@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.stats import Estimate, estimate, paired
+from benchmark.analysis.time_to_accuracy import minutes_to
 from benchmark.core.tasks.task import TIERS, TRACKS, Task
 from benchmark.records.audit_mark import audited
 from benchmark.records.index import SEEDS, ResultsIndex
@@ -90,6 +91,7 @@ def _row(index: ResultsIndex, task: Task, reasons: list[str], group: list[Record
     row |= _difference(method, done, [] if stale else reference)
     for target in task.targets:
         row |= _effort(target, done)
+    row |= minutes_to(index, task, done)
     row |= {name: getattr(group[0], name) for name in ("judged", "precision", "backend")}
     return row | {"settings": _settings(task, method)}
 

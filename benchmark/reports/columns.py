@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from benchmark.analysis.time_to_accuracy import PROFILES, column
+
 if TYPE_CHECKING:
     from pandas import DataFrame
 
@@ -78,6 +80,7 @@ def board(targets: Sequence[float]) -> list[Column]:
     ]  # fmt: skip
     for target in targets:
         columns += _effort(f"{target * 100:g}", page=target == middle)
+        columns += [_minutes(target, profile) for profile in PROFILES]
     return [
         *columns,
         _text("Judged", "judged", DETAILS),
@@ -210,6 +213,12 @@ def _effort(goal: str, page: bool) -> list[Column]:
         Column(f"Sent to {goal} %", "MB", lambda row: megabytes(row[size]), (size,), DETAILS),
         _text(f"Seeds that reach {goal} %", reached, ("csv",)),
     ]
+
+
+def _minutes(target: float, profile: str) -> Column:
+    name = column(target, profile)
+    head = f"Time to {target * 100:g} %, {profile}"
+    return Column(head, "minutes", lambda row: megabytes(row[name]), (name,), ("csv",))
 
 
 def _seeds(row: Row) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.curves import over_rounds
 from benchmark.analysis.tables import REFERENCE
+from benchmark.analysis.time_to_accuracy import PROFILES, clocks
 from benchmark.core.data.manifest import manifest
+from benchmark.core.tasks.task import Task
 from benchmark.records.record import Record
 
 if TYPE_CHECKING:
@@ -31,6 +34,17 @@ def task(index: ResultsIndex, name: str, frame: DataFrame) -> dict[str, Any]:
         "classes": list(dataset.classes) if dataset else [],
         "curves": {method: over_rounds(by_seed) for method, by_seed in records.items()},
         "bytes": traffic(records),
+        "minutes": {method: minutes(index, index.tasks[name], by_seed) for method, by_seed in records.items()},
+    }  # fmt: skip
+
+
+def minutes(index: ResultsIndex, task: Task, records: Sequence[Record]) -> dict[str, list[float]]:
+    """Mean minutes until each evaluation of a curve, by profile of devices; {} for pooled data."""
+    rounds = over_rounds(records)["round"]
+    times = {name: clocks(index, task, records, profile) for name, profile in PROFILES.items()}
+    return {
+        name: [round(fmean(seconds[number - 1] for seconds in seeds) / 60, 3) for number in rounds]
+        for name, seeds in times.items() if seeds
     }  # fmt: skip
 
 

@@ -11,6 +11,8 @@ import altair as alt
 
 QUIET = 0.35  # opacity of what serves as background
 MB_TICKS = [0, 0.1, 1, 10, 100, 1_000, 10_000, 100_000]
+ROUNDS = alt.X("round:Q", title="Round", axis=alt.Axis(grid=False), scale=alt.Scale(nice=False))
+MINUTES = alt.X("minutes:Q", title="Minutes", axis=alt.Axis(grid=False), scale=alt.Scale(type="log", nice=False))
 COLOR = alt.Color("color:N", scale=None)
 Chart = alt.LayerChart | alt.FacetChart  # what altair says that layers are
 FIT = alt.AutoSizeParams(type="fit-x", contains="padding")  # as high as its rows need
@@ -21,6 +23,7 @@ def specs() -> dict[str, Any]:
     charts = {
         "cost": cost(), "learning": curve("accuracy", "low", "high", "Accuracy %"),
         "forgetting": curve("forgetting", "forgetting_low", "forgetting_high", "Forgetting F %"),
+        "time": curve("accuracy", "low", "high", "Accuracy %", x=MINUTES),
         "classes": classes(), "bytes": traffic(), "ranking": ranking(),
     }  # fmt: skip
     return {name: chart.to_dict() for name, chart in charts.items()}
@@ -57,12 +60,17 @@ def cost(data: Any = None, width: int | str = "container", height: int = 300) ->
 
 
 def curve(
-    value: str, low: str, high: str, title: str, data: Any = None, width: int | str = "container", height: int = 300
+    value: str,
+    low: str,
+    high: str,
+    title: str,
+    data: Any = None,
+    width: int | str = "container",
+    height: int = 300,
+    x: alt.X | None = None,
 ) -> Chart:
-    """Means over rounds; the band goes from the lowest to the highest seed."""
-    base = alt.Chart(rows(data)).encode(
-        x=alt.X("round:Q", title="Round", axis=alt.Axis(grid=False), scale=alt.Scale(nice=False)), detail="method:N"
-    )
+    """Means over rounds, or over another x; the band goes from the lowest to the highest seed."""
+    base = alt.Chart(rows(data)).encode(x=x or ROUNDS, detail="method:N")
     y = alt.Y(f"{value}:Q", title=title, scale=alt.Scale(zero=False))
     band = base.transform_filter("datum.chosen").mark_area(opacity=0.14)
     line = base.mark_line().encode(

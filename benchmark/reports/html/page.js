@@ -63,10 +63,12 @@ class Task {
     this.order = [...this.numbers.chosen];
     section.querySelector(".drawn").hidden = this.numbers.methods.length === 0;
     section.querySelector("[data-chart=cost]").hidden = this.numbers.points.length === 0;
-    this.select = section.querySelector("figcaption select");
+    this.select = section.querySelector("[data-chart=classes] select");
     for (const method of this.numbers.methods) this.select.add(new Option(method));
     this.select.value = this.numbers.methods.includes("fedavg") ? "fedavg" : this.numbers.methods[0];
     this.select.addEventListener("change", () => this.paint("classes"));
+    this.devices = section.querySelector("[data-chart=time] select");
+    this.devices.addEventListener("change", () => this.paint("time"));
     this.chips = this.numbers.methods.map((method) => this.chip(method));
     section.querySelector(".chips").append(...this.chips);
     this.show();
@@ -101,7 +103,7 @@ class Task {
       chip.setAttribute("aria-pressed", String(slot >= 0));
       chip.style.setProperty("--hue", slot >= 0 ? `var(--c${slot})` : "var(--line)");
     }
-    for (const name of ["learning", "forgetting", "classes", "bytes"]) this.paint(name);
+    for (const name of ["learning", "forgetting", "time", "classes", "bytes"]) this.paint(name);
     if (this.numbers.points.length) this.paint("cost");
   }
   paint(name) {
@@ -117,6 +119,13 @@ class Task {
   cost() { return this.numbers.points.map((point) => ({ ...point, ...this.look(point.method) })); }
   learning() { return this.steps(["accuracy", "low", "high", "mb"]); }
   forgetting() { return this.steps(["forgetting", "forgetting_low", "forgetting_high", "mb"]); }
+  time() {
+    return this.steps(["accuracy", "low", "high"]).flatMap((step) => {
+      const place = this.numbers.curves[step.method].round.indexOf(step.round);
+      const minutes = this.numbers.minutes[step.method][this.devices.value]?.[place];
+      return minutes > 0 ? [{ ...step, minutes }] : []; // pooled data have none
+    });
+  }
   classes() {
     const curve = this.numbers.curves[this.select.value];
     return curve.round.flatMap((round, i) => curve.classes[i].map((accuracy, k) => ({ round, accuracy, class: this.numbers.classes[k] ?? String(k) })));

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis import claim_verdicts, claims, ranking
 from benchmark.analysis.tables import in_order, tables
+from benchmark.analysis.time_to_accuracy import PROFILES
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.storage.atomic_files import write_atomic
 from benchmark.core.tasks.task import TRACKS, Task
@@ -92,7 +93,7 @@ def _content(index: ResultsIndex) -> dict[str, Any]:
         "methods": method_sections.methods(index),
         "pictures": {name: picture(index, name, frame) for name, frame in frames.items() if boards.has_picture(frame)},
         "claims": [verdict.model_dump() for verdict in verdicts], "claim_columns": columns.at("report", columns.CLAIMS),
-        "verdicts": claim_verdicts.VERDICTS, "left_out": leaderboard.left_out(index),
+        "profiles": list(PROFILES), "verdicts": claim_verdicts.VERDICTS, "left_out": leaderboard.left_out(index),
         "numbers": _embedded(numbers), "vega": _script(javascript_bundle("window.vegaEmbed = vegaEmbed;")),
         "style": (HOME / "page.css").read_text(),
         "script": "".join((HOME / name).read_text() for name in ("tables.js", "page.js")),
