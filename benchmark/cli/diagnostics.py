@@ -19,6 +19,7 @@ class Finding(NamedTuple):
 
 
 EXTRAS = {
+    "digits": ("sklearn",), "archives": ("torchvision",), "timm": ("timm",), "dvc": ("dvc",),
     "report": ("altair", "jinja2", "vl_convert"), "tensorboard": ("tensorboard",),
     "ray": ("ray",), "slurm": ("submitit",), "flower": ("flwr", "ray"),
 }  # fmt: skip

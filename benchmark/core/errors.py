@@ -38,6 +38,11 @@ def _rebuild(message: str, where: str, hint: str, user: bool) -> BenchmarkError:
     return BenchmarkError(message, where=where, hint=hint, user=user)
 
 
+def not_installed(package: str, extra: str) -> BenchmarkError:
+    """What to raise where a package of an extra is missing."""
+    return BenchmarkError(f"{package} is not installed", hint=f"install it: pip install 'fedrepro[{extra}]'")
+
+
 class Diverged(BenchmarkError):
     """A loss, an upload or a logit that is not finite: the cell ends with status `diverged`."""
 

@@ -16,7 +16,7 @@ import yaml
 
 from benchmark.core import method_files
 from benchmark.core.data.manifest import manifest
-from benchmark.core.errors import BenchmarkError
+from benchmark.core.errors import BenchmarkError, not_installed
 from benchmark.core.storage.atomic_files import write_atomic
 from benchmark.core.storage.checksummed_json import canonical_json, sha256
 from benchmark.core.tasks import task as tasks
@@ -209,7 +209,10 @@ def dvc(root: Path, *arguments: str) -> str:
     """Run DVC as a command (importing it costs a second) and return what it printed."""
     program = Path(sys.executable).with_name("dvc")
     command = [str(program) if program.exists() else "dvc", *arguments]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise not_installed("DVC", "dvc") from None
     if done.returncode:
         last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
         raise BenchmarkError(f"`dvc {' '.join(arguments)}` failed: {''.join(last)}", user=False)

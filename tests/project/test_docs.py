@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 PAGES = [
     README,
-    ROOT / "docs" / "tutorial.ipynb",
+    *sorted((ROOT / "docs").glob("*.ipynb")),
     *map(ROOT.joinpath, ("CONTRIBUTING.md", "AGENTS.md")),
     *sorted((ROOT / "docs").glob("*.md")),
 ]

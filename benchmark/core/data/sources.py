@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmark.core.data import mirror
 from benchmark.core.data.manifest import Arrays, canonical_order, dataset_info
-from benchmark.core.errors import BenchmarkError
+from benchmark.core.errors import BenchmarkError, not_installed
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 """The folder in which Debian's package dataset-fashion-mnist has its four idx files."""
@@ -85,7 +85,10 @@ def _digits(name: str) -> Arrays:
 
     The cut is the project's own: over everything in canonical order, every fifth image is a test image.
     """
-    from sklearn.datasets import load_digits
+    try:
+        from sklearn.datasets import load_digits
+    except ModuleNotFoundError:
+        raise not_installed("scikit-learn, which has the digits,", "digits") from None
 
     raw = load_digits()
     levels = (raw.images.astype(np.int64) * 255 + 8) // 16
@@ -115,7 +118,10 @@ def _torchvision(name: str, fetch: bool = False) -> Arrays:
     Asking that class to download unpacks archives that are intact without touching the network: that is done only when
     all of them are, or when the caller asks to fetch.
     """
-    from torchvision import datasets
+    try:
+        from torchvision import datasets
+    except ModuleNotFoundError:
+        raise not_installed("torchvision, which reads these archives,", "archives") from None
 
     kind = getattr(datasets, ARCHIVES[name].kind)
     unpack = fetch or _intact(kind)

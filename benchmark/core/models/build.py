@@ -7,7 +7,7 @@ import difflib
 from torch import nn
 
 from benchmark.core import registry
-from benchmark.core.errors import BenchmarkError
+from benchmark.core.errors import BenchmarkError, not_installed
 from benchmark.core.model_output import Output
 from benchmark.core.models import cnn, fedmd, gan, mlp, resnet, vgg
 from benchmark.core.models.base import Builder, Shape, plain_batchnorm
@@ -57,7 +57,10 @@ def build(name: str, shape: Shape, classes: int) -> nn.Module:
 
 def _builder(base: str) -> Builder:
     if base.startswith("timm:"):
-        from benchmark.core.models.timm_models import timm_net  # timm takes seconds to import
+        try:
+            from benchmark.core.models.timm_models import timm_net  # timm takes seconds to import
+        except ModuleNotFoundError:
+            raise not_installed("timm", "timm") from None
 
         return lambda shape, classes: timm_net(base.removeprefix("timm:"), shape, classes)
     if registered := registry.find("network", base):
