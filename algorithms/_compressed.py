@@ -15,11 +15,11 @@ class CompressedUpdate(Algorithm):
     """Clients send `compress` of their update as one vector, names in sorted order; running statistics go whole."""
 
     def compress(self, client: Tree, update: Tensor) -> tuple[Tree, Tree]:
-        """The client's new memory, and the message that stands for its update (n,)."""
+        """The client's new memory, and the message that encodes its update (n,)."""
         raise NotImplementedError
 
     def restore(self, message: Tree, size: int) -> Tensor:
-        """The update (size,) that a message stands for."""
+        """The update (size,) that a message encodes."""
         raise NotImplementedError
 
     def finish(

@@ -41,7 +41,7 @@ class Views(Algorithm):
 
 @dataclass(frozen=True)
 class SlowViews(Views):
-    """Targets come from a slow copy of the network, which starts anew from the received model in every round.
+    """Targets come from a slow copy of the network, which restarts from the received model in every round.
 
     Like the network it sees both views in one pass and normalises by the statistics of the batch.
     """

@@ -19,7 +19,7 @@ class FD(LocalOnly):
 
     Client i reports F_l, the mean of its outputs over the samples of label l, summed up while it trains (a label
     without samples is a zero row), and is taught F^_l, the mean of F_l over the *other* clients that know label l.
-    Where only a cohort takes part, a client's last report stands for it. Without any report F^ is zero: no teacher.
+    Where only a cohort takes part, a client's last report is used. Without any report F^ is zero: no teacher.
     The paper tells neither gamma nor what to do with labels that a device lacks.
 
     Source: Jeong et al. 2018, algorithm 1.

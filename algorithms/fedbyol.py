@@ -13,7 +13,7 @@ from benchmark.core.api import Batch, Local, Output, Tensor, torch
 class FedBYOL(SlowViews):
     """FedBYOL: 2 - 2 cos(p, z') between a view's prediction and the slow copy's projection of the other view.
 
-    No negatives; the mean of both directions. The slow copy starts anew from the received model in every round.
+    No negatives; the mean of both directions. The slow copy restarts from the received model in every round.
     Source: Grill et al., NeurIPS 2020; as FedX's baseline, online networks averaged.
     """
 

@@ -1,4 +1,4 @@
-"""FedDF on generated images: a GAN that the server trained beforehand stands in for data of another domain."""
+"""FedDF on generated images: a GAN that the server trained beforehand replaces data of another domain."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmark.core.api import Batch, Hub, Key, Phase, Tree, Upload, hyper
 
 @dataclass(frozen=True)
 class FedDFGan(Gan, FedDF):
-    """FedDF that distils on `images` images drawn anew each round from a generator that was trained beforehand.
+    """FedDF that distils on `images` images drawn each round from a generator that was trained beforehand.
 
     The generator learns from the task's public images in the range of a network's inputs, without their labels: every
     image counts as class 0. The paper takes a BigGAN that others trained; this one is as small as FAug's.
@@ -59,7 +59,7 @@ class Generated:
         return self.x if rows is None else self.x[rows]
 
     def batches(self, key: Key, batch: int, steps: int, augment: bool = True) -> Iterator[Batch]:
-        """So many batches, shuffled anew each epoch."""
+        """So many batches, shuffled in each epoch."""
         draw, left = key.torch(), list[Tensor]()
         for _ in range(steps):
             left = left or list(torch.randperm(self.size, generator=draw).split(batch))

@@ -22,7 +22,7 @@ class FedMD(Consensus):
     everyone scores once after transfer, and the last round's answers, which count as sent, are never read.
 
     The paper does not name the distance; the published code takes the mean absolute error of logits ("l1"). There
-    Adam's moments outlive a round and pre-training stops early on test data; here both start anew and run to the end.
+    Adam's moments outlive a round and pre-training stops early on test data; here both restart and run to the end.
     Source: Li & Wang 2019, algorithm 1; epochs, batches and rates of the published code.
     """
 

@@ -21,7 +21,7 @@ class Moon(Algorithm):
     that the classifier reads, which in the paper's networks is the answer of a projection head.
     head: contrast a further head's answer (linear, ReLU, linear to 256) to that vector; its weights travel as well
     newcomer: previous model of a client without one: the received model, against which nothing contrasts, or the
-        initial one, as in the code published with FedNTD, but drawn anew by the client, as no message brings w_0
+        initial one, as in the code published with FedNTD, but drawn again by the client, as no message brings w_0
     Source: Li et al., CVPR 2021, algorithm 1; mu is 5 for CIFAR-10 there and 1 for the other data.
     """
 

@@ -1,4 +1,4 @@
-"""Where things lie: in a checkout beside the package, after `pip install` in the folder one works in."""
+"""Where files are: in a checkout beside the package, after `pip install` in the folder one works in."""
 
 from __future__ import annotations
 

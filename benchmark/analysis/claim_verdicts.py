@@ -133,7 +133,7 @@ def _judged(suite: ResultsIndex, claim: Claim) -> Judged:
 
 
 def _remark(suite: ResultsIndex, claim: Claim, task: str) -> str:
-    """How a claim stands on a task that is not the paper's, in words; "" without records."""
+    """A claim's verdict on a task that is not the paper's, in words; "" without records."""
     judged = _judged(suite, _at(claim, task))
     if not judged.measured:
         return ""
@@ -169,14 +169,14 @@ def _values(suite: ResultsIndex, claim: Claim, task: str, method: str) -> Values
     """The metric by seed, in the claim's unit, from one backend for all its methods; None without such records."""
     if task not in suite.tasks:
         return None
-    made = suite.valid_records(task, method, suite.backend(task, *claim.methods))
-    values = {seed: _value(one, claim, suite.tasks[task].clients) for seed, one in made.items()}
+    records = suite.valid_records(task, method, suite.backend(task, *claim.methods))
+    values = {seed: _value(one, claim, suite.tasks[task].clients) for seed, one in records.items()}
     return {seed: value for seed, value in values.items() if value is not None} or None
 
 
-def _value(made: Record, claim: Claim, clients: int) -> float | None:
-    assert made.result is not None
-    result = made.result
+def _value(record: Record, claim: Claim, clients: int) -> float | None:
+    assert record.result is not None
+    result = record.result
     if claim.metric == "accuracy":
         return result.accuracy * 100
     if claim.metric == "forgetting":
@@ -190,7 +190,7 @@ def _value(made: Record, claim: Claim, clients: int) -> float | None:
     reached = next((target for target in result.targets if target.accuracy == claim.target), None)
     if reached is None:
         return None
-    return float(made.rounds if reached.round is None else reached.round)  # never reached: at least all rounds
+    return float(record.rounds if reached.round is None else reached.round)  # never reached: at least all rounds
 
 
 def _number(suite: ResultsIndex, claim: Claim) -> Judged:

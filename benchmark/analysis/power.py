@@ -83,7 +83,7 @@ class Power:
         at_ceiling: Rows above the ceiling or within 2 points of it.
         round_sd: Standard deviation of a live row's accuracy about a straight line over the last ten judged rounds of a
             run, in points; None if fewer were judged.
-        components: Where the variance of a final number of a live row, one away from the floor, lies.
+        components: Where the variance of a final number of a live row, one away from the floor, comes from.
         core_hours: Core-hours of all rows and seeds, from the records' .run.json files.
         row_hours: Core-hours of one row and seed, the mean.
         resolutions: By each estimator that the task's records allow.
@@ -109,7 +109,7 @@ Rows = Mapping[str, Sequence[Record]]
 
 
 def of_board(index: ResultsIndex, task: Task) -> Power | None:
-    """Power of a task of the suite, from the records that stand; None if no row has one."""
+    """Power of a task of the suite, from the valid records; None if no row has one."""
     methods = sorted(name for name, method in index.methods.items() if (task.name, name) in index.records)
     valid = {name: list(index.valid_records(task.name, name).values()) for name in methods}
     return power(task, valid, divergence(index, task.name), index.results)
@@ -156,7 +156,7 @@ def power(task: Task, done: Rows, diverged: Mapping[str, float], results: Path) 
         done: Finished records by method, controls among them.
         diverged: Share of diverged seeds by method; such methods are not compared, since their finished seeds are
             a selection.
-        results: The folder that the records lie in, with their .run.json files.
+        results: The folder of the records, with their .run.json files.
     """
     rows = judged_alike({
         name: records for name, records in done.items() if records and name not in CONTROLS and name not in diverged

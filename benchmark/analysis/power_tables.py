@@ -11,7 +11,7 @@ TITLES = {"final": "final round", "last10": "last ten judged rounds", "mean": "a
 
 
 def boards(found: Sequence[Power]) -> list[dict[str, str]]:
-    """A row per task: where the variance of a final number lies, floor and ceiling, cost."""
+    """A row per task: where the variance of a final number comes from, floor and ceiling, cost."""
     return [_board(power) for power in found]
 
 

@@ -1,4 +1,4 @@
-"""How methods stand over the tasks of a track: scores between the controls, with bootstrap intervals."""
+"""How methods rank over the tasks of a track: scores between the controls, with bootstrap intervals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a board's order would come out the same with other seeds, and where the variance of its numbers lies."""
+"""How far a board's order would be the same with other seeds, and where the variance of its numbers comes from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SPLIT_SEEDS = 10  # seeds that are split into two halves
 
 @dataclass(frozen=True)
 class Components:
-    """Where the variance of one final number, of any method and any seed, lies.
+    """Where the variance of one final number, of any method and any seed, comes from.
 
     Attributes:
         seed: Standard deviation between seeds of one method beyond the rounds' (all of it, where rounds are unknown).

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from benchmark.analysis.stats import Estimate, estimate, paired
+from benchmark.analysis.comparisons import Comparison, Values, compare
+from benchmark.analysis.controls import CONTROLS
+from benchmark.analysis.stats import Estimate, estimate
 from benchmark.analysis.time_to_accuracy import minutes_to
 from benchmark.core.tasks.task import TIERS, TRACKS, Task
 from benchmark.records.audit_mark import audited
@@ -28,6 +30,7 @@ SPREADS: dict[str, Metric] = {
     "mb_down": lambda result: result.bytes.down / 1e6,
 }
 Row = dict[str, Any]
+NOT_COMPARED: Row = {"difference": None, "difference_interval": None, "p": None, "group": ""}
 
 
 def table(index: ResultsIndex, task: Task, metrics: Mapping[str, Metric] | None = None) -> DataFrame:
@@ -40,17 +43,21 @@ def table(index: ResultsIndex, task: Task, metrics: Mapping[str, Metric] | None 
 
     Returns:
         Accuracies and forgetting in %, differences in points; MB = 1e6 bytes of payload over the whole run, all
-        clients. <column>_interval is half the 95 % t interval over seeds. The column `audited`, how many of the seeds
-        an audit repeated, is there only where it is not 0 everywhere.
+        clients. <column>_interval is half the 95 % t interval over seeds. `difference` to FedAvg, its interval and
+        `p`, and `group` are those of `comparisons.compare`: `p` corrected over all comparisons with FedAvg; two rows
+        with a common letter in `group` are not told apart. The column `audited`, how many of the seeds an audit
+        repeated, is there only where it is not 0 everywhere.
     """
     from pandas import DataFrame
 
-    rows = [
-        _row(index, task, list(reasons), group) | _columns(metrics or {}, group) | _audits(index, group)
+    groups = [
+        (_row(index, task, list(reasons), group) | _columns(metrics or {}, group) | _audits(index, group), group)
         for (name, _), records in sorted(index.records.items()) if name == task.name
         for (_, reasons), group in _groups(index, records).items()
     ]  # fmt: skip
-    rows.sort(key=lambda row: (not row["comparable"], -(row["accuracy"] or 0), row["method"], row["marks"]))
+    compared = _compared([(row, group) for row, group in groups if row["comparable"]])
+    rows = [row | compared.get(row["method"] if row["comparable"] else "", NOT_COMPARED) for row, _ in groups]
+    rows.sort(key=lambda row: (not row["comparable"], -(row["accuracy"] or 0), row["method"], row["remarks"]))
     frame = DataFrame(rows)
     return frame if frame["audited"].any() else frame.drop(columns="audited")
 
@@ -80,15 +87,14 @@ def _groups(index: ResultsIndex, records: dict[int, Record]) -> dict[tuple[str, 
 
 def _row(index: ResultsIndex, task: Task, reasons: list[str], group: list[Record]) -> Row:
     method, backend = group[0].algorithm, group[0].backend
-    done, stale = [record for record in group if record.result], bool(reasons)
-    reference = list(index.valid_records(task.name, REFERENCE, backend).values())
-    if not stale and backend != (other := index.backend(task.name, method)):
+    done = [record for record in group if record.result]
+    if not reasons and backend != (other := index.backend(task.name, method)):
         reasons = [f"the seeds of the {other} backend count"]
     reasons = reasons + _shortfall(group, len(done))
     reasons += [r.result.networks.apart for r in done[:1] if r.result and r.result.networks and r.result.networks.apart]
-    row: Row = {"method": method, "comparable": not reasons, "seeds": len(done), "marks": "; ".join(reasons)}
+    row: Row = {"method": method, "comparable": not reasons, "seeds": len(done), "remarks": "; ".join(reasons)}
     row |= _columns(SPREADS, group)
-    row |= _difference(method, done, [] if stale else reference)
+    row |= {"diverged": _round(100 * sum(record.status == "diverged" for record in group) / len(group), 1)}
     for target in task.targets:
         row |= _effort(target, done)
     row |= minutes_to(index, task, done)
@@ -126,14 +132,37 @@ def _spread(name: str, estimated: Estimate | None) -> Row:
     return {name: _round(mean), f"{name}_interval": _round(half)}
 
 
-def _difference(method: str, done: Sequence[Record], reference: Sequence[Record]) -> Row:
-    """Points above the reference over common seeds; only models that are judged alike are compared."""
-    judged = {record.judged for record in done}
-    ours, theirs = _accuracies(done), _accuracies([record for record in reference if {record.judged} == judged])
-    comparison = paired(ours, theirs) if method != REFERENCE else None
+def _compared(rows: Sequence[tuple[Row, Sequence[Record]]]) -> dict[str, Row]:
+    """Differences to the reference and groups of methods, among rows that are judged alike on one backend.
+
+    Controls are bounds and no competitors: they are not compared. Letters are given where most rows are.
+    """
+    alike: dict[tuple[str, str], dict[str, dict[int, float]]] = {}
+    for row, group in rows:
+        if row["method"] not in CONTROLS:
+            alike.setdefault((row["judged"], row["backend"]), {})[row["method"]] = _accuracies(group)
+    main = max(alike.values(), key=len, default={})
+    found: dict[str, Row] = {}
+    for values in alike.values():
+        found |= _comparison_columns(values, lettered=values is main)
+    return found
+
+
+def _comparison_columns(values: Values, lettered: bool) -> dict[str, Row]:
+    comparisons = compare(values)
+    letters = comparisons.letters if lettered else {}
+    against = comparisons.against(REFERENCE)
+    return {name: _difference(against.get(name)) | {"group": letters.get(name, "")} for name in values}
+
+
+def _difference(comparison: Comparison | None) -> Row:
     if comparison is None:
-        return _spread("difference", None) | {"p": None}
-    return _spread("difference", comparison.difference) | {"p": _round(comparison.p, 6)}
+        return {"difference": None, "difference_interval": None, "p": None}
+    return {
+        "difference": _round(comparison.difference),
+        "difference_interval": _round(comparison.half),
+        "p": _round(comparison.corrected, 6),
+    }
 
 
 def _accuracies(records: Sequence[Record]) -> dict[int, float]:

@@ -16,11 +16,11 @@ MARGIN = 2.0  # points, rounds
 RATIO_MARGIN = 0.02  # two points of a share
 BITS_MARGIN = 0.005  # of the paper's number
 MOST_SEEDS = 100
-ROUNDING = 1e-9  # an end of an interval that lies on the margin in decimal counts as within
+ROUNDING = 1e-9  # an end of an interval that is on the margin in decimal counts as within
 
 
 def margin(deviation: float | None, least: float = MARGIN) -> float:
-    """How far from a paper's number ours may lie: `least`, or twice the deviation that the paper prints beside it."""
+    """How far from a paper's number ours may be: `least`, or twice the deviation that the paper prints beside it."""
     return max(least, 2 * (deviation or 0.0))
 
 
@@ -35,7 +35,7 @@ def judge_number(ours: Estimate, claimed: float, margin: float) -> Verdict:
         margin: The margin, in its unit.
 
     Returns:
-        `reproduced` if the interval lies within the margin, `not reproduced` if it lies outside, `inconclusive` if it
+        `reproduced` if the interval is within the margin, `not reproduced` if it is outside, `inconclusive` if it
         does neither, `single run` for fewer than three seeds.
 
     Source: equivalence by the inclusion of an interval, Schuirmann 1987, J. Pharmacokinet. Biopharm. 15; 95 % in place

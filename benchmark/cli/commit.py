@@ -14,7 +14,7 @@ def commit() -> None:
     index = ResultsIndex.load(RESULTS)
     fallen = [entry.path for entry in index.entries if entry.record is None or index.stale_reasons(entry.record)]
     if fallen:
-        message = f"{len(fallen)} records do not stand, {fallen[0].relative_to(ROOT)} for one"
+        message = f"{len(fallen)} records are not valid, {fallen[0].relative_to(ROOT)} for one"
         raise BenchmarkError(message, hint="`fedrepro verify` names them all and what to do", user=False)
     stages.commit(ROOT)
     print("DVC holds the records as they are; `dvc repro` rebuilds the tables")

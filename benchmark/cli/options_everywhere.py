@@ -1,4 +1,4 @@
-"""Options of every command: `--algorithms`, `--verbose`, `--debug`. They may stand before the command or after it."""
+"""Options of every command: `--algorithms`, `--verbose`, `--debug`. They may come before the command or after it."""
 
 from __future__ import annotations
 

@@ -41,6 +41,6 @@ def tune(
     started = time.monotonic()
     with watch({label(job): 1.0}) as view:
         view.begin(job)
-        made = job.run(out or RESULTS, workers=workers or cores(), observer=lambda event: view.round(job, event))
-        view.end(Outcome(job, made, time.monotonic() - started))
-    show(made.rows, as_json=False)
+        tuned = job.run(out or RESULTS, workers=workers or cores(), observer=lambda event: view.round(job, event))
+        view.end(Outcome(job, tuned, time.monotonic() - started))
+    show(tuned.rows, as_json=False)

@@ -42,10 +42,10 @@ def _rerun(where: str, workers: int) -> None:
     from benchmark.records.index import index_with_live_methods
 
     index = index_with_live_methods(RESULTS)
-    made = rerun.choose(index, where)
-    one = rerun.cell(made, RESULTS)
-    cost = expected((made.task, made.algorithm), measured(RESULTS), {})
+    record = rerun.choose(index, where)
+    one = rerun.cell(record, RESULTS)
+    cost = expected((record.task, record.algorithm), measured(RESULTS), {})
     print(f"{label(one)} again, about {spell(cost / workers)}")
     with watch({label(one): 1.0}) as view:
         view.begin(one)
-        print(rerun.rerun(made, index, workers=workers, observer=lambda event: view.round(one, event)))
+        print(rerun.rerun(record, index, workers=workers, observer=lambda event: view.round(one, event)))

@@ -32,7 +32,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Pass:
-    """One sweep of a client over a stream of images. None stands for the task's value.
+    """One sweep of a client over a stream of images. None means the task's value.
 
     Attributes:
         stream: "private"; "public", the task's public images; "views", two augmented views and a random batch, without

@@ -70,7 +70,7 @@ class Optim:
         """One step on parameters, in place.
 
         Args:
-            params: A flat tree whose tensors lie dense in memory; parameters and moments are updated in place.
+            params: A flat tree whose tensors are dense in memory; parameters and moments are updated in place.
             gradients: A flat tree with the same names.
             moments: What the step before returned, or `start()`.
             lr: The learning rate of this step.

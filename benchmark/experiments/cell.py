@@ -132,7 +132,7 @@ class Prepared:
     task: tasks.Task
     task_sha256: str
     path: Path
-    algorithm: Algorithm  # or what stands in for it in an audit, which knows its settings
+    algorithm: Algorithm  # or its proxy in an audit, which knows its settings
     seed: int
     backend: Backend = "loop"
     rated: bool = False

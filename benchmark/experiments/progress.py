@@ -143,12 +143,12 @@ class Screen(Lines):
         """What the terminal shows now."""
         from rich.table import Table
 
-        made = Table("Cell", box=None, pad_edge=False, caption=self._whole(), caption_justify="left")
+        table = Table("Cell", box=None, pad_edge=False, caption=self._whole(), caption_justify="left")
         for head in ("Round", "Accuracy", "Forgetting", "MB", "Left"):
-            made.add_column(head, justify="right")
+            table.add_column(head, justify="right")
         for name, event in self.seen.items():
-            made.add_row(name, *self._numbers(name, event))
-        return made
+            table.add_row(name, *self._numbers(name, event))
+        return table
 
     def _numbers(self, name: str, event: Mapping[str, Any]) -> list[str]:
         if not event:

@@ -1,7 +1,7 @@
 """Trains one small cell of every method and compares: with its record, or with what another revision makes of it.
 
 Compared with a record, bytes must be equal, and on the kind of machine that the record comes from every bit. Elsewhere
-accuracy and forgetting must lie within a band around the record: three standard deviations of the difference of two
+accuracy and forgetting must be within a band around the record: three standard deviations of the difference of two
 seeds, pooled over all methods of the task. Compared with another revision, on this machine, every bit must be equal.
 """
 
@@ -91,11 +91,11 @@ def _quick_tasks(index: ResultsIndex) -> list[str]:
 
 
 def bands(index: ResultsIndex, task: str) -> dict[str, float]:
-    """How far each measure may lie from a record of another kind of machine."""
+    """The largest allowed distance of each measure from a record of another kind of machine."""
     known = {name: tolerance.seed_difference(index, task, name) for name in SHOWN}
     if None in known.values():
         hint = "run at least two seeds of a method"
-        raise BenchmarkError(f"{task} has no method with two records: nothing says how far seeds lie apart", hint=hint)
+        raise BenchmarkError(f"{task} has no method with two records: nothing says how much seeds differ", hint=hint)
     return {name: half for name, half in known.items() if half is not None}
 
 

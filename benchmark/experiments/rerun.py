@@ -74,5 +74,5 @@ def rerun(record: Record, index: ResultsIndex, *, workers: int = 1, observer: Ob
 
 
 def tolerance(index: ResultsIndex, task: str) -> float:
-    """How far the mean of the last five accuracies may lie from a record of another kind of machine."""
+    """The largest allowed distance of the mean of the last five accuracies from a record of another kind of machine."""
     return max(FLOOR, seed_difference(index, task, MEASURE) or 0.0)

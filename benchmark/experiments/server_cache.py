@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def folder() -> Path:
-    """Where these files lie, beside the datasets."""
+    """Where these files are, beside the datasets."""
     return cache.root() / "beforehand"
 
 
@@ -38,14 +38,14 @@ def prepare(federation: Federation, algorithm: Algorithm, code: str) -> None:
     if audited or type(algorithm).beforehand is Algorithm.beforehand:
         return
     facts = _facts(federation, algorithm, code)
-    mark = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
-    path = folder() / f"{facts['method']}-{mark[:16]}.safetensors"
-    log.info("%s: %s", path, "found" if path.exists() else "to be made")
+    fingerprint = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+    path = folder() / f"{facts['method']}-{fingerprint[:16]}.safetensors"
+    log.info("%s: %s", path, "found" if path.exists() else "not cached")
     if not path.exists():
         with determinism.enabled(), error_context("beforehand"):
-            made = algorithm.beforehand(_bare(federation.hub), server_key(federation))
-        checkpoint.save(path, made, {"mark": mark})
-    federation.hub = replace(federation.hub, beforehand=_found(path, mark))
+            memory = algorithm.beforehand(_bare(federation.hub), server_key(federation))
+        checkpoint.save(path, memory, {"fingerprint": fingerprint})
+    federation.hub = replace(federation.hub, beforehand=_found(path, fingerprint))
 
 
 def server_key(federation: Federation) -> Key:
@@ -59,20 +59,20 @@ def _bare(hub: Hub) -> Hub:
     return replace(hub, **nothing)
 
 
-def _found(path: Path, mark: str) -> Tree:
+def _found(path: Path, fingerprint: str) -> Tree:
     try:
         tree, facts = checkpoint.load(path)
     except BenchmarkError as error:
         how = error.message.removeprefix("the checkpoint ")
         raise _unusable(path, how) from None
-    if facts.get("mark") != mark:
+    if facts.get("fingerprint") != fingerprint:
         raise _unusable(path, "holds something else")
     return tree or {}
 
 
 def _unusable(path: Path, how: str) -> BenchmarkError:
     hint = "delete the file: the next run makes it again"
-    return BenchmarkError(f"what was made beforehand {how}", where=str(path), hint=hint, user=False)
+    return BenchmarkError(f"the result of `beforehand` {how}", where=str(path), hint=hint, user=False)
 
 
 def _facts(federation: Federation, algorithm: Algorithm, code: str) -> dict[str, Any]:

@@ -180,7 +180,7 @@ class Tuning:
             load(task.located(name))
 
     def run(self, results: Path, *, workers: int = 1, observer: Observer = lambda event: None) -> Tuned:
-        """Run or resume it, or return the record that is there and stands; the record is written at the end."""
+        """Run or resume it, or return the valid record that is there; the record is written at the end."""
         target, task = self.path(results), tasks.load(self.task)
         if target.exists() and not stale(
             read(target), task, method_files.method_sha256(method_files.find(self.algorithm))
@@ -200,15 +200,15 @@ class Tuning:
             finally:
                 setting.unlink()
         method = method_files.method_sha256(method_files.find(self.algorithm))
-        made = Tuned(
+        tuned = Tuned(
             schema=1, protocol=task.protocol, engine=ENGINE, task=task.name, algorithm=self.algorithm,
             task_sha256=task.sha256, algorithm_sha256=method, seed=SEED,
             rounds=shortened(task).rounds, validation=shortened(task).validation,
             given=task.methods.get(self.algorithm, {}), points=points, chosen=_best(points),
         )  # fmt: skip
-        write_atomic(target, dump_checksummed(made.model_dump(mode="json", by_alias=True)))
+        write_atomic(target, dump_checksummed(tuned.model_dump(mode="json", by_alias=True)))
         shutil.rmtree(scratch, ignore_errors=True)
-        return made
+        return tuned
 
 
 def _text(task: Task) -> str:
@@ -235,11 +235,11 @@ class _PointRounds:
 def _point(one: Cell, scratch: Path, at_end: bool, workers: int, observer: Observer) -> Point:
     """A point from its record, which an interrupted tuning finds again by all that it depends on."""
     folder = scratch / one.prepare().identity[:16]
-    made = running.run(one, folder, workers=workers, observer=observer)
-    seconds = core_seconds(folder / made.path) or 0
-    if made.result is None:
+    record = running.run(one, folder, workers=workers, observer=observer)
+    seconds = core_seconds(folder / record.path) or 0
+    if record.result is None:
         return Point(settings=one.settings, score=None, seconds=seconds)
-    score = made.result.accuracy if at_end else made.result.accuracy_last5
+    score = record.result.accuracy if at_end else record.result.accuracy_last5
     return Point(settings=one.settings, score=score, seconds=seconds)
 
 
@@ -254,15 +254,15 @@ def read(path: Path) -> Tuned:
         raise BenchmarkError(message, where=str(path), hint=hint, user=False) from None
 
 
-def stale(made: Tuned, task: Task, algorithm_sha256: str) -> str:
-    """Why a tuning no longer stands for its task and method, "" if it does."""
-    if made.protocol != task.protocol:
-        return f"protocol {made.protocol}, now {task.protocol}"
-    if made.task_sha256 != task.sha256:
+def stale(tuned: Tuned, task: Task, algorithm_sha256: str) -> str:
+    """Why a tuning is no longer valid for its task and method, "" if it does."""
+    if tuned.protocol != task.protocol:
+        return f"protocol {tuned.protocol}, now {task.protocol}"
+    if tuned.task_sha256 != task.sha256:
         return "its task has changed"
-    if made.given != task.methods.get(made.algorithm, {}):
+    if tuned.given != task.methods.get(tuned.algorithm, {}):
         return "its task gives the method other values"
-    return "" if made.algorithm_sha256 == algorithm_sha256 else "its method has changed"
+    return "" if tuned.algorithm_sha256 == algorithm_sha256 else "its method has changed"
 
 
 Job = Cell | Tuning

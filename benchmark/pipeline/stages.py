@@ -36,8 +36,8 @@ NOTE = "# Written by `fedrepro commit` from the task files and the records that 
 
 def write_datasets(results: Path) -> None:
     """results/datasets/<name>.json: what each dataset must be."""
-    made = {name: facts.model_dump(mode="json") for name, facts in manifest().items()}
-    _fill(results / "datasets", made)
+    facts_by_name = {name: facts.model_dump(mode="json") for name, facts in manifest().items()}
+    _fill(results / "datasets", facts_by_name)
 
 
 def write_methods(results: Path) -> None:
@@ -45,22 +45,22 @@ def write_methods(results: Path) -> None:
 
     A file that cannot be used is an entry with its fault and the hash that it had last, so that it costs no record.
     """
-    made = {}
+    methods = {}
     for name in method_files.names():
         facts = method_files.describe(name)
         if "fault" in facts:
             path = results / "methods" / f"{name}.json"
             facts = (json.loads(path.read_bytes()) if path.exists() else {"sha256": ""}) | facts
-        made[name] = facts
-    _fill(results / "methods", made)
+        methods[name] = facts
+    _fill(results / "methods", methods)
 
 
-def _fill(folder: Path, made: dict[str, Any]) -> None:
+def _fill(folder: Path, contents: dict[str, Any]) -> None:
     """One JSON file per name and no other."""
-    for name, content in made.items():
+    for name, content in contents.items():
         write_atomic(folder / f"{name}.json", canonical_json(content), sync=False)
     for path in folder.glob("*.json"):
-        if path.stem not in made:
+        if path.stem not in contents:
             path.unlink()
 
 
@@ -88,14 +88,14 @@ def write_split(results: Path, name: str) -> None:
     from benchmark.core.client.federation_data import split_tables
 
     seeds = json.loads((results / name / "protocol.json").read_bytes())["seeds"]
-    made = split_tables(tasks.load(name).model_copy(update={"seeds": tuple(seeds)}))
-    write_atomic(results / name / "split.json", _split_text(name, made))
+    split_by_seed = split_tables(tasks.load(name).model_copy(update={"seeds": tuple(seeds)}))
+    write_atomic(results / name / "split.json", _split_text(name, split_by_seed))
 
 
-def _split_text(name: str, made: dict[str, Any]) -> str:
+def _split_text(name: str, tables: dict[str, Any]) -> str:
     """JSON with a line per client; its checksum covers everything but the line that holds it."""
-    seeds = [f' "task": {json.dumps(name)}', f' "sha256": "{sha256({"task": name, **made})}"']
-    for seed, table in made.items():
+    seeds = [f' "task": {json.dumps(name)}', f' "sha256": "{sha256({"task": name, **tables})}"']
+    for seed, table in tables.items():
         clients = ",\n".join(f"   {json.dumps(client)}" for client in table["clients"])
         head = "".join(f"  {json.dumps(k)}: {json.dumps(v)},\n" for k, v in table.items() if k != "clients")
         seeds.append(f' "{seed}": {{\n{head}  "clients": [\n{clients}\n  ]\n }}')
@@ -132,7 +132,7 @@ def _listed(results: Path, name: str) -> dict[str, dict[str, Any]]:
 def _pipeline(task: Task, cells: dict[str, dict[str, Any]], notes: list[str]) -> dict[str, Any]:
     """The stages of one task; all paths are relative to the root of the repository.
 
-    notes: files whose marks stand in the table
+    notes: files whose remarks the table shows
 
     Nothing depends on `open`, so that a plain `dvc repro` leaves open cells alone and naming this file runs them. A
     task without records has no other stage: what only it needs may not be at hand.
@@ -190,7 +190,7 @@ def write_report(results: Path) -> None:
 
 
 def commit(root: Path) -> None:
-    """List every record as a cell and tell DVC that what lies on disk is what its stages make.
+    """List every record as a cell and tell DVC that what is on disk is what its stages make.
 
     DVC believes whatever is there: run `verify` first.
     """

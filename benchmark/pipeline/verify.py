@@ -45,8 +45,8 @@ def _records(root: Path, index: ResultsIndex) -> Iterator[str]:
         if entry.record is None:
             yield f"{path}: {entry.reason}"
             continue
-        for mark in index.stale_reasons(entry.record):
-            yield f"{path}: {mark}; `fedrepro campaign` runs the cell again"
+        for reason in index.stale_reasons(entry.record):
+            yield f"{path}: {reason}; `fedrepro campaign` runs the cell again"
         if not entry.path.with_suffix(".run.json").exists():
             yield f"{path}: how it was obtained is lost; restore {entry.path.stem}.run.json from git"
 
@@ -66,13 +66,13 @@ def _tunings(root: Path, index: ResultsIndex) -> Iterator[str]:
     for path in sorted((root / "results").glob("*/tuning/*.json")):
         name, task, method = path.relative_to(root).as_posix(), path.parts[-3], path.stem
         try:
-            made = tuning.read(path)
+            tuned = tuning.read(path)
         except BenchmarkError as error:
             yield f"{name}: {error.message}"
             continue
-        if (made.task, made.algorithm) != (task, method) or task not in index.tasks or method not in index.methods:
-            yield f"{name}: belongs to {made.task} and {made.algorithm}, which are not here; delete it"
-        elif reason := tuning.stale(made, index.tasks[task], index.methods[method].sha256):
+        if (tuned.task, tuned.algorithm) != (task, method) or task not in index.tasks or method not in index.methods:
+            yield f"{name}: belongs to {tuned.task} and {tuned.algorithm}, which are not here; delete it"
+        elif reason := tuning.stale(tuned, index.tasks[task], index.methods[method].sha256):
             yield f"{name}: {reason}; `fedrepro tune {method} --task {task}`"
 
 
@@ -99,19 +99,19 @@ def _sha256(path: Path) -> str:
 
 def _datasets(root: Path, _: ResultsIndex) -> Iterator[str]:
     folder = root / "results" / "datasets"
-    made = {
+    expected = {
         folder / f"{name}.json": canonical_json(facts.model_dump(mode="json")) for name, facts in manifest().items()
     }
-    yield from _unlike(root, made, "is not what the manifest says", "`dvc repro datasets`")
+    yield from _unlike(root, expected, "is not what the manifest says", "`dvc repro datasets`")
 
 
 def _pipelines(root: Path, index: ResultsIndex) -> Iterator[str]:
     """Listed cells against records, protocols against task files, splits against their records' seeds."""
     results = root / "results"
     for name in index.tasks:
-        made = stages.listing(results, name)
-        yield from _unlike(root, made, "does not list the records that are here", "`fedrepro commit`")
-        seeds = {str(seed) for (task, _), made in index.records.items() if task == name for seed in made}
+        listing = stages.listing(results, name)
+        yield from _unlike(root, listing, "does not list the records that are here", "`fedrepro commit`")
+        seeds = {str(seed) for (task, _), records in index.records.items() if task == name for seed in records}
         if not seeds:
             continue
         remedy = f"`dvc repro results/{name}/dvc.yaml:table`"
@@ -132,9 +132,9 @@ def _parameters(root: Path, _: ResultsIndex) -> Iterator[str]:
 
 def _board(root: Path, index: ResultsIndex) -> Iterator[str]:
     """Every table and page, recomputed from the records, against the bytes on disk."""
-    made = pages.files(index)
-    yield from _unlike(root, made, "is not what the records give", "`dvc repro` rebuilds it")
-    for path in pages.superfluous(root / "results", made):
+    files = pages.files(index)
+    yield from _unlike(root, files, "is not what the records give", "`dvc repro` rebuilds it")
+    for path in pages.superfluous(root / "results", files):
         yield f"{path.relative_to(root).as_posix()}: no records give this file; delete it"
 
 
@@ -151,10 +151,10 @@ def _findings_page(root: Path, index: ResultsIndex) -> Iterator[str]:
         yield str(error)
 
 
-def _unlike(root: Path, made: Mapping[Path, str], changed: str, remedy: str) -> Iterator[str]:
+def _unlike(root: Path, files: Mapping[Path, str], changed: str, remedy: str) -> Iterator[str]:
     """Files that do not hold what they must, and how they differ."""
-    owners = {text.encode(): path for path, text in made.items()}
-    for path, text in made.items():
+    owners = {text.encode(): path for path, text in files.items()}
+    for path, text in files.items():
         expected, found = text.encode(), path.read_bytes() if path.is_file() else None
         if found == expected:
             continue

@@ -1,4 +1,4 @@
-"""The mark of an audited record: it stands in <seed>.run.json beside the record, which stays as it is."""
+"""The mark of an audited record: it is an entry of <seed>.run.json beside the record, which stays as it is."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def mark(path: Path, facts: Mapping[str, Any]) -> None:
     write_atomic(beside(path), canonical_json({**_notes(path), "audit": facts}))
 
 
-def audited(path: Path, made: Record) -> bool:
+def audited(path: Path, record: Record) -> bool:
     """Whether an audit came to the result that this record has now."""
     audit = _notes(path).get("audit")
-    return isinstance(audit, dict) and audit.get("result_sha256") == made.result_sha256
+    return isinstance(audit, dict) and audit.get("result_sha256") == record.result_sha256
 
 
 def _notes(path: Path) -> dict[str, Any]:

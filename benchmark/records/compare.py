@@ -40,8 +40,8 @@ def compare(
 
     Args:
         before, after: Two records of one cell.
-        tolerance: How far a measure may lie apart, by its name; measures without one may be anything, bytes must be
-            equal. None: every value that both records have must be equal.
+        tolerance: The largest allowed difference of a measure, by its name; measures without one may be anything, bytes
+            must be equal. None: every value that both records have must be equal.
     """
     old, new = content(before), content(after)
     if old["status"] != new["status"]:

@@ -80,7 +80,7 @@ class ResultsIndex:
 
     @cached_property
     def _valid(self) -> dict[tuple[str, str, str], dict[int, Record]]:
-        """(task, method, backend) -> seed -> finished record that stands for today's suite."""
+        """(task, method, backend) -> seed -> finished record that is valid in today's suite."""
         found: dict[tuple[str, str, str], dict[int, Record]] = {}
         for (task, method), seeds in self.records.items():
             for seed, record in seeds.items():
@@ -89,7 +89,7 @@ class ResultsIndex:
         return found
 
     def valid_records(self, task: str, method: str, backend: Backend | None = None) -> dict[int, Record]:
-        """Finished records of a method on a task that stand for today's suite, by seed.
+        """Finished records of a method on a task that are valid in today's suite, by seed.
 
         backend: whose records, default `backend(task, method)`
         """
@@ -109,7 +109,7 @@ class ResultsIndex:
         return facts.fault or unfit(facts.track, facts.needs, self.tasks[task])
 
     def missing(self, task: str, among: Iterable[str] | None = None) -> dict[str, list[int]]:
-        """Seeds without a record that stands, by method that can run the task.
+        """Seeds without a valid record, by method that can run the task.
 
         among: the methods to consider, default all; unknown ones are left out
         A diverged record that is up to date closes its cell: running it again would diverge again.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from benchmark.analysis import claims
+from benchmark.analysis import claims, power
 from benchmark.analysis.claims import Source
 from benchmark.analysis.controls import CONTROLS
+from benchmark.analysis.power import Power
 from benchmark.core.data.manifest import without_fingerprint
 from benchmark.core.tasks.requirements import datasets
 from benchmark.core.tasks.task import Task
@@ -17,13 +18,15 @@ from benchmark.reports import columns, markdown
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+SHOWN = "final"  # the estimator whose numbers the column of accuracies shows
 PICTURED = 2  # comparable rows that make a picture worth drawing
 LEGEND = f"""± is half the 95 % t interval over seeds; a row needs at least {SEEDS} to be comparable. Accuracy is
-that of the final models. Δ FedAvg is the difference over the same seeds, p its paired t test; models that are
-judged differently are not compared. Forgetting is the mean over classes of the best accuracy before the end minus
+that of the final models. Methods with a common letter in Group are not told apart: a paired t test over the same
+seeds, its variance shrunk over the board, corrected over all pairs by Holm's method. Δ FedAvg is the difference
+over the same seeds, p its test, corrected over all rows with one. Controls are not compared, nor are models that are
+judged differently. Forgetting is the mean over classes of the best accuracy before the end minus
 the final one. Sent is measured payload, all clients, whole run; MB are 1e6 bytes. Rounds count until an
-evaluation first exceeds the target. Settings are tuned on validation data by `fedrepro tune`, set by the task, or
-the method's defaults."""
+evaluation first exceeds the target. [Power](../power.md) explains the line on resolution."""
 AUDITED = """Audited seeds were repeated with server and clients in sandboxed processes that share nothing but
 encoded messages, and came to the same bits and bytes (`fedrepro run --audit`)."""
 
@@ -38,7 +41,7 @@ def page(index: ResultsIndex, task: Task, table: DataFrame, sources: Sequence[So
     comparable, apart = ([row for row in rows if row["comparable"] == wanted] for wanted in (True, False))
     if comparable:
         parts.append(markdown.table(columns.at("page", heads), comparable, {"method": _method}))
-    parts.append(clients_judged(comparable))
+    parts += [clients_judged(comparable), resolution(power.of_board(index, task))]
     if apart:
         parts += ["## Not comparable", markdown.table(columns.at("apart", heads), apart)]
     parts += remaining(index, task, sources)
@@ -49,6 +52,18 @@ def page(index: ResultsIndex, task: Task, table: DataFrame, sources: Sequence[So
 
 def _method(row: columns.Row, text: str) -> str:
     return f"*{text}* (control)" if row["method"] in CONTROLS else text
+
+
+def resolution(found: Power | None) -> str:
+    """What a board can tell apart by the accuracy that it shows, in a sentence or two."""
+    best = next((one for one in found.resolutions if one.estimator == SHOWN), None) if found else None
+    if found is None or best is None or best.detectable is None:
+        return ""
+    needed = f"; {power.GOAL:g} points would take {best.seeds_needed} seeds" if best.seeds_needed else ""
+    return (
+        f"Resolution: with {found.seeds} seeds a true difference of {best.detectable:.1f} points between two methods "
+        f"is found with 80 % probability{needed}. Of {best.pairs} pairs of methods {best.apart} are told apart."
+    )
 
 
 def has_picture(table: DataFrame) -> bool:

@@ -66,6 +66,7 @@ def board(targets: Sequence[float]) -> list[Column]:
     columns = [
         _text("Method", "method", EVERYWHERE),
         _spread("Accuracy", "%", "accuracy", EVERYWHERE),
+        _text("Group", "group", ("page", "report", "terminal", "csv")),
         Column("Δ FedAvg", f"points {INTERVAL}; p", _difference, ("difference",), ("page", "apart")),
         _spread("Δ FedAvg", "points", "difference", ("report", "terminal", "csv"), sign="+"),
         Column("p", "", lambda row: probability(row["p"]), ("p",), ("report", "terminal", "csv")),
@@ -84,9 +85,16 @@ def board(targets: Sequence[float]) -> list[Column]:
     return [
         *columns,
         _text("Judged", "judged", DETAILS),
-        _text("Settings", "settings", EVERYWHERE),
+        _text("Settings", "settings", ("report", "terminal", "csv")),
+        Column(
+            "Diverged",
+            "% of seeds",
+            lambda row: f"{row['diverged']:.0f}" if row["diverged"] else "",
+            ("diverged",),
+            DETAILS,
+        ),
         Column("Seeds", "", _seeds, ("seeds",), EVERYWHERE),
-        _text("Remarks", "marks", ("apart", "report", "terminal", "csv")),
+        _text("Remarks", "remarks", ("apart", "report", "terminal", "csv")),
         *(_text(name.capitalize(), name, ("csv",)) for name in ("comparable", "precision", "backend", "audited")),
     ]
 

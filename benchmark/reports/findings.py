@@ -31,6 +31,7 @@ NUMBER = re.compile(r'\[[^\]]*\]\(#([a-z0-9-]+) "([^"]*)"\)')
 QUANTITY = re.compile(r"(\w+)(?: (minus|over) (\w+))? (\w+)(?: of seed (\d+))?")
 UNITS = {"mb": "MB", "rounds": "rounds", "forgetting": "points", "difference": "points", "p": ""}
 """By a column's first word; all others are in %."""
+SMALLEST_P = 0.0001  # that the page tells from 0
 Rows = dict[str, "DataFrame"]  # by task, indexed by method
 
 
@@ -94,7 +95,9 @@ def _value(rows: Callable[[str | None], Rows], task: str, words: str) -> str:
         values = [values[0] - values[1]]
     if unit == "%" and (joint or column.endswith("_interval")):
         unit = "points"
-    return f"{values[0]:.1f} {unit}" if unit else f"{values[0]:.4f}"
+    if not unit:
+        return f"p = {values[0]:.4f}" if values[0] >= SMALLEST_P else f"p < {SMALLEST_P}"
+    return f"{values[0]:.1f} {unit}"
 
 
 def _cell(frames: Rows, task: str, method: str, column: str) -> float:

@@ -22,7 +22,7 @@ A score is the interquartile mean over tasks and seeds of accuracy between two c
 starts (or clients that never communicate) and 1 for pooled data; a track without such controls is sorted by the
 mean rank over its tasks, 1 for the best, with a method that diverges behind all others. Controls are bounds and
 have neither. MB (1e6 bytes) are measured payload in both directions over the whole run."""
-MARKS = "**Bold**: the highest mean among methods. *Italic*: controls."
+MARKS = "**Bold**: the best method of a task and all that are not told apart from it. *Italic*: controls."
 
 
 def page(index: ResultsIndex, tables: Mapping[str, DataFrame], scores: Sequence[Scores]) -> str:
@@ -89,5 +89,4 @@ def _method(index: ResultsIndex, row: columns.Row, text: str) -> str:
 
 
 def _bold(ranking: Ranking, task: str, row: columns.Row, text: str) -> str:
-    best = row["place"] != "control" and row[task] is not None and row[task] == ranking.best.get(task)
-    return f"**{text}**" if best else text
+    return f"**{text}**" if row["method"] in ranking.best.get(task, ()) else text

@@ -35,7 +35,7 @@ class Ranking:
         columns: The columns.
         rows: Methods from best to worst by score, or by mean rank where the track has no scores; then those without
             either, then controls.
-        best: By column name, the highest mean among the methods that are no controls.
+        best: By task, the methods that are not told apart from the one with the highest mean, which is among them.
         tasks: Names of the tasks that are ranked over.
         others: Names of the track's other tasks with records.
         scored: Names of the tasks that the score is over, [] without scores.
@@ -44,7 +44,7 @@ class Ranking:
     track: str
     columns: list[Column]
     rows: Sequence[Row]
-    best: dict[str, float]
+    best: dict[str, set[str]]
     tasks: list[str]
     others: list[str]
     scored: list[str]
@@ -84,7 +84,7 @@ def _ranking(
         track=name,
         columns=track([task.name for task in ranked], scored=scores is not None),
         rows=rows,
-        best={task.name: max(means) for task in ranked if (means := _means(rows, task.name))},
+        best={name: _leaders(list(table.values())) for name, table in comparable.items()},
         tasks=[task.name for task in ranked],
         others=[task.name for task in tasks if task not in ranked],
         scored=scores.tasks if scores else [],
@@ -96,9 +96,13 @@ def _estimates(score: Row | None, rank: float | None) -> dict[str, float | None]
     return {name: score[name] if score else None for name in names} | {"rank": rank}
 
 
-def _means(rows: Sequence[Row], task: str) -> list[float]:
-    """Mean accuracies on a task of all methods but controls."""
-    return [row[task] for row in rows if row[task] is not None and row["method"] not in CONTROLS]
+def _leaders(rows: Sequence[Row]) -> set[str]:
+    """The best method of a board and those that share a letter with it."""
+    methods = [row for row in rows if row["method"] not in CONTROLS]
+    if not methods:
+        return set()
+    best = max(methods, key=lambda row: row["accuracy"])
+    return {best["method"], *(row["method"] for row in methods if set(row["group"]) & set(best["group"]))}
 
 
 def mean_ranks(accuracies: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

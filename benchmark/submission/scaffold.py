@@ -26,8 +26,8 @@ def new(name: str) -> tuple[Path, Path]:
     words = {"@name@": name, "@Name@": "".join(part.capitalize() for part in name.split("_"))}
     for path, template in zip(paths, ("method.txt", "test.txt"), strict=True):
         text = (HOME / "templates" / template).read_text()
-        for mark, word in words.items():
-            text = text.replace(mark, word)
+        for placeholder, word in words.items():
+            text = text.replace(placeholder, word)
         write_atomic(path, text)
     return paths
 

@@ -112,7 +112,7 @@ class _Reader:
                 yield from self._bind(node, alias, module)
 
     def _bind(self, node: ast.Import | ast.ImportFrom, alias: ast.alias, module: str) -> Iterator[tuple[int, str, str]]:
-        """Remember what a name of the file stands for."""
+        """Remember what a name of the file refers to."""
         try:
             value: Any = importlib.import_module(module)
         except ImportError:
@@ -155,7 +155,7 @@ class _Reader:
             yield f"uses the module {text} as a value"
 
     def _resolve(self, node: ast.expr) -> tuple[bool, Any]:
-        """Whether a name or a chain of attributes begins with an import and exists, and what it stands for."""
+        """Whether a name or a chain of attributes begins with an import and exists, and what it refers to."""
         if isinstance(node, ast.Name):
             return node.id in self.imported, self.imported.get(node.id)
         if not isinstance(node, ast.Attribute):

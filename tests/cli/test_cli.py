@@ -266,7 +266,7 @@ def test_board_and_claims_are_json_on_request(capsys: pytest.CaptureFixture[str]
     capsys.readouterr()
     assert invoke(["board", "--results", str(tmp_path), "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)[TASK]
-    assert row["method"] == "fedavg" and not row["comparable"] and "rounds 1 instead of 30" in row["marks"]
+    assert row["method"] == "fedavg" and not row["comparable"] and "rounds 1 instead of 30" in row["remarks"]
     assert invoke(["claims", "--results", str(tmp_path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
 

@@ -31,7 +31,7 @@ def test_stale_records_are_not_committed(
     assert invoke(["commit"]) == 0 and done == [tmp_path]
     write(results, make("fedavg", 1, engine=0))
     assert invoke(["commit"]) == 1 and done == [tmp_path]
-    assert f"1 records do not stand, results/{TASK}/fedavg/1.json for one" in capsys.readouterr().err
+    assert f"1 records are not valid, results/{TASK}/fedavg/1.json for one" in capsys.readouterr().err
 
 
 def test_a_board_is_of_the_tasks_that_one_names(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_records_are_written_to_the_working_folder(site: Path, tmp_path: Path) -
     made = json.loads(lines[-1])
     assert made == json.loads((tmp_path / "results" / "digits-shards" / "fedavg" / "0.json").read_text())
     (row,) = json.loads(run(site, tmp_path, "board", "--json"))["digits-shards"]
-    assert row["method"] == "fedavg" and row["marks"] == "1 of 3 seeds"
+    assert row["method"] == "fedavg" and row["remarks"] == "1 of 3 seeds"
     assert "as a package, records in results" in run(site, tmp_path, "doctor")
 
 

@@ -24,27 +24,29 @@ ACCURACY, FORGETTING = "Accuracy (% ± 95 % CI)", "Forgetting (points ± 95 % CI
 # Differences 10, 9, 11: 10 ± 4.302653 / sqrt(3) = 2.48. t = 10 sqrt(3), and with two degrees of freedom
 # p = 1 - t / sqrt(2 + t^2) = 0.003317.
 # 3 MB up and 5 MB down; 50 % after 4, 6, 8 rounds, 70 % after 10, 20, 30, each of 0.1 MB; 80 % by one seed of three.
-COMMON = {"Method": "fedntd", ACCURACY: "62.0 ± 6.6", FORGETTING: "10.0 ± 0.0", "Settings": "defaults", "Seeds": "3"}
+COMMON = {"Method": "fedntd", ACCURACY: "62.0 ± 6.6", FORGETTING: "10.0 ± 0.0", "Group": "a", "Seeds": "3"}
 PAGE = COMMON | {
     "Δ FedAvg (points ± 95 % CI; p)": "+10.0 ± 2.5; 0.003", "Sent (MB)": "8", "Rounds to 70 %": "20.0",
 }  # fmt: skip
 TERMINAL = COMMON | {
     "Δ FedAvg (points ± 95 % CI)": "+10.0 ± 2.5", "p": "0.003", "Up (MB)": "3", "Down (MB)": "5", "Remarks": "",
+    "Settings": "defaults",
 }  # fmt: skip
 REPORT = TERMINAL | {
     "Last five (% ± 95 % CI)": "80.0 ± 0.0", "In-local (% ± 95 % CI)": "70.0 ± 0.0",
     "Out-local (% ± 95 % CI)": "20.0 ± 0.0", "Judged": "common",
     "Rounds to 50 %": "6.0", "Sent to 50 % (MB)": "0.6", "Rounds to 70 %": "20.0", "Sent to 70 % (MB)": "2",
-    "Rounds to 80 %": "1 of 3 seeds", "Sent to 80 % (MB)": "",
+    "Rounds to 80 %": "1 of 3 seeds", "Sent to 80 % (MB)": "", "Diverged (% of seeds)": "",
 }  # fmt: skip
 CSV = {
     "method": "fedntd", "accuracy": "62.0", "accuracy_interval": "6.572", "difference": "10.0",
     "difference_interval": "2.484", "p": "0.003317", "last5": "80.0", "last5_interval": "0.0", "forgetting": "10.0",
+    "group": "a", "diverged": "0.0",
     "forgetting_interval": "0.0", "in_local": "70.0", "in_local_interval": "0.0", "out_local": "20.0",
     "out_local_interval": "0.0", "mb_up": "3.0", "mb_up_interval": "0.0", "mb_down": "5.0", "mb_down_interval": "0.0",
     "rounds_to_50": "6.0", "mb_to_50": "0.6", "reached_50": "3", "rounds_to_70": "20.0", "mb_to_70": "2.0",
     "reached_70": "3", "rounds_to_80": "", "mb_to_80": "", "reached_80": "1", "judged": "common",
-    "settings": "defaults", "seeds": "3", "marks": "", "comparable": "True", "precision": "fp32", "backend": "loop",
+    "settings": "defaults", "seeds": "3", "remarks": "", "comparable": "True", "precision": "fp32", "backend": "loop",
 }  # fmt: skip
 # 6 and 20 rounds of three devices: 25 kB up, 41.7 kB down, five passes over 71.9 images of 9,472 operations each;
 # the slowest takes 1.796 (phone), 1.327 (laptop) and 1 (hospital) times as long as an undisturbed one

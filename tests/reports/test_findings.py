@@ -25,7 +25,7 @@ def test_numbers_come_from_comparable_rows(tmp_path: Path) -> None:
     assert filled(results, "fedntd minus fedavg accuracy") == "10.0 points"
     assert filled(results, "fedntd mb_up") == "3.0 MB"
     assert filled(results, "fedntd over fedavg mb_down") == "1 times"
-    assert filled(results, "fedntd p") == "0.0033"  # by seed 10, 9, 11: t = 17.3, 2 degrees
+    assert filled(results, "fedntd p") == "p = 0.0033"  # by seed 10, 9, 11: t = 17.3, 2 degrees
 
 
 def test_a_quotient_is_of_the_first_over_the_second_and_forgetting_is_in_points(tmp_path: Path) -> None:

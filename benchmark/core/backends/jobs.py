@@ -45,7 +45,7 @@ class ClientResult:
 
     Attributes:
         upload: The encoded upload.
-        has_memory: Whether the client has a memory, which then lies in the job's `memory_out`.
+        has_memory: Whether the client has a memory, which is then in the job's `memory_out`.
         accuracies: In-local and out-local accuracy of the client's model, if the job asks for them.
         work: What the local work took.
     """

@@ -1,7 +1,7 @@
 """Batches for many clients at once: image for image those that each client would see alone.
 
 Which images a batch has and how they are augmented is drawn by the streams themselves, with each client's keys. The
-images lie on the device as they are stored, and are gathered and augmented there for all clients together.
+images are on the device as they are stored, and are gathered and augmented there for all clients together.
 """
 
 from __future__ import annotations

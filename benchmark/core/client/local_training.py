@@ -144,7 +144,7 @@ class LocalTrainer:
         return source.restricted(local.context[self.run_.rows])
 
     def batches(self, stream: Stream) -> Iterator[Batch]:
-        """The batches of the pass, in order, counted anew."""
+        """The batches of the pass, in order; counting restarts."""
         self.images = 0
         for batch in self._batches(stream):
             self.images += len(batch.rows) * sum(part is not None for part in (batch.x, batch.other, batch.random))

@@ -44,7 +44,7 @@ def dirichlet_counts(present: np.ndarray, clients: int, alpha: float, minimum: i
         for c, n in enumerate(present):
             shares = draw.dirichlet(np.full(clients, alpha))
             shares *= counts.sum(axis=1) < cap
-            # With a tiny alpha all mass may lie on full clients; their share then goes to nobody and the draw fails.
+            # With a tiny alpha all mass may be on full clients; their share then goes to nobody and the draw fails.
             edges = np.rint(np.cumsum(shares) / max(shares.sum(), 1e-300) * n).astype(np.int64)
             counts[:, c] = np.diff(edges, prepend=0)
         if counts.sum() == present.sum() and counts.sum(axis=1).min() >= minimum:

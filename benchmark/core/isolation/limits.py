@@ -67,7 +67,7 @@ def folders() -> tuple[Path, ...]:
 
 @cache
 def code() -> tuple[Path, ...]:
-    """Files and folders of installed code; of algorithms/ the methods alone, no data that lie beside them."""
+    """Files and folders of installed code; of algorithms/ the methods alone, no data beside them."""
     paths = [ROOT / "benchmark", *sorted((ROOT / "algorithms").glob("*.py"))]
     for folder in folders()[1:]:
         paths += _without_data(folder)

@@ -35,7 +35,7 @@ class Run:
         federation: The task with its data.
         algorithm: The method.
         backend: Where clients and evaluations run.
-        folder: Where checkpoints and clients' memories lie during the run.
+        folder: Where checkpoints and clients' memories are kept during the run.
         identity: What the cell is; a checkpoint of another one is refused.
         observer: Called after every round, in the order of the rounds, with what is known of it.
     """

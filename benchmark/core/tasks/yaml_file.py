@@ -28,7 +28,7 @@ class _Loader(yaml.SafeLoader):
         seen = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise ComposerError(None, None, f"the field {key.value} stands twice", key.start_mark)
+                raise ComposerError(None, None, f"the field {key.value} occurs twice", key.start_mark)
             seen.add(str(key.value))
         return super().construct_mapping(node, deep)
 

@@ -98,7 +98,7 @@ class FlowerBackend(Backend):
 
 
 def _token(folder: Path) -> str:
-    """Names the run; lies beside its checkpoint, so that it is the same when the run is resumed."""
+    """Names the run; kept beside its checkpoint, so that it is the same when the run is resumed."""
     file = folder / "token"
     if not file.exists():
         file.write_text(uuid.uuid4().hex)

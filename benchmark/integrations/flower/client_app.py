@@ -71,7 +71,7 @@ def _worker(text: str) -> Worker:
 
 
 def _folder(context: Context, token: str) -> Path:
-    """Of one run's memories; node config may say where they lie, as `folder`."""
+    """Of one run's memories; node config may say where they are, as `folder`."""
     config = context.node_config
     cache = os.environ.get("FEDREPRO_CACHE") or "~/.cache/fedrepro"
     root = config.get("folder") or f"{cache}/flower/node-{config['partition-id']}-of-{config['num-partitions']}"

@@ -39,11 +39,11 @@ class Post:
         """One message per node; calling what is returned waits for the replies' contents by node."""
         messages = [Message(content, node, what, ttl=self.limit, group_id=where) for node, content in contents.items()]
         self.moved["down"] += sum(map(_size, messages))
-        marks = list(self.grid.push_messages(messages)) if messages else []
-        if len(marks) < len(messages) or None in marks:
-            lost = next((node for mark, node in zip(marks, contents, strict=False) if mark is None), [*contents][-1])
+        ids = list(self.grid.push_messages(messages)) if messages else []
+        if len(ids) < len(messages) or None in ids:
+            lost = next((node for id_, node in zip(ids, contents, strict=False) if id_ is None), [*contents][-1])
             raise BenchmarkError(f"{self._name(lost)} is not there", where=where, hint=AGAIN, user=False)
-        return partial(self._collect, dict(zip(marks, contents, strict=True)), where, time.monotonic() + self.limit)
+        return partial(self._collect, dict(zip(ids, contents, strict=True)), where, time.monotonic() + self.limit)
 
     def meet(self, content: Callable[[], RecordDict]) -> list[int]:
         """Identities of all nodes in the order of their partitions; waits until they are there."""

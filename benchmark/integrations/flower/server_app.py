@@ -25,14 +25,14 @@ def serve(
 
     limit, ended: see `Post`; replace: see `run.run`. Raises BenchmarkError, also for a node that is lost.
     """
-    made: list[FlowerBackend] = []
+    backends: list[FlowerBackend] = []
 
     def make(ready: Prepared, federation: Federation) -> FlowerBackend:
-        made.append(FlowerBackend(Post(grid, limit, ended), cell, ready, federation))
-        return made[0]
+        backends.append(FlowerBackend(Post(grid, limit, ended), cell, ready, federation))
+        return backends[0]
 
     record = run(cell, results, observer=observer, make=make, replace=replace)
-    for backend in made:
+    for backend in backends:
         backend.forget()
     return record
 

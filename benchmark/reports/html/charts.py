@@ -1,6 +1,6 @@
 """Vega-Lite specifications of all charts, built with Altair; their rows come as the data source `rows`.
 
-Every row has its `color`; `chosen` says whether its method stands out or serves as background.
+Every row has its `color`; `chosen` says whether its method is highlighted or serves as background.
 """
 
 from __future__ import annotations

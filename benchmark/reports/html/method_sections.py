@@ -47,7 +47,7 @@ def _record(index: ResultsIndex, record: Record) -> dict[str, Any]:
     return {
         "task": record.task, "seed": record.seed, "path": record.path.as_posix(), "sha256": record.result_sha256[:12],
         "accuracy": f"{result.accuracy:.2%}" if result else f"{record.status}: {record.reason}",
-        "marks": "; ".join(index.stale_reasons(record)), "command": _command(path.with_suffix(".run.json")),
+        "remarks": "; ".join(index.stale_reasons(record)), "command": _command(path.with_suffix(".run.json")),
     }  # fmt: skip
 
 
