@@ -51,11 +51,11 @@ def test_a_board_of_one_s_own_is_comparable(home: Path, capsys: pytest.CaptureFi
         for seed in range(3):
             assert fr.run(name, task=task, seed=seed, out=out).departures == []
     frame = fr.board(task, out, algorithms=[home / "methods"])
-    assert list(frame["comparable"]) == [True, True] and list(frame["marks"]) == ["", ""]
+    assert list(frame["comparable"]) == [True, True] and list(frame["remarks"]) == ["", ""]
     assert frame.set_index("method").loc["nearby", "p"] is not None
     # Without the method's file its row is there, and says what is missing.
     frame = fr.board(task, out).set_index("method")
-    assert frame.loc["nearby", "marks"] == "its method is gone" and frame.loc["fedavg", "comparable"]
+    assert frame.loc["nearby", "remarks"] == "its method is gone" and frame.loc["fedavg", "comparable"]
 
     words = ["board", "--tasks", task, "--results", str(out), "--algorithms", str(home / "methods"), "--json"]
     assert invoke(words) == 0
@@ -69,4 +69,4 @@ def test_changed_images_take_the_records_off_the_board(home: Path) -> None:
         fr.run("fedavg", task=task, seed=seed, out=out)
     (home / "photos" / "box" / "0.png").unlink()
     frame = fr.board(task, out)
-    assert list(frame["comparable"]) == [False] and list(frame["marks"]) == ["its data have changed"]
+    assert list(frame["comparable"]) == [False] and list(frame["remarks"]) == ["its data have changed"]
