@@ -30,7 +30,7 @@ SPREADS: dict[str, Metric] = {
     "mb_down": lambda result: result.bytes.down / 1e6,
 }
 Row = dict[str, Any]
-NOT_COMPARED: Row = {"difference": None, "difference_interval": None, "p": None, "group": ""}
+NOT_COMPARED: Row = {"difference": None, "difference_interval": None, "p": None, "group": "", "best": False}
 
 
 def table(index: ResultsIndex, task: Task, metrics: Mapping[str, Metric] | None = None) -> DataFrame:
@@ -45,7 +45,8 @@ def table(index: ResultsIndex, task: Task, metrics: Mapping[str, Metric] | None 
         Accuracies and forgetting in %, differences in points; MB = 1e6 bytes of payload over the whole run, all
         clients. <column>_interval is half the 95 % t interval over seeds. `difference` to FedAvg, its interval and
         `p`, and `group` are those of `comparisons.compare`: `p` corrected over all comparisons with FedAvg; two rows
-        with a common letter in `group` are not told apart. The column `audited`, how many of the seeds an audit
+        with a common letter in `group` are not told apart, nor are rows that are `best` from the best one, corrected
+        over all comparisons with that. The column `audited`, how many of the seeds an audit
         repeated, is there only where it is not 0 everywhere.
     """
     from pandas import DataFrame
@@ -135,7 +136,7 @@ def _spread(name: str, estimated: Estimate | None) -> Row:
 def _compared(rows: Sequence[tuple[Row, Sequence[Record]]]) -> dict[str, Row]:
     """Differences to the reference and groups of methods, among rows that are judged alike on one backend.
 
-    Controls are bounds and no competitors: they are not compared. Letters are given where most rows are.
+    Controls are bounds and no competitors: they are not compared. Letters and a best row are given where most rows are.
     """
     alike: dict[tuple[str, str], dict[str, dict[int, float]]] = {}
     for row, group in rows:
@@ -144,15 +145,20 @@ def _compared(rows: Sequence[tuple[Row, Sequence[Record]]]) -> dict[str, Row]:
     main = max(alike.values(), key=len, default={})
     found: dict[str, Row] = {}
     for values in alike.values():
-        found |= _comparison_columns(values, lettered=values is main)
+        found |= _comparison_columns(values, main=values is main)
     return found
 
 
-def _comparison_columns(values: Values, lettered: bool) -> dict[str, Row]:
+def _comparison_columns(values: Values, main: bool) -> dict[str, Row]:
     comparisons = compare(values)
-    letters = comparisons.letters if lettered else {}
+    letters = comparisons.letters if main else {}
     against = comparisons.against(REFERENCE)
-    return {name: _difference(against.get(name)) | {"group": letters.get(name, "")} for name in values}
+    leader = max(values, key=lambda name: fmean(values[name].values()))
+    behind = {name for name, pair in comparisons.against(leader).items() if pair.apart}
+    return {
+        name: _difference(against.get(name)) | {"group": letters.get(name, ""), "best": main and name not in behind}
+        for name in values
+    }
 
 
 def _difference(comparison: Comparison | None) -> Row:

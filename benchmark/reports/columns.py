@@ -95,7 +95,10 @@ def board(targets: Sequence[float]) -> list[Column]:
         ),
         Column("Seeds", "", _seeds, ("seeds",), EVERYWHERE),
         _text("Remarks", "remarks", ("apart", "report", "terminal", "csv")),
-        *(_text(name.capitalize(), name, ("csv",)) for name in ("comparable", "precision", "backend", "audited")),
+        *(
+            _text(name.capitalize(), name, ("csv",))
+            for name in ("best", "comparable", "precision", "backend", "audited")
+        ),
     ]
 
 

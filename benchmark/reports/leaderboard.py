@@ -22,7 +22,8 @@ A score is the interquartile mean over tasks and seeds of accuracy between two c
 starts (or clients that never communicate) and 1 for pooled data; a track without such controls is sorted by the
 mean rank over its tasks, 1 for the best, with a method that diverges behind all others. Controls are bounds and
 have neither. MB (1e6 bytes) are measured payload in both directions over the whole run."""
-MARKS = "**Bold**: the best method of a task and all that are not told apart from it. *Italic*: controls."
+MARKS = """**Bold**: the best method of a task and all that are not told apart from it (paired t tests with variances
+shrunk over the board, corrected over all comparisons with the best). *Italic*: controls."""
 
 
 def page(index: ResultsIndex, tables: Mapping[str, DataFrame], scores: Sequence[Scores]) -> str:

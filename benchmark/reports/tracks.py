@@ -84,7 +84,7 @@ def _ranking(
         track=name,
         columns=track([task.name for task in ranked], scored=scores is not None),
         rows=rows,
-        best={name: _leaders(list(table.values())) for name, table in comparable.items()},
+        best={name: {method for method, row in table.items() if row["best"]} for name, table in comparable.items()},
         tasks=[task.name for task in ranked],
         others=[task.name for task in tasks if task not in ranked],
         scored=scores.tasks if scores else [],
@@ -94,15 +94,6 @@ def _ranking(
 def _estimates(score: Row | None, rank: float | None) -> dict[str, float | None]:
     names = ("score", "score_low", "score_high")
     return {name: score[name] if score else None for name in names} | {"rank": rank}
-
-
-def _leaders(rows: Sequence[Row]) -> set[str]:
-    """The best method of a board and those that share a letter with it."""
-    methods = [row for row in rows if row["method"] not in CONTROLS]
-    if not methods:
-        return set()
-    best = max(methods, key=lambda row: row["accuracy"])
-    return {best["method"], *(row["method"] for row in methods if set(row["group"]) & set(best["group"]))}
 
 
 def mean_ranks(accuracies: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

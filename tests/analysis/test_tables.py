@@ -188,6 +188,7 @@ def test_a_board_shrinks_variances_and_corrects_over_its_rows(tmp_path: Path) ->
     t = 10 / sqrt(4 / 3)  # p of t with 6 degrees is 1.3e-4, and the larger of two stays itself under Holm's correction
     assert found["fedntd"]["p"] == round(2 * float(stdtr(6, -t)), 6)
     assert [found[method]["group"] for method in ("fedntd", "fedavg", "fedprox")] == ["a", "b", "c"]
+    assert [row["best"] for row in found.values()] == [True, False, False]  # FedNTD, FedAvg, FedProx
 
 
 def test_controls_are_not_compared(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ REPORT = TERMINAL | {
 CSV = {
     "method": "fedntd", "accuracy": "62.0", "accuracy_interval": "6.572", "difference": "10.0",
     "difference_interval": "2.484", "p": "0.003317", "last5": "80.0", "last5_interval": "0.0", "forgetting": "10.0",
-    "group": "a", "diverged": "0.0",
+    "group": "a", "best": "True", "diverged": "0.0",
     "forgetting_interval": "0.0", "in_local": "70.0", "in_local_interval": "0.0", "out_local": "20.0",
     "out_local_interval": "0.0", "mb_up": "3.0", "mb_up_interval": "0.0", "mb_down": "5.0", "mb_down_interval": "0.0",
     "rounds_to_50": "6.0", "mb_to_50": "0.6", "reached_50": "3", "rounds_to_70": "20.0", "mb_to_70": "2.0",
