@@ -20,6 +20,7 @@ class Finding(NamedTuple):
 
 EXTRAS = {
     "digits": ("sklearn",), "archives": ("torchvision",), "timm": ("timm",), "dvc": ("dvc",),
+    "huggingface": ("datasets",),
     "report": ("altair", "jinja2", "vl_convert"), "tensorboard": ("tensorboard",),
     "ray": ("ray",), "slurm": ("submitit",), "flower": ("flwr", "ray"),
 }  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.core.data.dataset_file import Csv, DatasetFile, Folder, HuggingFace, Npz, Torchvision
-from benchmark.core.errors import BenchmarkError
+from benchmark.core.errors import BenchmarkError, not_installed
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
 ALL = "all"  # the split of a source that has one
@@ -220,7 +220,10 @@ def _text(values: Any) -> list[str]:
 
 def read_torchvision(file: Torchvision, home: Path) -> RawDataset:
     """A dataset class of torchvision."""
-    from torchvision import datasets
+    try:
+        from torchvision import datasets
+    except ModuleNotFoundError:
+        raise not_installed("torchvision", "archives") from None
 
     kind = getattr(datasets, file.name, None)
     if not isinstance(kind, type):
@@ -244,9 +247,8 @@ def read_huggingface(file: HuggingFace, home: Path) -> RawDataset:
     """A dataset of Hugging Face, from the hub or a folder."""
     try:
         import datasets  # type: ignore[import-not-found,unused-ignore]
-    except ImportError:
-        hint = "pip install 'fedrepro[huggingface]'"
-        raise BenchmarkError("datasets of Hugging Face need its library", hint=hint) from None
+    except ModuleNotFoundError:
+        raise not_installed("datasets, the library of Hugging Face,", "huggingface") from None
     folder = home / file.name
     loaded: Any = (
         _call(datasets.load_from_disk, file.name, str(folder))
