@@ -1,7 +1,7 @@
 "use strict";
 // Pages with results: their tables sort and filter, and the address says how, so that a view can be linked.
 // tables.js, which comes before, sorts by data-sort. "+18.1 ± 10.5; 0.018" is 18.1; "2 of 3 seeds" is no number.
-const NUMBER = /^[*†]*([+-]?[\d,]*\.?\d+)(?=$|[ %;†*])(?! of )/;
+const NUMBER = /^[*†]*([+-]?[\d,]*\.?\d+)(?=$|[\s%;†*])(?! of )/;
 const tables = all(".results table");
 
 function setSortValues(table) {

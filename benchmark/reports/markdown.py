@@ -34,9 +34,15 @@ def table(
     decorate, links = decorate or {}, links or {}
     heads = [_head(column, links.get(column.name)) for column in columns]
     body = [
-        [decorate.get(column.name, _plain)(row, escape(column.text(row))) for column in columns] for row in rows
-    ]  # fmt: skip
+        [decorate.get(column.name, _plain)(row, _unbroken(escape(column.text(row)))) for column in columns]
+        for row in rows
+    ]
     return grid(heads, body)
+
+
+def _unbroken(text: str) -> str:
+    """Text whose intervals stay on one line of a narrow column."""
+    return re.sub(r" ± | to (?=[\d.-]+\))", lambda found: found[0].replace(" ", "\u00a0"), text)
 
 
 def _head(column: Column, target: str | None) -> str:

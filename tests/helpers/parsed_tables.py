@@ -17,7 +17,8 @@ def markdown(text: str) -> list[list[Row]]:
 
 
 def _text(cell: str) -> str:
-    return re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", cell.replace("\\|", "|")).replace("*", "").strip()
+    plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", cell.replace("\\|", "|"))
+    return plain.replace("*", "").replace("\u00a0", " ").strip()
 
 
 def html(text: str, selector: str) -> list[Row]:

@@ -51,7 +51,7 @@ def test_methods_are_ranked_and_controls_are_set_apart(tmp_path: Path) -> None:
     assert (row[f"{TASK} (% ± 95 % CI)"], row["Sent per client (MB)"], row["Seeds"]) == ("62.0 ± 6.6", "0.4", "3")
     text = page(results)
     assert "[fedntd](algorithms/fedntd.py) ([paper](https://arxiv.org/abs/2106.03097))" in text
-    assert "**62.0 ± 6.6**" in text and text.count("**") == 4  # the best, and the word in the explanation
+    assert "**62.0\u00a0±\u00a06.6**" in text and text.count("**") == 4  # the best, and the word in the explanation
     assert "*[central](algorithms/central.py)*" in text and f"[{TASK}](docs/boards/{TASK}.md) (%" in text
 
 
