@@ -1,4 +1,4 @@
-"""Write the parts of the documents that repeat the program and its tables: docs/cli.md and the table in README.md.
+"""Write the parts of the documents that repeat the program: docs/cli.md, tables in docs/metrics.md and README.md.
 
 Run `make pages` after changing a command or rebuilding the boards; a test fails while a page is out of date.
 """
@@ -14,11 +14,13 @@ from pathlib import Path
 import typer
 
 from benchmark.analysis.controls import CONTROLS
+from benchmark.analysis.metrics import METRICS
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = ROOT / "docs" / "cli.md"
 README = ROOT / "README.md"
-BEGIN, END = "<!-- best methods: written by `make pages` -->\n", "<!-- end -->\n"
+DEFINITIONS = ROOT / "docs" / "metrics.md"
+BEGIN, END = "<!-- written by `make pages` -->\n", "<!-- end -->\n"
 BOARDS = {
     "global": "fmnist-shards",
     "heterogeneous": "cifar10-mixed",
@@ -63,12 +65,22 @@ def cell(row: dict[str, str]) -> str:
     return f"[{method}](algorithms/{method}.py) {accuracy}, {traffic:,.0f} MB"
 
 
-def with_best_methods(text: str) -> str:
-    """The text of README.md with the table between its markers replaced."""
+def metrics() -> str:
+    """A row per metric of `benchmark.analysis.metrics`."""
+    lines = ["| column of the CSV | head | what it is | source |", "| --- | --- | --- | --- |"]
+    for one in METRICS:
+        head = f"{one.head} ({one.unit})" if one.unit else one.head
+        lines.append(f"| `{one.name}` | {head} | {one.definition} | {one.source} |")
+    return "\n".join(lines) + "\n"
+
+
+def with_table(text: str, table: str) -> str:
+    """A document with the table between its markers replaced."""
     before, rest = text.split(BEGIN)
-    return before + BEGIN + best_methods() + END + rest.split(END, 1)[1]
+    return before + BEGIN + table + END + rest.split(END, 1)[1]
 
 
 if __name__ == "__main__":
     COMMANDS.write_text(commands())
-    README.write_text(with_best_methods(README.read_text()))
+    README.write_text(with_table(README.read_text(), best_methods()))
+    DEFINITIONS.write_text(with_table(DEFINITIONS.read_text(), metrics()))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.comparisons import Comparison, Values, compare
 from benchmark.analysis.controls import CONTROLS
+from benchmark.analysis.metrics import METRICS
 from benchmark.analysis.stats import Estimate, estimate
 from benchmark.analysis.time_to_accuracy import minutes_to
 from benchmark.core.tasks.task import TIERS, TRACKS, Task
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 REFERENCE = "fedavg"
-Metric = Callable[[Result], float | None]
-SPREADS: dict[str, Metric] = {
+Measure = Callable[[Result], float | None]
+SPREADS: dict[str, Measure] = {
     "accuracy": lambda result: result.accuracy * 100,
     "last5": lambda result: result.accuracy_last5 * 100,
     "forgetting": lambda result: result.forgetting * 100,
@@ -28,12 +29,13 @@ SPREADS: dict[str, Metric] = {
     "out_local": lambda result: None if result.out_local is None else result.out_local * 100,
     "mb_up": lambda result: result.bytes.up / 1e6,
     "mb_down": lambda result: result.bytes.down / 1e6,
+    **{metric.name: metric.of for metric in METRICS},
 }
 Row = dict[str, Any]
 NOT_COMPARED: Row = {"difference": None, "difference_interval": None, "p": None, "group": "", "best": False}
 
 
-def table(index: ResultsIndex, task: Task, metrics: Mapping[str, Metric] | None = None) -> DataFrame:
+def table(index: ResultsIndex, task: Task, metrics: Mapping[str, Measure] | None = None) -> DataFrame:
     """One row per method and state of its records: comparable rows first, best accuracy on top.
 
     Args:
@@ -103,7 +105,7 @@ def _row(index: ResultsIndex, task: Task, reasons: list[str], group: list[Record
     return row | {"settings": _settings(task, method)}
 
 
-def _columns(metrics: Mapping[str, Metric], group: list[Record]) -> Row:
+def _columns(metrics: Mapping[str, Measure], group: list[Record]) -> Row:
     """Mean and interval of every metric over the finished records."""
     results = [record.result for record in group if record.result]
     row: Row = {}

@@ -26,7 +26,8 @@ seeds, its variance shrunk over the board, corrected over all pairs by Holm's me
 over the same seeds, p its test, corrected over all rows with one. Controls are not compared, nor are models that are
 judged differently. Forgetting is the mean over classes of the best accuracy before the end minus
 the final one. Sent is measured payload, all clients, whole run; MB are 1e6 bytes. Rounds count until an
-evaluation first exceeds the target. [Power](../power.md) explains the line on resolution."""
+evaluation first exceeds the target. [Power](../power.md) explains the line on resolution, [metrics](../metrics.md)
+every column."""
 AUDITED = """Audited seeds were repeated with server and clients in sandboxed processes that share nothing but
 encoded messages, and came to the same bits and bytes (`fedrepro run --audit`)."""
 

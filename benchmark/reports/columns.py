@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from benchmark.analysis.metrics import METRICS
 from benchmark.analysis.time_to_accuracy import PROFILES, column
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def board(targets: Sequence[float]) -> list[Column]:
         columns += [_minutes(target, profile) for profile in PROFILES]
     return [
         *columns,
+        *(_spread(one.head, one.unit, one.name, DETAILS, digits=one.digits) for one in METRICS),
         _text("Judged", "judged", DETAILS),
         _text("Settings", "settings", ("report", "terminal", "csv")),
         Column(
@@ -176,12 +178,12 @@ def megabytes(value: float | None) -> str:
     return "" if value is None or empty(value) else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def interval(row: Row, name: str, sign: str = "") -> str:
-    """A mean with its interval, one decimal; "" where there is no mean."""
+def interval(row: Row, name: str, sign: str = "", digits: int = 1) -> str:
+    """A mean with its interval; "" where there is no mean."""
     if empty(row[name]):
         return ""
     half = row[f"{name}_interval"]
-    return f"{row[name]:{sign}.1f}" + ("" if empty(half) else f" ± {half:.1f}")
+    return f"{row[name]:{sign}.{digits}f}" + ("" if empty(half) else f" ± {half:.{digits}f}")
 
 
 def _with_interval(name: str) -> tuple[str, str]:
@@ -192,8 +194,9 @@ def _text(head: str, name: str, shown: tuple[Place, ...]) -> Column:
     return Column(head, "", lambda row: "" if empty(row[name]) else str(row[name]), (name,), shown)
 
 
-def _spread(head: str, unit: str, name: str, shown: tuple[Place, ...], sign: str = "") -> Column:
-    return Column(head, f"{unit} {INTERVAL}", lambda row: interval(row, name, sign), _with_interval(name), shown)
+def _spread(head: str, unit: str, name: str, shown: tuple[Place, ...], sign: str = "", digits: int = 1) -> Column:
+    unit = f"{unit} {INTERVAL}".strip()
+    return Column(head, unit, lambda row: interval(row, name, sign, digits), _with_interval(name), shown)
 
 
 def _difference(row: Row) -> str:

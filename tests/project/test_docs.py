@@ -54,7 +54,8 @@ def test_the_site_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_
 def test_generated_parts_are_current(generate: ModuleType) -> None:
     message = "run `make pages`"
     assert generate.COMMANDS.read_text() == generate.commands(), message
-    assert README.read_text() == generate.with_best_methods(README.read_text()), message
+    for page, table in ((README, generate.best_methods()), (generate.DEFINITIONS, generate.metrics())):
+        assert page.read_text() == generate.with_table(page.read_text(), table), message
 
 
 def test_the_best_methods_are_ranked_without_controls(
