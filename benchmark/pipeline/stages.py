@@ -1,4 +1,4 @@
-"""The suite as DVC sees it: small tracked files that cells depend on, and one pipeline file per task.
+"""The suite as DVC sees it: small tracked files that cells depend on, and what its stages write.
 
 `python -m benchmark.pipeline STAGE [TASK]` is what the stages of dvc.yaml call, in the root of the repository.
 """
@@ -6,32 +6,28 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import logging
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from benchmark.core import method_files
 from benchmark.core.data.manifest import manifest
-from benchmark.core.errors import BenchmarkError, not_installed
+from benchmark.core.errors import BenchmarkError
 from benchmark.core.storage.atomic_files import write_atomic
 from benchmark.core.storage.checksummed_json import canonical_json, sha256
 from benchmark.core.tasks import task as tasks
-from benchmark.core.tasks.requirements import datasets
-from benchmark.core.tasks.task import Task
-from benchmark.records import store
-from benchmark.records.audit_mark import audited
+from benchmark.pipeline.listing import recorded_seeds, sync
+from benchmark.pipeline.locks import LockWriter
 from benchmark.records.index import ResultsIndex
 from benchmark.records.tuned import load_task
 from benchmark.reports import pages
 
+log = logging.getLogger(__name__)
 RESULTS = Path("results")
+CONFLICT = b"<<<<<<<"  # of git, in a file that two submissions have changed
 SPLIT_FIELDS = ("dataset", "split", "clients", "validation", "public", "unlabelled")  # what clients' rows rest on
-TABLE_CODE = ("benchmark/analysis", "benchmark/records", "benchmark/reports/columns.py")  # what a table is made by
-NOTE = "# Written by `fedrepro commit` from the task files and the records that are here; do not edit.\n"
 
 
 def write_datasets(results: Path) -> None:
@@ -65,17 +61,14 @@ def _fill(folder: Path, contents: dict[str, Any]) -> None:
 
 
 def protocol(results: Path, name: str) -> dict[str, Any]:
-    """results/<task>/protocol.json: what a number of the task depends on, and the values tuned for each method."""
-    task, cells = load_task(name), _listed(results, name)
-    methods = sorted({cell["method"] for cell in cells.values()} | task.methods.keys() | task.tuned.keys())
-    seeds = sorted({*task.seeds, *(cell["seed"] for cell in cells.values())})
+    """results/<task>/protocol.json: what a number of the task depends on beside its method."""
+    task = load_task(name)
+    recorded = recorded_seeds(results, name).values()
+    seeds = sorted({*task.seeds, *(seed for of in recorded for seed in of)})
     rows = [seeds, {field: task.definition.get(field) for field in SPLIT_FIELDS}]
     rows += [task.definition["only"]] if task.only else []
     rows += [task.name] if task.protocol > 1 else []  # whose splits are drawn by the task's name
-    return {
-        "protocol": task.definition, "sha256": task.sha256, "seeds": seeds, "split_sha256": sha256(rows),
-        "settings": {method: task.settings(method) for method in methods},
-    }  # fmt: skip
+    return {"protocol": task.definition, "sha256": task.sha256, "seeds": seeds, "split_sha256": sha256(rows)}
 
 
 def write_protocol(results: Path, name: str) -> None:
@@ -102,84 +95,6 @@ def _split_text(name: str, tables: dict[str, Any]) -> str:
     return "{\n" + ",\n".join(seeds) + "\n}\n"
 
 
-def sync(results: Path, names: Iterable[str] | None = None) -> None:
-    """Write dvc.yaml and cells.yaml of these tasks, default all: a cell is listed when its record exists."""
-    for name in tasks.names() if names is None else names:
-        for path, text in listing(results, name).items():
-            if not path.exists() or path.read_text() != text:
-                write_atomic(path, text)
-
-
-def listing(results: Path, name: str) -> dict[Path, str]:
-    """cells.yaml and dvc.yaml of a task as its records ask for."""
-    found = [entry.record for entry in store.read_all(results, name) if entry.record]
-    cells = {f"{r.algorithm}-{r.seed}": {"method": r.algorithm, "seed": r.seed} for r in found if not r.departures}
-    audits = [r for r in found if not r.departures and audited(results / r.path, r)]
-    notes = [f"results/{r.path.with_suffix('.run.json').as_posix()}" for r in audits]
-    texts = {"cells.yaml": {"cells": cells}, "dvc.yaml": _pipeline(load_task(name), cells, notes)}
-    return {results / name / file: _yaml(content) for file, content in texts.items()}
-
-
-def _yaml(content: dict[str, Any]) -> str:
-    return NOTE + yaml.safe_dump(content, sort_keys=False, width=120)
-
-
-def _listed(results: Path, name: str) -> dict[str, dict[str, Any]]:
-    path = results / name / "cells.yaml"
-    return dict(yaml.safe_load(path.read_text())["cells"]) if path.exists() else {}
-
-
-def _pipeline(task: Task, cells: dict[str, dict[str, Any]], notes: list[str]) -> dict[str, Any]:
-    """The stages of one task; all paths are relative to the root of the repository.
-
-    notes: files whose remarks the table shows
-
-    Nothing depends on `open`, so that a plain `dvc repro` leaves open cells alone and naming this file runs them. A
-    task without records has no other stage: what only it needs may not be at hand.
-    """
-    name, home = task.name, f"results/{task.name}"
-    data = [f"results/datasets/{dataset}.json" for dataset in datasets(task)]
-    setting = f"benchmark/tasks/{name}.yaml"
-    opening = {
-        "wdir": "../..", "cmd": [f"fedrepro campaign --tasks {name}", f"python -m benchmark.pipeline list {name}"],
-        "deps": ["results/methods"], "always_changed": True,
-    }  # fmt: skip
-    if not cells:
-        return {"stages": {"open": opening}}
-    facts, split = f"{home}/protocol.json", f"{home}/split.json"
-    records = [f"{home}/{cell['method']}/{cell['seed']}.json" for cell in cells.values()]
-    tuning = [f"{home}/tuning"] if task.tuned else []
-    stages = {
-        "protocol": _stage(f"protocol {name}", [setting, f"{home}/cells.yaml", *tuning], out=facts),
-        "split": _stage(f"split {name}", data, [{facts: ["split_sha256"]}], split),
-        "cell": {"foreach": "${cells}", "do": {
-            "wdir": "../..",
-            "cmd": f"fedrepro run ${{item.method}} --task {name} --seed ${{item.seed}}",
-            "deps": [*data],
-            "params": ["engine", "protocol", {facts: ["sha256", "settings.${item.method}"]},
-                       {split: ["${item.seed}.sha256"]}, {"results/methods/${item.method}.json": ["sha256"]}],
-            "outs": [_out(f"{home}/${{item.method}}/${{item.seed}}.json")],
-        }},
-        "table": _stage(f"table {name}", [*records, *notes, *TABLE_CODE], out=f"results/tables/{name}.csv"),
-        "open": opening,
-    }  # fmt: skip
-    return {"vars": ["cells.yaml"], "stages": stages}
-
-
-def _stage(command: str, deps: list[str], params: list[Any] | None = None, out: str | None = None) -> dict[str, Any]:
-    stage: dict[str, Any] = {"wdir": "../..", "cmd": f"python -m benchmark.pipeline {command}", "deps": deps}
-    if params:
-        stage["params"] = params
-    if out:
-        stage["outs"] = [_out(out)]
-    return stage
-
-
-def _out(path: str) -> dict[str, Any]:
-    """An output that git tracks and that DVC does not delete before its command has succeeded."""
-    return {path: {"cache": False, "persist": True}}
-
-
 def write_report(results: Path) -> None:
     """report.html and docs/pictures/, beside the folder of results."""
     from benchmark.reports.html import page
@@ -189,45 +104,59 @@ def write_report(results: Path) -> None:
     page.write_pictures(index, results.parent / "docs" / "pictures")
 
 
-def commit(root: Path) -> None:
-    """List every record as a cell and tell DVC that what is on disk is what its stages make.
+def rebuild(root: Path) -> None:
+    """Write every file that tasks, methods and records give, and tell DVC that its stages have made them.
 
-    DVC believes whatever is there: run `verify` first.
+    After a merge of submissions it replaces whatever conflicts in these files.
     """
-    results = root / "results"
-    sync(results)
-    listed = [name for name in tasks.names() if _listed(results, name)]
+    results, pictures = root / "results", root / "docs" / "pictures"
+    write_datasets(results)
+    write_methods(results)
+    listed = sync(results)
     for name in listed:
         write_protocol(results, name)
         if not (results / name / "split.json").exists():
             write_split(results, name)
-        pages.write_table(results, name)
-    dvc(root, "commit", "--force", *(f"results/{name}/dvc.yaml" for name in listed))
+    before = {name: _drawn(results, name) for name in listed}
+    pages.write(results)
+    changed = {name for name in listed if _drawn(results, name) != before[name]}
+    changed |= {path.stem for path in pictures.glob("*.svg") if CONFLICT in path.read_bytes()}
+    _draw(results, pictures, changed)
+    write_locks(root, listed)
 
 
-def dvc(root: Path, *arguments: str) -> str:
-    """Run DVC as a command (importing it costs a second) and return what it printed."""
-    program = Path(sys.executable).with_name("dvc")
-    command = [str(program) if program.exists() else "dvc", *arguments]
+def _drawn(results: Path, name: str) -> list[bytes]:
+    """The tables that the picture of a task shows."""
+    paths = (results / "tables" / f"{name}.csv", results / "curves" / f"{name}.csv")
+    return [path.read_bytes() for path in paths if path.exists()]
+
+
+def _draw(results: Path, pictures: Path, changed: set[str]) -> None:
     try:
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise not_installed("DVC", "dvc") from None
-    if done.returncode:
-        last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
-        raise BenchmarkError(f"`dvc {' '.join(arguments)}` failed: {''.join(last)}", user=False)
-    return done.stdout
+        from benchmark.reports.html import page
+
+        page.write_pictures(ResultsIndex.load(results), pictures, changed)
+    except ImportError as error:
+        log.warning("pictures of %s are not drawn (%s): pip install 'fedrepro[report]'", ", ".join(changed), error)
+
+
+def write_locks(root: Path, listed: Iterable[str]) -> None:
+    """Write the lock files of these tasks and of the repository; report.html is in no git, so its stage is left out."""
+    writer = LockWriter(root)
+    for name in listed:
+        for path in sorted((root / "results" / name).glob("**/dvc.yaml")):
+            writer.write(path)
+    writer.write(root / "dvc.yaml", leave_out=("report",))
 
 
 def main(arguments: list[str]) -> int:
-    """Run a stage: datasets, methods, board, report, or protocol, split, table, list with a task."""
+    """Run a stage: datasets, methods, board, report, or protocol, split, table with a task."""
     whole: dict[str, Callable[[Path], object]] = {
         "datasets": write_datasets, "methods": write_methods, "board": pages.write,
         "report": write_report,
     }  # fmt: skip
     single: dict[str, Callable[[Path, str], object]] = {
         "protocol": write_protocol, "split": write_split, "table": pages.write_table,
-        "list": lambda results, name: sync(results, [name]),
     }  # fmt: skip
     try:
         match arguments:

@@ -13,7 +13,7 @@ from benchmark.core.errors import BenchmarkError
 from benchmark.core.storage.checksummed_json import canonical_json
 from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.experiments import tuning
-from benchmark.pipeline import stages
+from benchmark.pipeline import listing, stages
 from benchmark.records.consistency import contradictions, repeated
 from benchmark.records.index import ResultsIndex
 from benchmark.reports import findings, pages
@@ -106,21 +106,26 @@ def _datasets(root: Path, _: ResultsIndex) -> Iterator[str]:
 
 
 def _pipelines(root: Path, index: ResultsIndex) -> Iterator[str]:
-    """Listed cells against records, protocols against task files, splits against their records' seeds."""
+    """Pipeline files against records, protocols against task files, splits against their records' seeds."""
     results = root / "results"
+    listed: dict[Path, str] = {}
     for name in index.tasks:
-        listing = stages.listing(results, name)
-        yield from _unlike(root, listing, "does not list the records that are here", "`fedrepro commit`")
+        listed |= (files := listing.listing(results, name))
         seeds = {str(seed) for (task, _), records in index.records.items() if task == name for seed in records}
-        if not seeds:
+        if not files:
             continue
-        remedy = f"`dvc repro results/{name}/dvc.yaml:table`"
+        remedy = f"`dvc repro results/{name}/dvc.yaml`"
         protocol = {results / name / "protocol.json": canonical_json(stages.protocol(results, name))}
         yield from _unlike(root, protocol, "is not what the task file says", remedy)
         if not (results / name / "split.json").exists():
             yield f"results/{name}/split.json: is missing; {remedy}"
         elif lacking := sorted(seeds - index.splits[name].keys()):
             yield f"results/{name}/split.json: lacks seed {', '.join(lacking)}; {remedy}"
+    with_records = {path.parent.name for path in listed if path.parent.parent == results}
+    listed[results / listing.TASKS] = listing.task_list(with_records)
+    yield from _unlike(root, listed, "does not list the records that are here", "`fedrepro rebuild`")
+    for path in listing.superfluous(results, listed):
+        yield f"{path.relative_to(root).as_posix()}: no records give this file; `fedrepro rebuild`"
 
 
 def _parameters(root: Path, _: ResultsIndex) -> Iterator[str]:
@@ -133,7 +138,7 @@ def _parameters(root: Path, _: ResultsIndex) -> Iterator[str]:
 def _board(root: Path, index: ResultsIndex) -> Iterator[str]:
     """Every table and page, recomputed from the records, against the bytes on disk."""
     files = pages.files(index)
-    yield from _unlike(root, files, "is not what the records give", "`dvc repro` rebuilds it")
+    yield from _unlike(root, files, "is not what the records give", "`fedrepro rebuild` writes it")
     for path in pages.superfluous(root / "results", files):
         yield f"{path.relative_to(root).as_posix()}: no records give this file; delete it"
 

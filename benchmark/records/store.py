@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,7 @@ def read_all(results: Path, task: str = "*") -> list[Entry]:
     return [_entry(path, results) for path in ordered]
 
 
+@lru_cache(maxsize=4096)
 def _parsed(data: bytes) -> Record:
     """A record from the bytes of its file; ValueError says what is wrong with them."""
     before, *seal = SEAL.split(data, 1)

@@ -35,7 +35,8 @@ def write(results: Path) -> Path:
     for folder in sorted({path.parent for path in content}):
         remove_leftovers(folder)
     for path, text in content.items():
-        write_atomic(path, text)
+        if not path.exists() or path.read_bytes() != text.encode():
+            write_atomic(path, text, sync=False)
     for path in superfluous(results, content):
         path.unlink()
     return results.parent / "LEADERBOARD.md"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.cli import invoke
+from benchmark.records.index import ResultsIndex
 from helpers.handmade_records import TASK, example_results, make, write
 
 
@@ -21,16 +22,17 @@ def test_findings_of_verify_end_with_one(capsys: pytest.CaptureFixture[str], mon
     assert capsys.readouterr().out == "params.yaml: is missing\n"
 
 
-def test_stale_records_are_not_committed(
+def test_nothing_is_rebuilt_from_stale_records(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     results, done = example_results(tmp_path), list[Path]()
-    monkeypatch.setattr("benchmark.cli.commit.ROOT", tmp_path)
-    monkeypatch.setattr("benchmark.cli.commit.RESULTS", results)
-    monkeypatch.setattr("benchmark.pipeline.stages.commit", done.append)
-    assert invoke(["commit"]) == 0 and done == [tmp_path]
+    monkeypatch.setattr("benchmark.cli.rebuild.ROOT", tmp_path)
+    monkeypatch.setattr("benchmark.cli.rebuild.RESULTS", results)
+    monkeypatch.setattr("benchmark.pipeline.stages.rebuild", done.append)
+    monkeypatch.setattr("benchmark.records.index.index_with_live_methods", ResultsIndex.load)
+    assert invoke(["rebuild"]) == 0 and done == [tmp_path]
     write(results, make("fedavg", 1, engine=0))
-    assert invoke(["commit"]) == 1 and done == [tmp_path]
+    assert invoke(["rebuild"]) == 1 and done == [tmp_path]
     assert f"1 records are not valid, results/{TASK}/fedavg/1.json for one" in capsys.readouterr().err
 
 

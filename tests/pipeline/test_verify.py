@@ -17,7 +17,7 @@ from benchmark.core.storage.checksummed_json import canonical_json, dump_checksu
 from benchmark.core.tasks import task as tasks
 from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.experiments.tuning import Point, Tuned
-from benchmark.pipeline import stages
+from benchmark.pipeline import listing, stages
 from benchmark.pipeline.verify import sound, verify
 from benchmark.reports import pages
 from helpers.handmade_records import TASK, make, result, write
@@ -52,7 +52,7 @@ def root(tmp_path: Path) -> Path:
     splits = {str(seed): {"sha256": made.hashes.split} for seed in range(3)}
     (results / TASK / "split.json").write_text(dump_checksummed({"task": TASK, **splits}))
     stages.write_datasets(results)
-    stages.sync(results)
+    listing.sync(results)
     stages.write_protocol(results, TASK)
     pages.write(results)
     return tmp_path
@@ -121,7 +121,8 @@ RECORD = f"results/{TASK}/fedavg/1.json"
         (_split('"2"', '"3"'), "lacks seed 2"),
         (_delete(f"results/{TASK}/split.json"), "split.json: is missing"),
         (_split("abab", "cdcd"), "its data have changed"),
-        (_edit(f"results/{TASK}/cells.yaml", "seed: 1", "seed: 4"), "does not list the records"),
+        (_edit(f"results/{TASK}/fedavg/dvc.yaml", "- 1\n", "- 4\n"), "does not list the records"),
+        (_edit("results/tasks.yaml", TASK, "other"), "does not list the records"),
         (_edit("params.yaml", "engine: 2", "engine: 0"), "params.yaml: must hold"),
     ],
 )

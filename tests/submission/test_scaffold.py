@@ -31,10 +31,18 @@ def test_a_new_method_is_thirty_lines_and_what_its_test_says_of_them_holds(
     method, test = scaffold.new("my_own")
     assert (method, test) == (tmp_path / "algorithms" / "my_own.py", tmp_path / "tests" / "test_my_own.py")
     assert 25 <= len(method.read_text().splitlines()) <= 35 and "class MyOwn(Algorithm)" in method.read_text()
-    command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, str(test), "-k", "term"]
+    command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, str(test), "-k", "limit or fedavg"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert "2 passed" in done.stdout, done.stdout + done.stderr
+
+    def outcome() -> str:
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        return done.stdout + done.stderr
+
+    assert "2 passed" in outcome()
+    method.write_text((ROOT / "algorithms" / "fedprox.py").read_text())  # a method of one's own, with other fields
+    assert "1 passed, 1 skipped" in outcome()
+    test.write_text(test.read_text().replace('LIMIT = {"strength": 0.0}', 'LIMIT = {"mu": 0.0}'))
+    assert "2 passed" in outcome()
     with pytest.raises(BenchmarkError, match="there is a method my_own already"):
         scaffold.new("my_own")
 

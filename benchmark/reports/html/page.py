@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,17 +40,24 @@ def write(index: ResultsIndex, target: Path) -> None:
     write_atomic(target, page(index))
 
 
-def write_pictures(index: ResultsIndex, folder: Path) -> None:
-    """Write <folder>/<task>.svg for every board that shows a picture, and remove all other pictures."""
+def write_pictures(index: ResultsIndex, folder: Path, changed: Collection[str] | None = None) -> None:
+    """Write <folder>/<task>.svg for every board that shows a picture, and remove all other pictures.
+
+    Args:
+        index: The records.
+        folder: Where the pictures are.
+        changed: Tasks whose pictures are drawn even if they are there; None for all.
+    """
     from benchmark.reports.html.static_charts import picture
 
     shown = {name: frame for name, frame in _tables(index).items() if boards.has_picture(frame)}
-    pictures = {f"{name}.svg": picture(index, name, frame) for name, frame in shown.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in pictures.items():
-        write_atomic(folder / name, text)
+    for name, frame in shown.items():
+        path = folder / f"{name}.svg"
+        if changed is None or name in changed or not path.exists():
+            write_atomic(path, picture(index, name, frame))
     for path in folder.glob("*.svg"):
-        if path.name not in pictures:
+        if path.stem not in shown:
             path.unlink()
 
 

@@ -21,7 +21,7 @@ from benchmark.core.errors import BenchmarkError
 from benchmark.core.server import rounds
 from benchmark.core.storage import checkpoint, serialization
 from benchmark.core.version import ENGINE
-from benchmark.pipeline import stages, verify
+from benchmark.pipeline import listing, stages, verify
 from benchmark.records.index import ResultsIndex
 from benchmark.reports import pages
 from helpers.full_run import start, worker_config
@@ -138,7 +138,7 @@ def tabled(home: Path) -> Store:
     other = {str(seed): {"sha256": "cd" * 32, "rows": 2, "clients": []} for seed in range(3)}
     (results / "digits-personal").mkdir()
     (results / "digits-personal" / "split.json").write_text(stages._split_text("digits-personal", other))
-    stages.sync(results, [TASK])
+    listing.sync(results)
     stages.write_protocol(results, TASK)
     put(results, make("fedavg", 0, 0.4, task="digits-personal"))
     pages.write(results)
