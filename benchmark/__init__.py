@@ -22,7 +22,7 @@ __all__ = ["board", "check", "dataset", "metric", "network", "partition", "run"]
 
 def run(
     method: str, task: str, seed: int = 0, *, out: str | Path | None = None, workers: int = 1,
-    rounds: int | None = None, precision: str | None = None, **settings: Any,
+    rounds: int | None = None, precision: str | None = None, predictions: bool = False, **settings: Any,
 ) -> Record:  # fmt: skip
     """Run a cell in this process, resume it, or read its record if it is done.
 
@@ -34,6 +34,7 @@ def run(
         workers: Number of worker processes.
         rounds: Number of rounds in place of the task's.
         precision: "fp32", "bf16" or "tf32" in place of the task's.
+        predictions: Keep what the judged models answer to the test images, for metrics of one's own.
         **settings: Hyper-parameters in place of those of task and method, e.g. beta=0.5.
 
     Returns:
@@ -46,8 +47,8 @@ def run(
     from benchmark.experiments.run import run as run_cell
 
     cell = Cell(task, method, seed, settings, rounds, precision)
-    results = home(cell, Path(out) if out else None)
-    return run_cell(cell, results, workers=workers, replace=out is None)
+    results = home(cell, Path(out) if out else None, predictions)
+    return run_cell(cell, results, workers=workers, replace=out is None, predictions=predictions)
 
 
 def check(method: str) -> list[CheckResult]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from benchmark.analysis.time_to_accuracy import minutes_to
 from benchmark.core.tasks.task import TIERS, TRACKS, Task
 from benchmark.records.audit_mark import audited
 from benchmark.records.index import SEEDS, ResultsIndex
+from benchmark.records.predictions import read as read_predictions
 from benchmark.records.record import Record, Result
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 REFERENCE = "fedavg"
 Measure = Callable[[Result], float | None]
+Metric = Callable[..., float | None]  # of one's own: of a result, or of a result and predictions
 SPREADS: dict[str, Measure] = {
     "accuracy": lambda result: result.accuracy * 100,
     "last5": lambda result: result.accuracy_last5 * 100,
@@ -35,13 +38,13 @@ Row = dict[str, Any]
 NOT_COMPARED: Row = {"difference": None, "difference_interval": None, "p": None, "group": "", "best": False}
 
 
-def table(index: ResultsIndex, task: Task, metrics: Mapping[str, Measure] | None = None) -> DataFrame:
+def table(index: ResultsIndex, task: Task, metrics: Mapping[str, Metric] | None = None) -> DataFrame:
     """One row per method and state of its records: comparable rows first, best accuracy on top.
 
     Args:
         index: The records.
         task: The task.
-        metrics: Further columns by name, each computed from a record's result.
+        metrics: Further columns by name, each computed from a record's result, or from that and its predictions.
 
     Returns:
         Accuracies and forgetting in %, differences in points; MB = 1e6 bytes of payload over the whole run, all
@@ -54,7 +57,12 @@ def table(index: ResultsIndex, task: Task, metrics: Mapping[str, Measure] | None
     from pandas import DataFrame
 
     groups = [
-        (_row(index, task, list(reasons), group) | _columns(metrics or {}, group) | _audits(index, group), group)
+        (
+            _row(index, task, list(reasons), group)
+            | _own_columns(index, metrics or {}, group)
+            | _audits(index, group),
+            group,
+        )
         for (name, _), records in sorted(index.records.items()) if name == task.name
         for (_, reasons), group in _groups(index, records).items()
     ]  # fmt: skip
@@ -112,6 +120,22 @@ def _columns(metrics: Mapping[str, Measure], group: list[Record]) -> Row:
     for name, metric in metrics.items():
         row |= _spread(name, _estimate([metric(result) for result in results]))
     return row
+
+
+def _own_columns(index: ResultsIndex, metrics: Mapping[str, Metric], group: list[Record]) -> Row:
+    """Mean and interval of metrics of one's own; those of predictions are empty if a record has none."""
+    row: Row = {}
+    for name, metric in metrics.items():
+        values = [_own_value(index, metric, record) for record in group if record.result]
+        row |= _spread(name, _estimate(values))
+    return row
+
+
+def _own_value(index: ResultsIndex, metric: Metric, record: Record) -> float | None:
+    if len(signature(metric).parameters) == 1:
+        return metric(record.result)
+    predictions = read_predictions(index.results / record.path)
+    return metric(record.result, predictions) if predictions else None
 
 
 def _settings(task: Task, method: str) -> str:

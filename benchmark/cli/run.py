@@ -32,6 +32,9 @@ def run(
     audit: Annotated[bool, typer.Option("--audit", help="Server and clients apart, in sandboxed processes.")] = False,
     ray: Annotated[str, typer.Option(metavar="ADDRESS", help="Spread clients over this Ray cluster, or `auto`.")] = "",
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write here, not into results/.")] = None,
+    predictions: Annotated[
+        bool, typer.Option("--predictions", help="Keep the judged models' answers, in FOLDER.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON per round, then the record.")] = False,
 ) -> None:
     """Run one cell, or resume it; a finished one is shown, not run again. An audit runs it again and compares the two.
@@ -41,13 +44,15 @@ def run(
     from benchmark.experiments.cell import Cell, home
 
     cell = Cell(task, method, seed, pairs(set_ or [], "--set"), rounds, precision, backend, device, graphs, audit)
-    results = home(cell, out)
+    results = home(cell, out, predictions)
+    if predictions and audit:
+        raise BenchmarkError("an audit keeps no predictions", hint="run the cell plainly, with --predictions")
     if ray and (audit or backend == "stacked"):
         what = "--audit" if audit else "--backend stacked"
         raise BenchmarkError(f"{what} keeps to this machine", hint="leave --ray out")
     how: dict[str, Any] = {"make": partial(_cluster, ray)} if ray else {"workers": workers or cores()}
     if not audit:
-        how["replace"] = out is None
+        how |= {"replace": out is None, "predictions": predictions}
     record = (_lines if as_json else run_visibly)(cell, results, partial(_running(cell), **how))
     if record.status != "ok":
         raise typer.Exit(1)

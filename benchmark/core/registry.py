@@ -59,9 +59,11 @@ def network(name: str) -> Callable[[F], F]:
 
 
 def metric(name: str) -> Callable[[F], F]:
-    """Register a metric: a function (result) -> float of the `Result` of a record.
+    """Register a metric: a function (result) -> float of the `Result` of a record, or (result, predictions) -> float.
 
-    `benchmark.board` shows it as a column, with its interval over seeds.
+    `predictions` are what the judged models, clients' or the common one, answer to the test images; see
+    `benchmark.records.predictions.Predictions`. Runs keep them with `predictions=True`. `fedrepro.board` shows a metric
+    as a column, with its interval over seeds; it is empty if a seed has no predictions.
 
     Args:
         name: Name of the column.

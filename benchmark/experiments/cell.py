@@ -166,11 +166,13 @@ class Prepared:
         return hashlib.sha256(json.dumps(given, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def home(cell: Cell, out: Path | None) -> Path:
-    """The folder of records for a cell: `out`, or results/, which takes unchanged cells only."""
+def home(cell: Cell, out: Path | None, predictions: bool = False) -> Path:
+    """The folder of records for a cell: `out`, or results/, which takes unchanged cells only, and no predictions."""
     given = [name for name in (cell.task, cell.algorithm) if Path(name).suffix]
     changed = cell.departures + [f"{name} is a file of your own" for name in given]
     if changed and (out is None or out.resolve() == RESULTS.resolve()):
         hint = "add --out FOLDER, another one (from Python: out=); results/ holds unchanged cells only"
         raise BenchmarkError(f"this departs from the protocol ({', '.join(changed)})", hint=hint)
+    if predictions and (out is None or out.resolve() == RESULTS.resolve()):
+        raise BenchmarkError("results/ holds no predictions", hint="add --out FOLDER, another one (from Python: out=)")
     return out or RESULTS

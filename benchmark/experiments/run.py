@@ -25,6 +25,8 @@ from benchmark.experiments.cell import Cell, Prepared
 from benchmark.records import store
 from benchmark.records.environment import environment
 from benchmark.records.index import Expected, read_split, stale_reasons
+from benchmark.records.predictions import path_of as predictions_of
+from benchmark.records.predictions import write as write_predictions
 from benchmark.records.record import SCHEMA, Hashes, Record
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from benchmark.core.backends.base import Backend
     from benchmark.core.client.federation import Federation
+    from benchmark.core.server.rounds import Run
 
 log = logging.getLogger(__name__)
 Observer = Callable[[dict[str, Any]], None]
@@ -46,6 +49,7 @@ def run(
     observer: Observer = lambda event: None,
     make: Make | None = None,
     replace: bool = False,
+    predictions: bool = False,
 ) -> Record:
     """Run a cell, resume it, or return its record if it is done, whichever backend the record comes from.
 
@@ -59,6 +63,7 @@ def run(
         observer: Called after every round with round, rounds, phase, seconds, bytes and, if judged, accuracy.
         make: Makes the backend instead, for clients that are elsewhere.
         replace: Run a stale record's cell again, instead of refusing.
+        predictions: Keep what the judged models answer to the test images; a record without them is run again.
 
     Returns:
         The record, as it is on disk.
@@ -69,7 +74,8 @@ def run(
     prepared = cell.prepare()
     home = results / prepared.task.name / prepared.path.stem
     target, folder = home / f"{prepared.seed}.json", home / f".{prepared.seed}.run"
-    if is_done(cell, prepared, target, replace):
+    lacking = predictions and not predictions_of(target).exists()
+    if not lacking and is_done(cell, prepared, target, replace):
         if folder.exists():  # whoever wrote the record was killed before it could tidy up, or is about to
             with suppress(BenchmarkError), owned(folder, target):
                 _clear(folder)
@@ -81,10 +87,11 @@ def run(
         closing((make or partial(make_backend, cell, workers))(prepared, federation)) as backend,
         owned(folder, target),
     ):
-        if not is_done(cell, prepared, target, replace):  # else another process has finished it meanwhile
+        if lacking or not is_done(cell, prepared, target, replace):  # else another process has finished it meanwhile
             if replace:
                 _discard_stale_checkpoint(folder, prepared.identity)
-            record, facts = measure(cell, prepared, federation, backend, folder, workers, observer)
+            keep = partial(_keep_predictions, target) if predictions else None
+            record, facts = measure(cell, prepared, federation, backend, folder, workers, observer, keep)
             store.write(record, facts, target)
             log.info("%s: written", target)
         _clear(folder)
@@ -205,8 +212,12 @@ def measure(
     folder: Path,
     workers: int,
     observer: Observer,
+    keep: Callable[[Run], None] | None = None,
 ) -> tuple[Record, dict[str, Any]]:
-    """Run a cell in a folder, from its checkpoint if there is one: its record, and how it was obtained."""
+    """Run a cell in a folder, from its checkpoint if there is one: its record, and how it was obtained.
+
+    keep: called with a run that has a result
+    """
     from benchmark.core.server.rounds import Run
     from benchmark.experiments import server_cache
 
@@ -216,12 +227,20 @@ def measure(
     outcome: dict[str, Any] = {"status": "ok", "reason": "", "result": None}
     try:
         outcome["result"] = run_.execute()
+        if keep:
+            keep(run_)
     except Diverged as error:
         outcome |= {"status": "diverged", "reason": str(error)}
     record = _record(cell, prepared, federation, judged=run_.evaluated_models, **outcome)
     seconds = run_.seconds_before + monotonic() - started
     how = environment(command=cell.command, workers=workers, seconds=seconds, device=cell.device)
     return record, {**how, **backend.facts}
+
+
+def _keep_predictions(target: Path, run_: Run) -> None:
+    from benchmark.experiments.predict import predict
+
+    write_predictions(predict(run_), target)
 
 
 def make_backend(cell: Cell, workers: int, prepared: Prepared, federation: Federation) -> Backend:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
+
 from benchmark.core import tree as trees
 from benchmark.core.api import Phase, Site
 from benchmark.core.backends.worker import Worker
@@ -168,6 +170,21 @@ class EvaluateJob(Job):
     def run(self, worker: Worker) -> ClassSums:
         """Classify the rows."""
         return worker.class_sums(*worker.load(self.arch, self.model), self.start, self.stop)
+
+
+@dataclass(frozen=True)
+class PredictJob(Job):
+    """What a model answers to every test image."""
+
+    PAYLOAD = "model"
+
+    arch: str
+    model: bytes
+
+    def run(self, worker: Worker) -> np.ndarray:
+        """Logits (n, classes), float32."""
+        answers = worker.logits(*worker.load(self.arch, self.model), 0, worker.federation.test.size)
+        return answers.float().numpy()
 
 
 @dataclass(frozen=True)

@@ -77,9 +77,13 @@ class GlobalModelEvaluator:
         Its scores are `accuracy` and `per_class` accuracy, means over the evaluated models, as a record's evaluations
         have them.
         """
-        common = self.evaluated_models(server) == "common"
-        models = self._common_model(server) if common else self._client_models(server, memories)
-        return self._pending([(who.arch, model) for who, model in models])
+        return self._pending([(who.arch, model) for who, model in self.judged_models(server, memories)])
+
+    def judged_models(self, server: Tree, memories: Memories) -> list[tuple[Who, Tree]]:
+        """The models that are evaluated, each with its client; a common one is there once, with the first client."""
+        if self.evaluated_models(server) == "common":
+            return self._common_model(server)
+        return self._client_models(server, memories)
 
     def extra_round(self, phases: Sequence[Phase]) -> int | None:
         """A round after which models are evaluated besides those that the task names."""
