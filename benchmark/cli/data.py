@@ -45,3 +45,14 @@ def pack(name: Name, folder: Annotated[Path, typer.Argument(help="The mirror; ma
 
     written = pack_(load(name), folder)
     print(f"{name}: {len(written)} files in {folder}, {sum(path.stat().st_size for path in written) / 1e6:.1f} MB")
+
+
+@app.command()
+@everywhere
+def pin(file: Annotated[Path, typer.Argument(help="A dataset file of your own.", metavar="FILE")]) -> None:
+    """Write into a dataset file what its images are, so that others are refused: counts, shape and fingerprints."""
+    from benchmark.core.data.user_datasets import pinned_text
+
+    text = pinned_text(file)
+    file.write_text(text, encoding="utf-8")
+    print(f"{file}: pinned")

@@ -51,6 +51,7 @@ class FederationData:
         cohorts: Clients of each sampled round [rounds, K]; None draws them by key.
         initial: Initial parameters by architecture; None draws them by key.
         order: "shuffled" in each epoch, or "stored".
+        test_domains: Test images of each domain, which follow one another; () where clients have no domains.
     """
 
     private: IndexedImages
@@ -66,6 +67,7 @@ class FederationData:
     cohorts: np.ndarray | None = None
     initial: Mapping[str, Tree] | None = None
     order: str = "shuffled"
+    test_domains: tuple[int, ...] = ()
 
 
 def load_federation_data(task: Task, seed: int, verify: bool = True) -> FederationData:
@@ -97,7 +99,8 @@ def load_federation_data(task: Task, seed: int, verify: bool = True) -> Federati
     if task.public is not None and task.public.dataset is not None and task.public.labels == "joint":
         classes += len(load(task.located(task.public.dataset), verify=False).classes)
     validation = IndexedImages(dataset.train.images, labels, held_out)
-    test = IndexedImages(dataset.test.images, dataset.test.labels, np.arange(len(dataset.test.labels)))
+    test_rows, test_domains = _test_rows(task, dataset)
+    test = IndexedImages(dataset.test.images, dataset.test.labels, test_rows)
     return FederationData(
         private=IndexedImages(dataset.train.images, labels, rest),
         parts=split(task, dataset, rest, key("clients")),
@@ -109,7 +112,17 @@ def load_federation_data(task: Task, seed: int, verify: bool = True) -> Federati
         public=extras["public"],
         unlabelled=extras["unlabelled"],
         validation=validation if task.validation else None,
+        test_domains=test_domains if task.judge == "test" else (),
     )
+
+
+def _test_rows(task: Task, dataset: Dataset) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Rows of the test set and number of rows of each domain, domain after domain where clients have domains."""
+    domains = dataset.test.domains
+    if task.split.kind != "domain" or domains is None:
+        return np.arange(len(dataset.test.labels)), ()
+    counts = np.bincount(domains, minlength=len(dataset.domains))
+    return np.argsort(domains, kind="stable"), tuple(counts.tolist())
 
 
 def _load_dataset(task: Task, verify: bool = True) -> Dataset:

@@ -179,6 +179,11 @@ def read_dataset_file(path: Path) -> DatasetFile:
     except OSError as error:
         hint = "a task names its dataset file relative to itself"
         raise BenchmarkError(f"cannot be read ({error.strerror})", where=str(path), hint=hint) from None
+    return parse_dataset_file(text, path)
+
+
+def parse_dataset_file(text: str, path: Path) -> DatasetFile:
+    """The content of a dataset file from its text; BenchmarkError names all its mistakes."""
     try:
         return _FILE.validate_python(parse_yaml(text, str(path)))
     except ValidationError as error:

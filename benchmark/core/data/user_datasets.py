@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from benchmark.core.data import cache, image_readers, partition
 from benchmark.core.data.array_checks import array_faults, split_faults
@@ -24,6 +25,7 @@ from benchmark.core.data.dataset_file import (
     HuggingFace,
     Npz,
     Torchvision,
+    parse_dataset_file,
     read_dataset_file,
 )
 from benchmark.core.data.image_readers import ALL, RawDataset, RawImages
@@ -49,6 +51,14 @@ def info(path: Path) -> DatasetInfo:
     """What the dataset of a file is: as pinned in it, without the data, else as the data are."""
     file = read_dataset_file(path)
     return file.pinned or _measured(load(path))
+
+
+def pinned_text(path: Path) -> str:
+    """The text of a dataset file with a last section that says what its images are now."""
+    before = path.read_text(encoding="utf-8").split("\npinned:")[0].rstrip("\n") + "\n"
+    file = parse_dataset_file(before, path)
+    facts = _measured(_decoded(file, path)).model_dump(mode="json", exclude_none=True)
+    return before + yaml.safe_dump({"pinned": facts}, sort_keys=False, width=120, default_flow_style=None)
 
 
 def _measured(dataset: Dataset) -> DatasetInfo:
@@ -80,13 +90,13 @@ def _load(path: Path, signature: str) -> Dataset:
     place = hashlib.sha256(str(path).encode()).hexdigest()[:8]
     folder = cache.root() / "own" / f"{path.stem}-{place}" / signature[:16]
     if not (folder / "facts.json").exists():
-        _write(_decoded(path), folder)
+        _write(_decoded(read_dataset_file(path), path), folder)
     return _read(path.stem, folder)
 
 
-def _decoded(path: Path) -> Dataset:
+def _decoded(file: DatasetFile, path: Path) -> Dataset:
     """A dataset as its source has it; refused with all its misfits."""
-    file, home = read_dataset_file(path), path.parent
+    home = path.parent
     match file:
         case Folder():
             raw = image_readers.read_folder(file, home)

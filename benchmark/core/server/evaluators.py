@@ -128,7 +128,7 @@ class GlobalModelEvaluator:
         def scores(results: list[ClassSums]) -> dict[str, Any]:
             remaining = iter(results)
             for hash_, of_model in jobs.items():
-                sums[hash_].append(evaluate.total(list(islice(remaining, len(of_model)))))
+                sums[hash_].append(self._merged(list(islice(remaining, len(of_model)))))
             return self._scores([sums[hash_][0] for hash_ in hashes])
 
         return PendingEvaluation(list(chain.from_iterable(jobs.values())), scores)
@@ -158,6 +158,10 @@ class GlobalModelEvaluator:
                 counted[arch] = max(size, counted.get(arch, 0))
         sizes = [(size, self.federation.network(arch).size) for arch, size in counted.items()]
         self.numbers = max(sizes, key=lambda pair: pair[0] / pair[1])
+
+    def _merged(self, sums: list[ClassSums]) -> Any:
+        """What the sums of a model's jobs come to."""
+        return evaluate.total(sums)
 
     def _jobs(self, arch: str, model: bytes, alone: bool) -> Sequence[Job]:
         """Jobs whose sums add up to those of an encoded model; one that is evaluated alone is shared by all workers."""

@@ -17,6 +17,7 @@ from benchmark.core.client import determinism, evaluate
 from benchmark.core.client.federation import Federation
 from benchmark.core.errors import BenchmarkError, Diverged, error_context
 from benchmark.core.server.communication import CommunicationCounter
+from benchmark.core.server.domain_evaluator import DomainsEvaluator
 from benchmark.core.server.evaluators import EVALUATORS, PendingEvaluation
 from benchmark.core.server.measurements import Measurements
 from benchmark.core.storage import checkpoint, serialization
@@ -51,7 +52,9 @@ class Run:
     ) -> None:
         self.federation, self.algorithm, self.backend = federation, algorithm, backend
         self.folder, self.identity, self.observer = folder, identity, observer
-        self.evaluator = EVALUATORS[federation.task.track](federation, algorithm, backend)
+        by_domain = federation.task.track == "personal" and federation.data.test_domains
+        kind = DomainsEvaluator if by_domain else EVALUATORS[federation.task.track]
+        self.evaluator = kind(federation, algorithm, backend)
         self.phases = _checked(algorithm.phases(federation.task.rounds))
         self.total = sum(phase.rounds for phase in self.phases)
         self.file = folder / "checkpoint.safetensors"

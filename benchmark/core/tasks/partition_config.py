@@ -174,6 +174,8 @@ class Natural(StrictModel):
 class ByDomain(StrictModel):
     """Client i has images of domain i mod the number of domains, which is divided among its clients.
 
+    On the track personal, every client's model is judged on the test images of its domain alone.
+
     Attributes:
         kind: "domain".
         alpha: Proportions of every class within a domain by Dir(alpha); without it, equal random parts.
