@@ -130,6 +130,6 @@ def body(index: ResultsIndex, method: str, source: Path) -> str:
 
 def _row(task: str, row: Any, reference: Any) -> str:
     fedavg = "" if reference is None else f"{reference['accuracy'].iloc[0]:.1f}"
-    accuracy = f"{row['accuracy']:.1f} ± {row['accuracy_interval']:.1f}"
+    accuracy = f"{row['accuracy']:.1f}" + (f" ± {row['accuracy_interval']:.1f}" if row["seeds"] > 1 else "")
     traffic = f"{row['mb_up'] + row['mb_down']:.1f}"
     return f"| {task} | {row['seeds']} | {accuracy} | {fedavg} | {traffic} | {row['settings']} |"
