@@ -22,6 +22,7 @@ EXTRAS = {
     "digits": ("sklearn",), "archives": ("torchvision",), "timm": ("timm",), "dvc": ("dvc",),
     "huggingface": ("datasets",),
     "report": ("altair", "jinja2", "vl_convert"), "tensorboard": ("tensorboard",),
+    "partitions": ("flwr_datasets",),
     "ray": ("ray",), "slurm": ("submitit",), "flower": ("flwr", "ray"),
 }  # fmt: skip
 """What `pip install 'fedrepro[NAME]'` brings, by the modules that must be there."""

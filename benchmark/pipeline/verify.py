@@ -81,13 +81,13 @@ def _methods(root: Path, index: ResultsIndex) -> Iterator[str]:
     files = {path.stem: path for path in (root / "algorithms").glob("*.py") if not path.stem.startswith("_")}
     for name in sorted(files.keys() | index.methods.keys()):
         if name not in files:
-            yield f"results/methods/{name}.json: its method is gone; `dvc repro methods`"
+            yield f"results/methods/{name}.json: its method is gone; `fedrepro rebuild`"
         elif name not in index.methods:
-            yield f"algorithms/{name}.py: has no fingerprint; `dvc repro methods`"
+            yield f"algorithms/{name}.py: has no fingerprint; `fedrepro rebuild`"
         elif index.methods[name].fault:
             yield f"algorithms/{name}.py: {index.methods[name].fault}"
         elif _sha256(files[name]) != index.methods[name].sha256:
-            yield f"algorithms/{name}.py: has changed since its fingerprint was taken; `dvc repro methods`"
+            yield f"algorithms/{name}.py: has changed since its fingerprint was taken; `fedrepro rebuild`"
 
 
 def _sha256(path: Path) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmark.core.data import partition, partition_table
 from benchmark.core.data.dataset import Dataset
+from benchmark.core.data.flwr_partitions import flwr_partition
 from benchmark.core.data.lazy_partition import Drawn
 from benchmark.core.data.loading import load
 from benchmark.core.errors import BenchmarkError
@@ -193,6 +194,10 @@ def split(task: Task, dataset: Dataset, rest: np.ndarray, key: Key) -> Sequence[
                 raise BenchmarkError(f"{dataset.name} names no domains", where=task.name, hint=hint)
             domains = dataset.train.domains[rest]
             parts = partition.by_domain(domains, labels, clients, how.alpha, how.minimum, key)
+        case "flwr":
+            names = {"owner": dataset.train.owners, "domain": dataset.train.domains}
+            columns = {name: values[rest] for name, values in names.items() if values is not None}
+            parts = flwr_partition(how.partitioner, how.options, {"label": labels} | columns, clients, key)
         case "registered":
             parts = partition.registered(how.name, how.options, labels, clients, key)
     return [rest[part] for part in parts]

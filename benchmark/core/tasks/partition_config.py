@@ -187,6 +187,21 @@ class ByDomain(StrictModel):
     minimum: Positive = 10
 
 
+class Flwr(StrictModel):
+    """A partition by the library flwr-datasets.
+
+    Attributes:
+        kind: "flwr".
+        partitioner: Name of its class, such as DirichletPartitioner.
+        options: Its arguments, such as alpha. The number of clients and a seed are given; rows are partitioned by
+            `label` unless `partition_by` names `owner` or `domain`.
+    """
+
+    kind: Literal["flwr"]
+    partitioner: str
+    options: dict[str, Any] = Field(default={})
+
+
 class Registered(StrictModel):
     """A partition by a registered function.
 
@@ -213,6 +228,7 @@ KINDS = (
     Drawn,
     Natural,
     ByDomain,
+    Flwr,
     Registered,
 )
 Split = Annotated[
@@ -227,6 +243,7 @@ Split = Annotated[
     | Drawn
     | Natural
     | ByDomain
+    | Flwr
     | Registered,
     Field(discriminator="kind"),
 ]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.core import method_files
-from benchmark.core.data.manifest import dataset_info
+from benchmark.core.data.loading import info_of
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.models import build
 from benchmark.core.tasks import task as tasks
@@ -201,9 +201,9 @@ def test_a_task_may_be_a_file_of_one_s_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", tasks.names())
 def test_a_shipped_task_loads_and_fits(name: str) -> None:
     task = tasks.load(name)
-    known = dataset_info(task.dataset)
+    known = info_of(task.located(task.dataset))
     for extra in (task.public, task.unlabelled):
-        assert extra is None or extra.dataset is None or dataset_info(extra.dataset).shape == known.shape
+        assert extra is None or extra.dataset is None or info_of(task.located(extra.dataset)).shape == known.shape
     assert task.evaluate_every <= task.rounds and len(task.seeds) >= (3 if task.tier != "paper" else 1)
     assert list(task.targets) == sorted(task.targets)
     for arch in dict.fromkeys(task.networks):
