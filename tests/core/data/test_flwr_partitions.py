@@ -22,6 +22,7 @@ def test_without_the_library_a_sentence_says_how_to_get_it(monkeypatch: pytest.M
         flwr_partition("IidPartitioner", {}, COLUMNS, 4, Key(0))
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of pyarrow, inside the library
 @pytest.mark.parametrize(
     ("name", "options", "clients"),
     [
