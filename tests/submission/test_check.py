@@ -68,6 +68,13 @@ BAD = {
         f"{DOWNLOAD}\n    turn = {{str(float(server['models']['mlp']['classifier.bias'][0])): torch.ones(1)}}\n"
         "    return {**super().download(server, who, phase, key), **turn}\n",
         "messages", "mine, download: round 2: "),
+    "names that depend on labels": (
+        f"{FINISH}\n    own = {{f'class {{c}}': torch.ones(1) for c in site.data.labels.unique().tolist()}}\n"
+        "    return client, {'model': local.params, **own}\n",
+        "messages", "class 2 is not in both messages: at client"),
+    "rows of nothing": (
+        f"{FINISH}\n    return client, {{'model': local.params, 'said': torch.zeros(site.data.size, 0)}}\n",
+        "messages", "said has shapes"),
     "a changed upload": (
         method(AGGREGATE, "uploads[1].message['model'].pop('classifier.bias'); uploads = uploads[:1]"),
         "purity", "aggregate: changes its input uploads/of client"),
@@ -136,6 +143,17 @@ def test_an_honest_method_passes_on_every_track_that_it_claims(name: str) -> Non
     assert [fault for result in results for fault in result.faults] == []
     assert {result.status for result in results} == {"passed"}
     assert len(results) == 1 + len(CHECKS) * len({result.track for result in results} - {""})
+
+
+def test_a_row_per_image_silence_for_some_and_randomness_by_the_site_s_key_are_allowed(tmp_path: Path) -> None:
+    body = (
+        f"{DOWNLOAD}\n    return None if who.id == 1 else super().download(server, who, phase, key)\n{BEGIN}\n"
+        "    return Local(message['model'] if message else site.model.init(site.key('start')))\n"
+        f"{FINISH}\n    noise = torch.rand(site.data.size, 2, generator=site.key('noise').torch())\n"
+        "    return client, {'model': local.params, 'noise': noise}\n"
+    )
+    results = check(written(tmp_path, body))
+    assert [fault for result in results for fault in result.faults] == []
 
 
 def test_a_loss_that_cannot_be_stacked_passes_and_says_so(tmp_path: Path) -> None:
