@@ -30,11 +30,12 @@ GENERATED = (
     "docs/boards/*",
     "docs/papers/*",
     "docs/pictures/*",
+    "docs/findings.md",
     "results/tables/*",
     "results/metrics/*",
     "results/curves/*",
 )
-"""What `fedrepro rebuild` writes from all records."""
+"""What `fedrepro rebuild` and `fedrepro findings` write from all records."""
 
 
 class Submission:
