@@ -85,7 +85,7 @@ class Optim:
         if self.name == "adam":
             first = first or [torch.zeros_like(value) for value in values]
             second = second or [torch.zeros_like(value) for value in values]
-            counts = [torch.tensor(float(steps)) for _ in values]  # `adam` adds 1 to each
+            counts = [torch.tensor(float(steps), device=value.device) for value in values]  # `adam` adds 1 to each
             options |= {"beta1": self.betas[0], "beta2": self.betas[1], "eps": self.eps, "amsgrad": False}
             adam(values, grads, first, second, [], counts, **options)
         else:

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
-from benchmark.core.api import Algorithm, Data, Hub, Training
+from benchmark.core.api import Algorithm, Hub, Training
 from benchmark.core.client import determinism
 from benchmark.core.client.federation import Federation
-from benchmark.core.data import cache
-from benchmark.core.errors import BenchmarkError, error_context
+from benchmark.core.data import computed
+from benchmark.core.errors import error_context
 from benchmark.core.keys import Key
-from benchmark.core.storage import checkpoint
-from benchmark.core.tree import Tree
 from benchmark.core.version import ENGINE
 from benchmark.records import environment
 
 log = logging.getLogger(__name__)
-
-
-def folder() -> Path:
-    """Where these files are, beside the datasets."""
-    return cache.root() / "beforehand"
 
 
 def prepare(federation: Federation, algorithm: Algorithm, code: str) -> None:
@@ -38,14 +28,14 @@ def prepare(federation: Federation, algorithm: Algorithm, code: str) -> None:
     if audited or type(algorithm).beforehand is Algorithm.beforehand:
         return
     facts = _facts(federation, algorithm, code)
-    fingerprint = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
-    path = folder() / f"{facts['method']}-{fingerprint[:16]}.safetensors"
+    fingerprint = computed.fingerprint(facts)
+    path = computed.path_of(facts["method"], fingerprint)
     log.info("%s: %s", path, "found" if path.exists() else "not cached")
     if not path.exists():
         with determinism.enabled(), error_context("beforehand"):
             memory = algorithm.beforehand(_bare(federation.hub), server_key(federation))
-        checkpoint.save(path, memory, {"fingerprint": fingerprint})
-    federation.hub = replace(federation.hub, beforehand=_found(path, fingerprint))
+        computed.write(path, memory, fingerprint)
+    federation.hub = replace(federation.hub, beforehand=computed.read(path, fingerprint)[0])
 
 
 def server_key(federation: Federation) -> Key:
@@ -59,37 +49,12 @@ def _bare(hub: Hub) -> Hub:
     return replace(hub, **nothing)
 
 
-def _found(path: Path, fingerprint: str) -> Tree:
-    try:
-        tree, facts = checkpoint.load(path)
-    except BenchmarkError as error:
-        how = error.message.removeprefix("the checkpoint ")
-        raise _unusable(path, how) from None
-    if facts.get("fingerprint") != fingerprint:
-        raise _unusable(path, "holds something else")
-    return tree or {}
-
-
-def _unusable(path: Path, how: str) -> BenchmarkError:
-    hint = "delete the file: the next run makes it again"
-    return BenchmarkError(f"the result of `beforehand` {how}", where=str(path), hint=hint, user=False)
-
-
 def _facts(federation: Federation, algorithm: Algorithm, code: str) -> dict[str, Any]:
     """Everything that the bits rest on."""
     hub, surroundings = federation.hub, environment.environment(command="", workers=1, seconds=0)["environment"]
     return {
         "method": type(algorithm).__name__.lower(), "code": code, "settings": asdict(algorithm), "engine": ENGINE,
         "key": server_key(federation).seed, "classes": hub.classes,
-        "public": _fingerprint(hub.public), "unlabelled": _fingerprint(hub.unlabelled),
+        "public": computed.fingerprint_images(hub.public), "unlabelled": computed.fingerprint_images(hub.unlabelled),
         **{name: surroundings[name] for name in ("torch", "instructions")},
     }  # fmt: skip
-
-
-def _fingerprint(data: Data | None) -> str:
-    if data is None:
-        return ""
-    digest = hashlib.sha256(str(data.pixels.shape).encode())
-    for part in (data.pixels, data.labels):
-        digest.update(part.contiguous().numpy().tobytes())
-    return digest.hexdigest()

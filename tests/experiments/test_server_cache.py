@@ -14,10 +14,11 @@ from algorithms.fedavg import FedAvg
 from algorithms.feddf_gan import FedDFGan
 from benchmark.core.api import Hub, Key, Tree
 from benchmark.core.client.federation import Federation
+from benchmark.core.data.computed import folder
 from benchmark.core.errors import BenchmarkError
 from benchmark.experiments.cell import Cell
 from benchmark.experiments.run import run as run_cell
-from benchmark.experiments.server_cache import folder, prepare, server_key
+from benchmark.experiments.server_cache import prepare, server_key
 from helpers.small_federation import run, small_federation
 
 CODE = "ab" * 32
@@ -106,7 +107,7 @@ def test_a_damaged_file_is_refused_until_it_is_deleted(damage: Callable[[bytes],
     file.write_bytes(damage(sound))
     with pytest.raises(BenchmarkError, match=words) as caught:
         prepared()
-    assert caught.value.where == str(file) and "delete the file" in str(caught.value)
+    assert caught.value.where == str(file) and f"delete the file {file}" in str(caught.value)
     file.unlink()
     prepared()
     assert file.read_bytes() == sound and len(InstrumentedAlgorithm.hubs) == 2

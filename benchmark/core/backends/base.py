@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from benchmark.core.api import Algorithm, Hub, Key, Phase, Tree, Upload
 from benchmark.core.backends.jobs import Job
 
 Results = Callable[[], list[Any]]
@@ -37,6 +38,12 @@ class Backend(ABC):
     def map(self, jobs: Sequence[Job]) -> list[Any]:
         """Results of jobs, in the order of the jobs."""
         return self.submit(jobs)()
+
+    def aggregate(
+        self, algorithm: Algorithm, server: Tree, uploads: Sequence[Upload], phase: Phase, hub: Hub, key: Key
+    ) -> Tree:
+        """The server's memory after a round, as `Algorithm.aggregate` computes it in this process."""
+        return algorithm.aggregate(server, uploads, phase, hub, key)
 
     @abstractmethod
     def close(self) -> None:

@@ -118,6 +118,7 @@ class ClientJob(Job):
                 session.memory,
                 session.key,
                 worker.precision,
+                cached=True,
             )
         return self.close(worker, session, update)
 
@@ -199,12 +200,13 @@ class ProbeJob(Job):
     def run(self, worker: Worker) -> ClassSums:
         """Train the layer, then classify the test set."""
         model, params = worker.load(self.arch, self.model)
-        federation, union, test = worker.federation, worker.federation.all_client_data, worker.federation.test
+        federation = worker.federation
+        union, test = worker.placed(federation.all_client_data), worker.placed(federation.test)
         spec, key = federation.task.probe, federation.key("probe")
         assert spec is not None
         layer = linear_probe.fit(worker.features(model, params, union), union.labels, union.classes, key, spec)
         logits = linear_probe.logits(layer, worker.features(model, params, test))
-        return evaluate.class_sums(logits, test.labels, test.classes)
+        return evaluate.class_sums(logits.cpu(), test.labels, test.classes)
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,8 @@ class RepresentationJob(Job):
     def run(self, worker: Worker) -> dict[str, Any]:
         """Measure the angles, fine-tune with each share of labels."""
         model, params = worker.load(self.arch, self.model)
-        federation, union, test = worker.federation, worker.federation.all_client_data, worker.federation.test
+        federation = worker.federation
+        union, test = worker.placed(federation.all_client_data), worker.placed(federation.test)
         spec, key = federation.task.probe, federation.key("fine-tuning")
         assert spec is not None
         within, between = linear_probe.angles(worker.features(model, params, test), test.labels)

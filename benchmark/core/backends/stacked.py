@@ -16,9 +16,11 @@ import torch
 from torch import Tensor
 
 from benchmark.core import tree as trees
-from benchmark.core.api import Local, Pass
+from benchmark.core.api import Algorithm, Hub, Key, Local, Pass, Phase, Upload
 from benchmark.core.backends.base import Backend, Results
+from benchmark.core.backends.device_mode import JoinDevice
 from benchmark.core.backends.jobs import ClientJob, ClientResult, ClientSession, Job, client_jobs
+from benchmark.core.backends.server_on_device import ServerOnDevice
 from benchmark.core.backends.stacked_batches import DeviceImageCache, StackedBatches, on_device
 from benchmark.core.backends.stacked_step import (
     CudaGraphStep,
@@ -28,7 +30,7 @@ from benchmark.core.backends.stacked_step import (
     with_padding,
 )
 from benchmark.core.backends.worker import Worker, WorkerConfig
-from benchmark.core.client import evaluate, linear_probe
+from benchmark.core.client import evaluate
 from benchmark.core.client.local_training import LocalTrainer, finish_client, prepare_state
 from benchmark.core.data.batches import Stream
 from benchmark.core.errors import BenchmarkError, Diverged, error_context
@@ -75,6 +77,7 @@ class StackedBackend(Worker, Backend):
         networks = len(self.federation.task.networks)
         self.chunk = min(CHUNK, -(-self.federation.cohort_size // networks))
         self.images = DeviceImageCache(self.device)
+        self.server: ServerOnDevice | None = None
         self.support: dict[Kind, StackingSupport] = {}
         self.steps: dict[tuple[str, Pass], tuple[StackedStep, Step]] = {}
 
@@ -93,8 +96,20 @@ class StackedBackend(Worker, Backend):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="There is a performance drop")  # where vmap falls back to a loop
             clients = client_jobs(jobs)
-            results = self._run_clients(clients) if clients else [job.run(self) for job in jobs]
+            if clients:
+                results: list[Any] = self._run_clients(clients)
+            else:
+                with JoinDevice(self.device):
+                    results = [job.run(self) for job in jobs]
         return lambda: results
+
+    def aggregate(
+        self, algorithm: Algorithm, server: Tree, uploads: Sequence[Upload], phase: Phase, hub: Hub, key: Key
+    ) -> Tree:
+        """As the CPU computes it up to rounding, on the device."""
+        if self.server is None or self.server.origin is not hub:
+            self.server = ServerOnDevice(hub, self.device)
+        return self.server.aggregate(algorithm, server, uploads, phase, key)
 
     def close(self) -> None:
         """Nothing to end."""
@@ -247,14 +262,18 @@ class StackedBackend(Worker, Backend):
                 answers.append(self.algorithm.predict(params, self._test.inputs(rows), model).detach())
         return torch.cat(answers).cpu()
 
-    def features(self, model: Model, params: Tree, stream: Stream) -> Tensor:
-        """As of a worker, computed on the device."""
-        images = on_device(stream, stream.pixels.to(self.device))
-        return linear_probe.features(model, self._on_device(params), images, self.precision).cpu()
+    def load(self, arch: str, model: bytes) -> tuple[Model, Tree]:
+        """As of a worker, with the parameters on the device."""
+        net, params = super().load(arch, model)
+        return net, self._on_device(params)
+
+    def placed(self, stream: Stream) -> Stream:
+        """The stream on the device."""
+        return on_device(stream, stream.pixels.to(self.device))
 
     @cached_property
     def _test(self) -> Stream:
-        return on_device(self.federation.test, self.federation.test.pixels.to(self.device))
+        return self.placed(self.federation.test)
 
     def _on_device(self, tree: Tree) -> Tree:
         return trees.map(lambda leaf: leaf.to(self.device), tree)

@@ -50,6 +50,10 @@ class Worker:
         test, predict = self.federation.test, self.algorithm.predict
         return evaluate.logits(model, params, test, start, stop, self.precision, predict)
 
+    def placed(self, stream: Stream) -> Stream:
+        """The stream where this worker computes."""
+        return stream
+
     def features(self, model: Model, params: Tree, stream: Stream) -> Tensor:
         """The backbone's features (n, width) of a stream's images, for a linear probe."""
         return linear_probe.features(model, params, stream, self.precision)

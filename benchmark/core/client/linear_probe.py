@@ -43,7 +43,7 @@ def fit(x: Tensor, y: Tensor, classes: int, key: Key, spec: ProbeSpec) -> Tree:
 
     Source: linear evaluation in the code published with FedX.
     """
-    layer = linear(x.shape[1], classes, key("init"))
+    layer, y = linear(x.shape[1], classes, key("init"), x.device), y.to(x.device)
     optim = Optim("adam", lr=spec.lr, weight_decay=WEIGHT_DECAY)
     moments = optim.start()
     for epoch in range(spec.epochs):
@@ -84,8 +84,8 @@ def fine_tuned(
     few = train.restricted(torch.from_numpy(labelled))
     optim = Optim("adam", lr=FINE_TUNING_RATE, weight_decay=WEIGHT_DECAY)
     net = {name: leaf.clone() for name, leaf in params.items()}
-    width = model.frozen(net, few.inputs(torch.arange(1))).features.shape[1]
-    layer = linear(width, train.classes, key("init"))
+    example = model.frozen(net, few.inputs(torch.arange(1))).features
+    layer = linear(example.shape[1], train.classes, key("init"), example.device)
     trained = {**model.weights(net), **{f"{PROBE}{name}": leaf for name, leaf in layer.items()}}
     moments = optim.start()
     for batch in few.batches(key, spec.batch, few.steps(spec.epochs, spec.batch), augment=False, skip_single=True):
@@ -126,8 +126,9 @@ def angles(x: Tensor, y: Tensor) -> tuple[float, float]:
     return within, between
 
 
-def linear(width: int, classes: int, key: Key) -> Tree:
-    """An initial linear layer, drawn as PyTorch does."""
+def linear(width: int, classes: int, key: Key, device: torch.device) -> Tree:
+    """An initial linear layer on a device, drawn on the CPU as PyTorch does."""
     draw, bound = key.torch(), width**-0.5
     weight = torch.empty(classes, width).uniform_(-bound, bound, generator=draw)
-    return {"weight": weight, "bias": torch.empty(classes).uniform_(-bound, bound, generator=draw)}
+    bias = torch.empty(classes).uniform_(-bound, bound, generator=draw)
+    return {"weight": weight.to(device), "bias": bias.to(device)}

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm, Batch, Local, Pass, Phase, Site
+from benchmark.core.client import pass_cache
 from benchmark.core.client.evaluate import channels_last
 from benchmark.core.client.teacher_cache import TeacherCache
 from benchmark.core.data.batches import Stream
@@ -46,7 +47,14 @@ class ClientUpdate(NamedTuple):
 
 
 def run_client(
-    algorithm: Algorithm, site: Site, phase: Phase, message: Tree | None, client: Tree, key: Key, precision: str
+    algorithm: Algorithm,
+    site: Site,
+    phase: Phase,
+    message: Tree | None,
+    client: Tree,
+    key: Key,
+    precision: str,
+    cached: bool = False,
 ) -> ClientUpdate:
     """Run one client in one round.
 
@@ -58,6 +66,7 @@ def run_client(
         client: The client's memory.
         key: The key of this phase, round and client.
         precision: "fp32", "bf16" or "tf32".
+        cached: Whether passes that `pass_cache` can keep are looked up, and kept for the next run.
 
     Raises:
         Diverged: If the loss or the upload is not finite.
@@ -67,8 +76,9 @@ def run_client(
     local = prepare_state(algorithm.begin(client, message, phase, site), site)
     trainers = []
     for number, run in enumerate(algorithm.passes(phase, site)):
-        trainers.append(LocalTrainer(algorithm, site, run, key("pass", number), precision, where))
-        local = trainers[-1].run(local)
+        trainer = LocalTrainer(algorithm, site, run, key("pass", number), precision, where)
+        trainers.append(trainer)
+        local = pass_cache.run(trainer, algorithm, local) if cached else trainer.run(local)
     return finish_client(algorithm, site, phase, message, client, local, trainers)
 
 
@@ -153,17 +163,21 @@ class LocalTrainer:
     def _batches(self, stream: Stream) -> Iterator[Batch]:
         if not self.run_.update:
             return stream.eval_batches(EVAL_BATCH)
-        train = self.site.train
-        batch = self.run_.batch or train.batch
-        epochs = self.run_.epochs or train.epochs
-        steps = self.run_.steps
-        if steps is None:
-            count = stream.view_steps if self.run_.stream == "views" else stream.steps
-            steps = train.steps if self.run_.epochs is None and train.steps else count(epochs, batch)
+        batch, steps = self.length(stream)
         if self.run_.stream == "views":
             return stream.views(self.key, batch, steps)
         skip_single = bool(self.model.buffers)  # BatchNorm has no variance over a single sample
         return stream.batches(self.key, batch, steps, self.run_.augment, skip_single)
+
+    def length(self, stream: Stream) -> tuple[int, int]:
+        """Images of a full batch, and number of batches of a pass with updates."""
+        train, steps = self.site.train, self.run_.steps
+        batch = self.run_.batch or train.batch
+        if steps is None:
+            count = stream.view_steps if self.run_.stream == "views" else stream.steps
+            whole = self.run_.epochs is None and train.steps
+            steps = whole or count(self.run_.epochs or train.epochs, batch)
+        return batch, steps
 
     def _teachers(self, stream: Stream) -> TeacherCache | None:
         """None where images change from epoch to epoch."""

@@ -115,7 +115,8 @@ class Run:
         where = f"aggregate in phase {phase.name}, round {number}"
         key("aggregate", "dropout").reseed()  # for networks that the server trains
         with error_context(where):
-            server = self.algorithm.aggregate(self.server, uploads, phase, self.federation.hub, key("aggregate"))
+            hub = self.federation.hub
+            server = self.backend.aggregate(self.algorithm, self.server, uploads, phase, hub, key("aggregate"))
         self.server = _checked_memory(server, where)
         self.measurements.record(number, jobs, finished, uploads, self._is_evaluated(number))
         self._finish_evaluations(due)

@@ -30,7 +30,7 @@ def clusters(count: int = 30) -> tuple[torch.Tensor, torch.Tensor]:
 def test_the_probe_is_pytorchs_linear_layer_under_its_adam() -> None:
     x, y = clusters(10)
     layer = nn.Linear(5, 3)
-    layer.load_state_dict(linear_probe.linear(5, 3, KEY("init")))
+    layer.load_state_dict(linear_probe.linear(5, 3, KEY("init"), torch.device("cpu")))
     adam = torch.optim.Adam(layer.parameters(), lr=0.05, weight_decay=1e-6)
     for epoch in range(2):
         for rows in torch.from_numpy(KEY("epoch", epoch).permutation(10)).split(4):
