@@ -12,6 +12,8 @@ def client_images(task: Task) -> float:
     match split.kind:
         case "labels_removed" | "drawn":
             return split.per_client
+        case "dirichlet_sampled":
+            return split.most * len(info_of(task.located(task.dataset)).classes) / task.clients
         case "few_per_class":
             return split.per_class * len(split.classes)
         case "superclass":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,13 +25,13 @@ def bench(
 
     First seeds come first; a second call trains what is missing or has changed since. Delete bench/ to start again.
     """
-    from benchmark.experiments.cost_model import expected, measured
+    from benchmark.experiments.cost_model import CostModel, measured
     from benchmark.experiments.planner import plan
     from benchmark.records.index import index_with_live_methods
 
     index = index_with_live_methods(BENCH)
     chosen = filters(index, methods, tasks, seeds)
-    cost = partial(expected, known=measured(RESULTS), work={})
+    cost = CostModel(measured(RESULTS), {})
     outcomes = train(plan(index, tiers=["quick"], **chosen), index, cost, workers or cores(), minutes * 60)
     _report(outcomes, chosen["tasks"])
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -34,7 +33,7 @@ def campaign(
 
     The same command resumes. Nothing is committed. Elsewhere than locally methods are not tuned first.
     """
-    from benchmark.experiments.cost_model import expected, measured
+    from benchmark.experiments.cost_model import CostModel, errors, measured
     from benchmark.experiments.planner import plan
     from benchmark.experiments.workload import Workload
     from benchmark.records.index import index_with_live_methods
@@ -44,10 +43,12 @@ def campaign(
     tiers = names(",".join(tier or []), ["quick", "lite", "paper"], "tier")
     cluster = executor != "local" and not dry_run
     remote = _executor(executor, address, pairs(option or [], "--option"), workers) if cluster else None
-    cost = partial(expected, known=measured(RESULTS), work=Workload(index.tasks))
+    known, work = measured(RESULTS), Workload(index.tasks)
+    cost = CostModel(known, work)
     jobs = plan(index, tiers=tiers, tune=tune and executor == "local", cost=cost, **chosen)
     if dry_run:
         _list(jobs, index, cost, workers or cores())
+        print(_accuracy(errors(known, work), {job.task for job in jobs}))
     elif remote:
         fail_if_any(_run_elsewhere(jobs, index, cost, remote))
     else:
@@ -71,6 +72,18 @@ def _run_elsewhere(jobs: Sequence[Job], index: ResultsIndex, cost: Cost, executo
     cells = [job for job in jobs if isinstance(job, Cell)]
     with watch(costs(cells, index, cost)) as view:
         return run(cells, executor, view)
+
+
+def _accuracy(errors: dict[tuple[str, str], float], tasks: Collection[str]) -> str:
+    """How far forecasts were off on these tasks, in words: factors, up or down alike."""
+    factors = sorted(max(error, 1 / error) for (task, _), error in errors.items() if task in tasks)
+    if not factors:
+        return "no cell of these tasks has been run: how far this is off is not known"
+    middle, worst = factors[len(factors) // 2], factors[len(factors) * 9 // 10]
+    return (
+        f"{len(factors)} methods on these tasks that have been run, each forecast from all the others: off by a factor"
+        f" of {middle:.2f} at the median, {worst:.2f} at the ninth decile"
+    )
 
 
 def _list(jobs: Sequence[Job], index: ResultsIndex, cost: Cost, workers: int) -> None:

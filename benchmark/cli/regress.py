@@ -59,12 +59,12 @@ def regress(
 
 
 def _against_records(index: ResultsIndex, cells: list[Cell], workers: int) -> list[Comparison]:
-    from benchmark.experiments.cost_model import expected, measured
+    from benchmark.experiments.cost_model import CostModel, measured
     from benchmark.experiments.progress import label, watch
     from benchmark.experiments.regress import against_records
 
-    known = measured(RESULTS)
-    costs = {label(cell): expected((cell.task, cell.algorithm), known, {}) for cell in cells}
+    cost = CostModel(measured(RESULTS), {})
+    costs = {label(cell): cost((cell.task, cell.algorithm)) for cell in cells}
     with tempfile.TemporaryDirectory() as folder, watch(costs, stderr=True) as view:
         return against_records(index, cells, Path(folder), workers, view)
 

@@ -25,13 +25,13 @@ def tune(
     """
     from benchmark.core.tasks import task as tasks
     from benchmark.experiments import tuning
-    from benchmark.experiments.cost_model import expected, measured
+    from benchmark.experiments.cost_model import CostModel, measured
     from benchmark.experiments.progress import Outcome, label, spell, watch
     from benchmark.experiments.workload import Workload
 
     setting, job = tasks.load(task), tuning.Tuning(task, method)
     job.check()
-    cost = expected((task, method), measured(RESULTS), Workload({name: tasks.load(name) for name in tasks.names()}))
+    cost = CostModel(measured(RESULTS), Workload({name: tasks.load(name) for name in tasks.names()}))((task, method))
     cost *= tuning.relative_cost(setting)
     print(f"{tuning.POINTS} points, {tuning.shortened(setting).rounds} of {setting.rounds} rounds each: "
           f"about {spell(cost / (workers or cores()))}")  # fmt: skip

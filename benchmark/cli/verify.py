@@ -37,14 +37,14 @@ def verify(
 
 def _rerun(where: str, workers: int) -> None:
     from benchmark.experiments import rerun
-    from benchmark.experiments.cost_model import expected, measured
+    from benchmark.experiments.cost_model import CostModel, measured
     from benchmark.experiments.progress import label, spell, watch
     from benchmark.records.index import index_with_live_methods
 
     index = index_with_live_methods(RESULTS)
     record = rerun.choose(index, where)
     one = rerun.cell(record, RESULTS)
-    cost = expected((record.task, record.algorithm), measured(RESULTS), {})
+    cost = CostModel(measured(RESULTS), {})((record.task, record.algorithm))
     print(f"{label(one)} again, about {spell(cost / workers)}")
     with watch({label(one): 1.0}) as view:
         view.begin(one)

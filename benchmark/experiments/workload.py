@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from benchmark.core.api import Algorithm, Pass, Site
 
 OVERHEAD = 1e7  # operations that an image costs besides its network's, read off cells of 2 to 50 million each
+BF16 = 0.37  # of the seconds of an operation in fp32, so that workload W takes 5.9 s a round for 11.5 (docs/speed.md)
 LOOK = 1 / 3  # of a training step: a forward pass without the backward one
 Pair = tuple[str, str]  # task and method
 
 
 class Work(NamedTuple):
-    """Images that a cell's clients train on, counted once per pass; operations of one in a network's forward pass."""
+    """Images that a cell's clients train on, counted once per pass; operations of one in a network's forward pass.
+
+    Operations in bf16 count as so many in fp32 as take as long.
+    """
 
     images: float
     each: float
@@ -60,23 +64,28 @@ class _Sized:
 
 
 def _images(task: Task, method: str) -> float:
-    """Images of all passes of all clients in all phases; one that takes chosen rows counts as if it took all."""
+    """Images of all passes of all clients in all phases.
+
+    A pass over chosen rows takes as many as the method's field `draw` says, or all if it has none.
+    """
     algorithm = method_files.make(method, {k: value for k, value in task.settings(method).items() if k != RATE})
     site, cohort, clients = _mean_site(task, algorithm)
     total = 0.0
     for phase in algorithm.phases(task.rounds):
         visits = phase.rounds * (clients if phase.everyone else cohort)
-        total += visits * sum(_taken(run, site) for run in algorithm.passes(phase, site))
+        total += visits * sum(_taken(run, site, algorithm) for run in algorithm.passes(phase, site))
     return total
 
 
-def _taken(run: Pass, site: Site) -> float:
+def _taken(run: Pass, site: Site, algorithm: Algorithm) -> float:
     """Images of one pass, in training steps' worth."""
     train, steps = site.train, run.steps or (None if run.epochs else site.train.steps)
     images = site.public if run.stream == "public" else site.data
     assert images is not None
-    taken = steps * (run.batch or train.batch) if steps else (run.epochs or train.epochs) * images.size
-    return taken * (1.0 if run.update else LOOK)
+    size = images.size if run.rows is None else min(getattr(algorithm, "draw", images.size), images.size)
+    if not run.update:
+        return size * LOOK
+    return steps * (run.batch or train.batch) if steps else (run.epochs or train.epochs) * size
 
 
 def _mean_site(task: Task, algorithm: Algorithm) -> tuple[Site, int, int]:
@@ -102,7 +111,8 @@ def _each(task: Task) -> float:
     """Operations of one image, the mean over the networks."""
     facts = info_of(task.located(task.dataset))
     height, width, channels = facts.shape
-    return fmean(_flops(arch, (channels, height, width), len(facts.classes)) for arch in task.networks)
+    each = fmean(_flops(arch, (channels, height, width), len(facts.classes)) for arch in task.networks)
+    return each * (BF16 if task.precision == "bf16" else 1.0)
 
 
 @lru_cache

@@ -41,6 +41,21 @@ def machine_kind(path: Path) -> dict[str, str] | None:
         return None
 
 
+def processor() -> str:
+    """This machine's processor and its instructions."""
+    cpu = _cpuinfo()
+    return f"{cpu.get('model name', platform.processor())} {_instructions(cpu.get('flags', ''))}"
+
+
+def processor_of(path: Path) -> str:
+    """The processor that left a file <seed>.run.json, with its instructions; "" if the file does not say."""
+    try:
+        facts = json.loads(path.read_bytes())["environment"]
+        return f"{facts['cpu']} {facts['instructions']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
 def _cpuinfo() -> dict[str, str]:
     path = Path("/proc/cpuinfo")
     if not path.exists():

@@ -55,6 +55,22 @@ def test_opening_phases_and_passes_over_public_images_count() -> None:
     assert images(plain("fmnist-shards"), "fedmd") == pytest.approx(expected)
 
 
+def test_a_pass_over_drawn_rows_takes_as_many_as_are_drawn() -> None:
+    # FedMD on CIFAR, even: once ten parties, 20 epochs of 50,000 public images and 25 of 18 of their own; in each of 20
+    # rounds all ten, one epoch of 5,000 drawn images and four of 18. After all 21 visits 5,000 are scored.
+    expected = 10 * (20 * 50_000 + 25 * 18) + 20 * 10 * (5_000 + 4 * 18) + 21 * 10 * 5_000 / 3
+    assert images(plain("paper-fedmd-t4-cifar-iid"), "fedmd") == pytest.approx(expected)
+
+
+def test_operations_in_bf16_count_as_the_time_that_they_take() -> None:
+    # cnn_fedntd on 32 x 32: 2 * (75 * 32 * 32^2 + 800 * 64 * 16^2 + 4096 * 512 + 512 * 10) = 35.3 million, and 10
+    # million for an image itself: in bf16 0.37 * 35.3 + 10 = 23.1 of 45.3, as 5.9 s are of 11.5.
+    slow, fast = (work(tasks.load(f"paper-fedntd-t1-cifar10-s2{kind}")) for kind in ("", "-bf16"))
+    assert slow and fast and slow.images == fast.images
+    assert slow.each == pytest.approx(2 * (75 * 32 * 32**2 + 800 * 64 * 16**2 + 4096 * 512 + 512 * 10))
+    assert fast.total / slow.total == pytest.approx(5.9 / 11.5, abs=0.005)
+
+
 def test_a_pooled_client_has_the_steps_of_a_whole_cohort() -> None:
     # 30 rounds of one epoch over 60,000 images, 5 of 20 clients' share of them, in whole batches of 50
     assert images(plain("fmnist-shards"), "central") == 30 * 60_000 * 5 / 20
