@@ -3,7 +3,7 @@ PYTHON ?= python3
 READY := .venv/.ready
 
 # Long-running targets say how long they take in CONTRIBUTING.md.
-.PHONY: bench test pages engines docs publish browser speed reliability clean
+.PHONY: bench test pages engines docs publish browser speed gpu reliability clean
 
 bench: $(READY)
 	@.venv/bin/fedrepro bench
@@ -53,6 +53,10 @@ speed: $(READY)
 	    --benchmark-json=results/speed/parts.json
 	.venv/bin/pytest -q tests/benchmarks/test_rounds.py --benchmark-enable --benchmark-json=results/speed/rounds.json
 	.venv/bin/python tests/benchmarks/tables.py
+
+# on a machine with an accelerator, with the Python that is there: see docs/gpu.md
+gpu:
+	@$(PYTHON) -m benchmark.profiling.gpu --minutes $(or $(MINUTES),10)
 
 # writes its figures into docs/reliability.md
 reliability: $(READY)
