@@ -16,7 +16,6 @@ from typing import Any
 import yaml
 
 from benchmark.core.errors import explain
-from benchmark.core.processes import exit_with_parent
 from benchmark.core.tasks import task as tasks
 from benchmark.experiments.cell import Cell
 from benchmark.experiments.run import run
@@ -103,5 +102,4 @@ def main(entries: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    exit_with_parent()
     main(json.loads(sys.argv[1]))

@@ -18,7 +18,7 @@ from benchmark.records import store
 
 def session(out: Path, **options: Any) -> None:
     """A session on the processor that runs FedAvg on the digits after its measurements."""
-    fields = {"minutes": 8, "tier": ["quick"], "tasks": "digits-shards", "methods": "fedavg", "processes": 2}
+    fields = {"minutes": 60, "tier": ["quick"], "tasks": "digits-shards", "methods": "fedavg", "processes": 2}
     gpu.main(device="cpu", out=out, small=True, **({"skip_measurements": False} | fields | options))
 
 
