@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmark.core.api_types import Data
+from benchmark.core.api import Data
 from benchmark.core.data import cache
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.storage import checkpoint
