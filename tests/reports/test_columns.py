@@ -43,7 +43,7 @@ REPORT = TERMINAL | {
         "Spread over clients (points", "Worst tenth of clients (%", "Gain by adapting (points", "Clients that gain (%",
         "Log loss (nats", "Calibration error (%", "Gradient diversity (Λ", "Angle within classes (°",
         "Angle between classes (°", "One-off delivery (MB", "Images at clients (thousand",
-        "Images at the server (thousand", 
+        "Images at the server (thousand",
     )},
 }  # fmt: skip
 CSV = {
