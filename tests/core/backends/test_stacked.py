@@ -37,8 +37,34 @@ from helpers.small_federation import small_federation
 
 TOLERANCE = 1e-5
 # Adam divides by the root of a gradient's square: where that is near zero, rounding becomes a whole step
-ADAM_ON_SERVER = dict.fromkeys(("feddf", "feddf_1bit", "feddf_gan", "fedbe", "fedgen", "fd_faug", "fl_faug"), 1e-3)
-SHORT = {"draw": 8, "epochs": 1, "public_epochs": 1, "private_epochs": 1, "steps": 3, "queue": 8, "gan_steps": 2}
+ADAM_ON_SERVER = dict.fromkeys(
+    (
+        "feddf",
+        "feddf_1bit",
+        "feddf_gan",
+        "fedbe",
+        "fedgen",
+        "fd_faug",
+        "fl_faug",
+        "fedet",
+        "fedftg",
+        "fedgkt",
+        "dense",
+        "co_boosting",
+    ),
+    1e-3,
+)
+SHORT = {
+    "draw": 8,
+    "epochs": 1,
+    "public_epochs": 1,
+    "private_epochs": 1,
+    "steps": 3,
+    "queue": 8,
+    "gan_steps": 2,
+    "generator_steps": 2,
+    "student_steps": 2,
+}
 CPU = torch.device("cpu")
 Make = Callable[[WorkerConfig], Backend]
 
@@ -96,10 +122,16 @@ def federation_for(algorithm: Algorithm, **changes: Any) -> Federation:
     """Three of four uneven clients per round, with whatever the method needs."""
     track, optimiser = algorithm.track[0], Optimiser(lr=0.05, momentum=0.9, weight_decay=1e-3)
     fields: dict[str, Any] = {
-        "sizes": (7, 5, 4, 6), "cohort": 3, "rounds": 2, "public": 12, "validation": 6, "algorithm": algorithm,
-        "track": track, "train": Train(batch=4, optimiser=optimiser),
+        "sizes": (7, 5, 4, 6),
+        "cohort": 3,
+        "rounds": 2,
+        "public": 12,
+        "validation": 6,
+        "algorithm": algorithm,
+        "track": track,
+        "train": Train(batch=4, optimiser=optimiser),
         "probe": ProbeSpec(epochs=1, labelled=()) if track == "unsupervised" else None,
-    }  # fmt: skip
+    }
     return small_federation(**(fields | changes))
 
 
