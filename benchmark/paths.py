@@ -16,5 +16,5 @@ OWN = "FEDREPRO_ALGORITHMS"
 
 def own_folders() -> list[Path]:
     """Folders of methods of one's own, looked through after the suite's; outside of a checkout algorithms/ is one."""
-    named = [Path(text).expanduser() for text in os.environ.get(OWN, "").split(os.pathsep) if text]
+    named = [Path(os.path.expanduser(text)) for text in os.environ.get(OWN, "").split(os.pathsep) if text]
     return named if CHECKOUT else [ROOT / "algorithms", *named]

@@ -14,6 +14,7 @@ from benchmark.analysis.stats import Estimate, estimate
 from benchmark.analysis.time_to_accuracy import minutes_to
 from benchmark.core.tasks.task import TIERS, TRACKS, Task
 from benchmark.records.audit_mark import audited
+from benchmark.records.confirmation import confirmed
 from benchmark.records.index import SEEDS, ResultsIndex
 from benchmark.records.predictions import read as read_predictions
 from benchmark.records.record import Record, Result
@@ -51,8 +52,8 @@ def table(index: ResultsIndex, task: Task, metrics: Mapping[str, Metric] | None 
         clients. <column>_interval is half the 95 % t interval over seeds. `difference` to FedAvg, its interval and
         `p`, and `group` are those of `comparisons.compare`: `p` corrected over all comparisons with FedAvg; two rows
         with a common letter in `group` are not told apart, nor are rows that are `best` from the best one, corrected
-        over all comparisons with that. The column `audited`, how many of the seeds an audit
-        repeated, is there only where it is not 0 everywhere.
+        over all comparisons with that. The columns `audited`, how many of the seeds an audit repeated, and `confirmed`,
+        how many a signed confirmation is of, are there only where they are not 0 everywhere.
     """
     from pandas import DataFrame
 
@@ -70,7 +71,7 @@ def table(index: ResultsIndex, task: Task, metrics: Mapping[str, Metric] | None 
     rows = [row | compared.get(row["method"] if row["comparable"] else "", NOT_COMPARED) for row, _ in groups]
     rows.sort(key=lambda row: (not row["comparable"], -(row["accuracy"] or 0), row["method"], row["remarks"]))
     frame = DataFrame(rows)
-    return frame if frame["audited"].any() else frame.drop(columns="audited")
+    return frame.drop(columns=[name for name in ("audited", "confirmed") if not frame[name].any()])
 
 
 def tables(index: ResultsIndex) -> dict[str, DataFrame]:
@@ -85,7 +86,9 @@ def in_order(index: ResultsIndex) -> list[Task]:
 
 
 def _audits(index: ResultsIndex, group: Sequence[Record]) -> Row:
-    return {"audited": sum(audited(index.results / record.path, record) for record in group if record.result)}
+    done = [record for record in group if record.result]
+    audits = sum(audited(index.results / record.path, record) for record in done)
+    return {"audited": audits, "confirmed": confirmed(index.results, done)}
 
 
 def _groups(index: ResultsIndex, records: dict[int, Record]) -> dict[tuple[str, tuple[str, ...]], list[Record]]:

@@ -11,6 +11,6 @@ def findings() -> None:
     from benchmark.records.index import ResultsIndex
     from benchmark.reports.findings import PAGE, fill
 
-    before = (ROOT / PAGE).read_text()
+    before = (ROOT / PAGE).read_text(encoding="utf-8")
     write_atomic(ROOT / PAGE, after := fill(before, ResultsIndex.load(RESULTS)))
     print("every number was up to date" if after == before else f"{PAGE} has new numbers: read whether its words hold")

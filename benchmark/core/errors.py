@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
+INSTALLED = {"site-packages", "dist-packages", os.path.basename(os.path.dirname(os.__file__))}
 
 
 class BenchmarkError(Exception):
@@ -59,7 +61,9 @@ def _diverged(message: str, where: str) -> Diverged:
 
 @contextmanager
 def error_context(where: str, *, override: bool = False) -> Iterator[None]:
-    """Turn whatever a method raises within into a BenchmarkError with the place and the method's file and line.
+    """Turn whatever is raised within into a BenchmarkError with the place, and the file and line that raised it.
+
+    It is the fault of a method or of a registered part only if its file had a hand in it.
 
     Args:
         where: The place: stage, round, client.
@@ -72,17 +76,20 @@ def error_context(where: str, *, override: bool = False) -> Iterator[None]:
             error.where = where
         raise
     except Exception as error:
-        message = f"{type(error).__name__}: {error}{_place(error)}"
-        raise BenchmarkError(message, where=where, hint="fix the method", user=False) from error
+        frame = _own_frame(error)
+        place = f" ({Path(frame.filename).name}, line {frame.lineno})" if frame else ""
+        hint = f"fix {Path(frame.filename).name}" if frame else "no method raised this; --debug shows the traceback"
+        message = f"{type(error).__name__}: {error}{place}"
+        raise BenchmarkError(message, where=where, hint=hint, user=False) from error
 
 
-def _place(error: Exception) -> str:
-    """The innermost line of the traceback outside of this package and of installed ones."""
+def _own_frame(error: Exception) -> traceback.FrameSummary | None:
+    """The innermost line of the traceback outside of this package and of installed ones; None if there is none."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
-        if PACKAGE not in path.parents and "site-packages" not in path.parts:
-            return f" ({path.name}, line {frame.lineno})"
-    return ""
+        if PACKAGE not in path.parents and not INSTALLED.intersection(path.parts) and path.is_absolute():
+            return frame
+    return None
 
 
 def explain(error: BaseException) -> tuple[str, int]:

@@ -6,13 +6,14 @@ samples, in nats.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmark.core.tree import Tree
+from benchmark.core.tree import Tree, as_type
 
 
 def mean(values: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -97,8 +98,7 @@ def not_true(logits: Tensor, labels: Tensor) -> Tensor:
     """
     classes = logits.shape[-1]
     others = torch.arange(classes - 1, device=logits.device).expand(*labels.shape, classes - 1)
-    others = others + (others >= labels.unsqueeze(-1)).long()
-    return logits.gather(-1, others)
+    return logits.gather(-1, others + (others >= labels.unsqueeze(-1)).long())
 
 
 def by_label(values: Tensor, labels: Tensor, classes: int, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -113,9 +113,7 @@ def by_label(values: Tensor, labels: Tensor, classes: int, mask: Tensor | None =
     Returns:
         Sums (classes, D) and numbers of samples (classes,), float32.
     """
-    hot = one_hot(labels, classes)
-    if mask is not None:
-        hot = hot * mask.unsqueeze(-1)
+    hot = one_hot(labels, classes) if mask is None else one_hot(labels, classes) * mask.unsqueeze(-1)
     return hot.T @ values, hot.sum(0)
 
 
@@ -187,10 +185,12 @@ def relational(
     cosines = [F.normalize(view, dim=-1) @ anchors.T for view in (u, v)]
     middle = (F.softmax(cosines[0] / target_tau, -1) + F.softmax(cosines[1] / target_tau, -1)) / 2
     logs = [F.log_softmax(cosine / tau, -1) for cosine in cosines]
-    if textbook:
-        gaps = [(log.exp() * (log - middle.log())).sum(-1) for log in logs]
-    else:
-        gaps = [(torch.xlogy(middle, middle) - middle * log).sum(-1) for log in logs]
+    if textbook:  # M underflows where its logarithm does not
+        log_middle = torch.logaddexp(*(F.log_softmax(cosine / target_tau, -1) for cosine in cosines)) - math.log(2)
+        gaps = [(log.exp() * (log - log_middle)).sum(-1) for log in logs]
+    else:  # x log x is not differentiable at an M of 0, which adds nothing
+        positive = torch.where(middle > 0, middle, torch.ones_like(middle))
+        gaps = [(torch.xlogy(positive, positive) - middle * log).sum(-1) for log in logs]
     return mean((gaps[0] + gaps[1]) / 2, mask)
 
 
@@ -253,13 +253,13 @@ def mean_of(tensors: Sequence[Tensor], weights: Sequence[float] | None = None) -
         weights: One number for each tensor, of any sum; None weighs them equally.
 
     Returns:
-        A tensor of the first one's type.
+        A tensor of the first one's type; integers are rounded.
     """
     shares = weights or [1.0] * len(tensors)
     result = tensors[0].double() * shares[0]
     for tensor, share in zip(tensors[1:], shares[1:], strict=True):
         result = result + tensor.double() * share
-    return (result / sum(shares)).to(tensors[0].dtype)
+    return as_type(result / sum(shares), tensors[0].dtype)
 
 
 def pushed(gradients: Tree, direction: Tree, scale: float = 1.0) -> Tree:

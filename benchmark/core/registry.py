@@ -12,8 +12,10 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
+from benchmark.core import user_paths
 from benchmark.core.errors import BenchmarkError
 
 FILES = "FEDREPRO_PARTS"
@@ -25,7 +27,8 @@ _FILES_READ: set[Path] = set()
 def dataset(name: str) -> Callable[[F], F]:
     """Register a dataset: a function () -> {"train": (images, labels), "test": (images, labels)}.
 
-    Images are uint8 (n, height, width, channels), labels integers from 0 (n,), with every class in both splits.
+    Images are uint8 (n, height, width, channels), labels integers from 0 (n,), with every class in both splits, at most
+    256 classes, and no channel constant. What departs from this is refused when the dataset is read.
 
     Args:
         name: Name for the field `dataset` of a task.
@@ -101,7 +104,7 @@ def registered(kind: str) -> dict[str, Callable[..., Any]]:
 
 
 def source_sha256(kind: str, name: str) -> str:
-    """Hash of the source of a registered function.
+    """Hash of the file of a registered function and of those that it uses beside it.
 
     Args:
         kind: "dataset", "partition", "network" or "metric".
@@ -110,16 +113,32 @@ def source_sha256(kind: str, name: str) -> str:
     Returns:
         sha256, hexadecimal; words if the function has no source file.
     """
-    try:
-        return hashlib.sha256(inspect.getsource(_EXTENSIONS[kind, name]).encode()).hexdigest()
-    except (OSError, TypeError):
-        return "typed into a terminal"
+    module = inspect.getmodule(_EXTENSIONS[kind, name])
+    digests = sorted(hashlib.sha256(path.read_bytes()).digest() for path in _own_files(module))
+    return hashlib.sha256(b"".join(digests)).hexdigest() if digests else "typed into a terminal"
+
+
+def _own_files(module: ModuleType | None) -> set[Path]:
+    """The file of a module, and those of modules that it uses from the same folder or below."""
+    files, waiting = dict[Path, None](), [module]
+    while waiting:
+        current = waiting.pop()
+        path = Path(getattr(current, "__file__", None) or "").resolve()
+        if not path.is_file() or path in files or "site-packages" in path.parts:
+            continue
+        if files and next(iter(files)).parent not in path.parents:
+            continue
+        files[path] = None
+        for value in vars(current).values():
+            used = value if isinstance(value, ModuleType) else sys.modules.get(getattr(value, "__module__", None) or "")
+            waiting.append(used)
+    return set(files)
 
 
 def _read_files() -> None:
     """Run the files of FEDREPRO_PARTS, each once in a process."""
     for text in os.environ.get(FILES, "").split(os.pathsep):
-        path = Path(text).expanduser().resolve()
+        path = user_paths.expanded(text, FILES).resolve()
         if not text or path in _FILES_READ:
             continue
         _FILES_READ.add(path)

@@ -129,7 +129,7 @@ def squared_distance(a: Tree, b: Tree) -> Tensor:
 
 
 def mean(trees: Sequence[Tree], weights: Sequence[float] | None = None) -> Tree:
-    """Weighted mean, accumulated in float64 in the given order and rounded once.
+    """Weighted mean, accumulated in float64 in the given order and rounded once, integers to the nearest one.
 
     Args:
         trees: Trees of the same structure and shapes.
@@ -146,7 +146,7 @@ def mean(trees: Sequence[Tree], weights: Sequence[float] | None = None) -> Tree:
 
 
 def total(trees: Sequence[Tree], weights: Sequence[float]) -> Tree:
-    """Weighted sum, accumulated in float64 in the given order and rounded once.
+    """Weighted sum, accumulated in float64 in the given order and rounded once, integers to the nearest one.
 
     Args:
         trees: Trees of the same structure and shapes.
@@ -165,9 +165,19 @@ def total(trees: Sequence[Tree], weights: Sequence[float]) -> Tree:
         result = leaves[0].to(torch.float64) * weights[0]
         for leaf, weight in zip(leaves[1:], weights[1:], strict=True):
             result.add_(leaf.to(torch.float64), alpha=weight)
-        return result.to(leaves[0].dtype)
+        return as_type(result, leaves[0].dtype)
 
     return map(leaf_total, trees[0], *trees[1:])
+
+
+def as_type(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """Real numbers as a type; integers and truth values are rounded, where a cast alone would cut.
+
+    Args:
+        values: Real numbers.
+        dtype: The type.
+    """
+    return values.to(dtype) if dtype.is_floating_point else values.round().to(dtype)
 
 
 def stack(trees: Sequence[Tree]) -> Tree:

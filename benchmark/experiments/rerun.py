@@ -19,6 +19,7 @@ from benchmark.records.tolerance import seed_difference
 
 FLOOR = 0.05  # docs/protocol.md says where it comes from
 MEASURE = "accuracy_last5"
+SAME = "the same result bit for bit"
 
 
 def choose(index: ResultsIndex, where: str) -> Record:
@@ -52,14 +53,23 @@ def rerun(record: Record, index: ResultsIndex, *, workers: int = 1, observer: Ob
     """
     with tempfile.TemporaryDirectory() as folder:
         again = running.run(cell(record, index.results), Path(folder), workers=workers, observer=observer)
-        here, there = machine_kind(Path(folder) / again.path) or {}, machine_kind(index.results / record.path) or {}
+        return compare_again(record, again, index, Path(folder))
+
+
+def compare_again(record: Record, again: Record, index: ResultsIndex, folder: Path) -> str:
+    """How a record of another run of its cell, in a folder, compares with it, in a sentence; `SAME` for equal bits.
+
+    Raises:
+        BenchmarkError: They differ by more than they may.
+    """
+    here, there = machine_kind(folder / again.path) or {}, machine_kind(index.results / record.path) or {}
     other = [
         f"{name} {here.get(name)}, the record's {there.get(name)}" for name in KIND if here.get(name) != there.get(name)
     ]
     allowed = tolerance(index, record.task)
     comparison = compare(record, again, {MEASURE: allowed} if other else None)
     if not comparison.difference:
-        return "the same result bit for bit"
+        return SAME
     if comparison.changes:
         where = f" ({'; '.join(other)})" if other else " on a machine of the same kind"
         raise BenchmarkError(

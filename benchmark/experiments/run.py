@@ -183,7 +183,7 @@ def _locked(folder: Path) -> TextIO:
     while True:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            file = (folder / "lock").open("a+")
+            file = (folder / "lock").open("a+", encoding="utf-8")
         except FileNotFoundError:
             continue  # another owner has just finished and removed the folder
         except OSError as error:

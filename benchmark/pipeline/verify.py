@@ -14,6 +14,7 @@ from benchmark.core.storage.checksummed_json import canonical_json
 from benchmark.core.version import ENGINE, PROTOCOL
 from benchmark.experiments import tuning
 from benchmark.pipeline import listing, stages
+from benchmark.records import confirmation
 from benchmark.records.consistency import contradictions, repeated
 from benchmark.records.index import ResultsIndex
 from benchmark.reports import findings, pages
@@ -23,9 +24,8 @@ Check = Callable[[Path, ResultsIndex], Iterator[str]]
 
 def verify(root: Path) -> list[str]:
     """Findings as sentences, [] if all is well. root: the repository."""
-    return _findings(
-        root, (_records, _consistency, _tunings, _methods, _datasets, _pipelines, _parameters, _board, _findings_page)
-    )
+    records = _records, _consistency, _confirmations, _tunings, _methods
+    return _findings(root, (*records, _datasets, _pipelines, _parameters, _board, _findings_page))
 
 
 def sound(root: Path) -> list[str]:
@@ -59,6 +59,11 @@ def _consistency(root: Path, index: ResultsIndex) -> Iterator[str]:
             faults = contradictions(record, task)
             yield from (f"results/{record.path.as_posix()}: {fault}; restore it from git" for fault in faults)
         yield from (f"results/{sentence}; restore it from git" for sentence in repeated(records))
+
+
+def _confirmations(root: Path, index: ResultsIndex) -> Iterator[str]:
+    """Signatures of confirmations; one of older records or code only does not count any more."""
+    yield from confirmation.findings(root / "results")
 
 
 def _tunings(root: Path, index: ResultsIndex) -> Iterator[str]:
@@ -131,7 +136,7 @@ def _pipelines(root: Path, index: ResultsIndex) -> Iterator[str]:
 def _parameters(root: Path, _: ResultsIndex) -> Iterator[str]:
     expected = {"engine": ENGINE, "protocol": PROTOCOL}
     path = root / "params.yaml"
-    if not path.exists() or yaml.safe_load(path.read_text()) != expected:
+    if not path.exists() or yaml.safe_load(path.read_text(encoding="utf-8")) != expected:
         yield f"params.yaml: must hold {expected}, as benchmark/core/version.py does"
 
 
@@ -150,7 +155,7 @@ def _findings_page(root: Path, index: ResultsIndex) -> Iterator[str]:
         return
     name = findings.PAGE.as_posix()
     try:
-        if findings.fill(path.read_text(), index) != path.read_text():
+        if findings.fill(path.read_text(encoding="utf-8"), index) != path.read_text(encoding="utf-8"):
             yield f"{name}: its numbers are not what the records give; `fedrepro findings`, then read it again"
     except BenchmarkError as error:
         yield str(error)

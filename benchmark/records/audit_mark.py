@@ -22,17 +22,18 @@ def mark(path: Path, facts: Mapping[str, Any]) -> None:
 
     facts: `result_sha256`, and what an audit tells of itself
     """
-    write_atomic(beside(path), canonical_json({**_notes(path), "audit": facts}))
+    write_atomic(beside(path), canonical_json({**notes(path), "audit": facts}))
 
 
 def audited(path: Path, record: Record) -> bool:
     """Whether an audit came to the result that this record has now."""
-    audit = _notes(path).get("audit")
+    audit = notes(path).get("audit")
     return isinstance(audit, dict) and audit.get("result_sha256") == record.result_sha256
 
 
-def _notes(path: Path) -> dict[str, Any]:
+def notes(path: Path) -> dict[str, Any]:
+    """How the record in a file was obtained; {} where nothing legible says so."""
     try:
         return dict(json.loads(beside(path).read_bytes()))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return {}  # a damaged note costs the mark, nothing else

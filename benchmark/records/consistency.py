@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from benchmark.core.data.manifest import manifest
-from benchmark.core.tasks.requirements import datasets
+from benchmark.core.tasks.requirements import FURTHER_ROUNDS, datasets
 from benchmark.core.tasks.task import Task
 from benchmark.records.record import Record, Result
 
-FURTHER_ROUNDS = 2  # that phases before and after the task's rounds may add: seeds and generator, Fisher and adaptation
 ROUNDING = 2e-6  # records hold six decimals
 FEWER_ROUNDS = {"untrained"}  # methods that need no more than one
 EQUAL = {

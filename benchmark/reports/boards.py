@@ -31,6 +31,9 @@ every column."""
 AUDITED = """Audited seeds were repeated with server and clients in sandboxed processes that share nothing but
 encoded messages, and came to the same bits and bytes (`fedrepro run --audit`)."""
 
+CONFIRMED = """Confirmed seeds were re-run in sandboxed processes by a maintainer, who signed that they came out, on
+sealed seeds too where the confirmation says so (`fedrepro confirm`); an unconfirmed row is the word of its makers."""
+
 
 def page(index: ResultsIndex, task: Task, table: DataFrame, sources: Sequence[Source]) -> str:
     """The Markdown of a task's board."""
@@ -47,7 +50,7 @@ def page(index: ResultsIndex, task: Task, table: DataFrame, sources: Sequence[So
         parts += ["## Not comparable", markdown.table(columns.at("apart", heads), apart)]
     parts += remaining(index, task, sources)
     parts += [f"Every column: `results/tables/{task.name}.csv`.", LEGEND]
-    parts += [AUDITED] if "audited" in table else []
+    parts += [text for name, text in (("audited", AUDITED), ("confirmed", CONFIRMED)) if name in table]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

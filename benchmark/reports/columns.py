@@ -16,6 +16,7 @@ Row = Mapping[str, Any]
 Place = Literal["page", "apart", "paper", "report", "terminal", "csv"]
 EVERYWHERE: tuple[Place, ...] = ("page", "apart", "report", "terminal", "csv")
 DETAILS: tuple[Place, ...] = ("report", "csv")
+FACTS = ("comparable", "precision", "backend", "audited", "confirmed")  # of a row, in the CSV alone
 INTERVAL = "± 95 % CI"
 """What ± is in every table: half the 95 % t interval over seeds."""
 
@@ -99,7 +100,7 @@ def board(targets: Sequence[float]) -> list[Column]:
         _text("Remarks", "remarks", ("apart", "report", "terminal", "csv")),
         *(
             _text(name.capitalize(), name, ("csv",))
-            for name in ("best", "comparable", "precision", "backend", "audited")
+            for name in ("best", "comparable", "precision", "backend", "audited", "confirmed")
         ),
     ]
 
@@ -236,9 +237,14 @@ def _minutes(target: float, profile: str) -> Column:
 
 
 def _seeds(row: Row) -> str:
-    """How many seeds, and how many of them an audit repeated to the bit."""
-    seeds, audits = row["seeds"], row.get("audited", 0)
-    return f"{seeds}, {'' if audits == seeds else f'{audits} '}audited" if audits else str(seeds)
+    """How many seeds, how many of them an audit repeated to the bit, and whether a row is confirmed, if any is."""
+    words = [str(row["seeds"])]
+    for name in ("audited", "confirmed"):
+        if count := row.get(name, 0):
+            words.append(name if count == row["seeds"] else f"{count} {name}")
+        elif name == "confirmed" and name in row:
+            words.append("unconfirmed")
+    return ", ".join(words)
 
 
 def _waits(row: Row) -> str:

@@ -1,7 +1,7 @@
-"""A method whose calls are observed: what they change, what they send, and how much they train.
+"""A method whose calls are observed: what they change, what they send, and where they train.
 
 It observes what comparing runs cannot show: inputs that are written to, messages that tell something by their form,
-and work beyond the budget.
+and gradients outside of passes. Other budgets are the engine's to refuse, in every run.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
-from math import inf
 from types import FrameType
 from typing import Any, NamedTuple
 
 import torch
 
 from benchmark.core import tree as trees
-from benchmark.core.api import Algorithm, Pass, Site
+from benchmark.core.api import Algorithm, Site
+from benchmark.core.client import local_training
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.isolation.child import ScopedKey
 from benchmark.core.keys import Key
@@ -33,9 +33,9 @@ INPUTS = {
     "global_model": {"server memory": 0},
     "local_model": {"server memory": 0, "client memory": 1},
 }
-OUTSIDE_PASSES = {"init_client", "passes", "begin", "after_step", "finish"}  # where a client has nothing to train
+TRAINING = {"aggregate", "init_server", "beforehand", "predict"}  # elsewhere the engine alone takes gradients
 GRADIENTS = {torch.autograd.grad.__code__, torch.autograd.backward.__code__}
-BUDGET = "leave training to passes, and make a number of epochs or steps of your own a field of the class"
+BUDGET = "leave training to passes"
 PURITY = "write into copies (tree.copy) and return new trees"
 SAME_FORM = "send the same names and types to all clients in all rounds of a phase; shapes differ in the number of rows"
 
@@ -61,7 +61,7 @@ class InstrumentedAlgorithm:
         self.messages: dict[str, list[Message]] = {"download": [], "finish": []}
         self.first_messages: dict[tuple[str, str], dict[str, Message]] = {}  # by phase and stage, then architecture
         self.inputs_at_begin: dict[int, dict[str, bytes]] = {}
-        self.round, self.updates, self.allowed_updates, self.trace_gradients = 0, 0, inf, False
+        self.round, self.trace_gradients = 0, False
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.method, name)
@@ -89,11 +89,10 @@ class InstrumentedAlgorithm:
         inputs = {name: arguments[position] for name, position in INPUTS.get(stage, {}).items()}
         before = _bytes_by_path(inputs)
         if stage == "begin":
-            self.inputs_at_begin[arguments[-1].who.id], self.updates = before, 0
+            self.inputs_at_begin[arguments[-1].who.id] = before
         elif stage == "finish":
             at_begin = self.inputs_at_begin.pop(arguments[-1].who.id, before)
             self._check_purity("loss, step or after_step", at_begin, before)
-            self._check_budget(stage)
         with self._traced(stage):
             outcome = function(*arguments)
         self._check_purity(stage, before, _bytes_by_path(inputs))
@@ -103,23 +102,14 @@ class InstrumentedAlgorithm:
             self._add_message(stage, arguments[-1].who, outcome[1])
         elif stage == "aggregate":
             self._check_messages(arguments[2].name)
-        elif stage == "passes":
-            self.allowed_updates = self._allowance(outcome, arguments[-1])
         return outcome
 
     def _wrap(self, argument: Any) -> Any:
-        """Keys lose their root; optimiser steps are counted."""
+        """Keys lose their root."""
         if type(argument) is Key:
             return ScopedKey(argument.names, lambda names: Key(argument.root, tuple(names)).seed)
         if isinstance(argument, Site):
             return replace(argument, key=self._wrap(argument.key))
-        if getattr(argument, "__name__", "") == "_update":
-
-            def counted(*parameters: Any) -> Any:
-                self.updates += 1
-                return argument(*parameters)
-
-            return counted
         return argument
 
     def _check_purity(self, stage: str, before: dict[str, bytes], after: dict[str, bytes]) -> None:
@@ -127,34 +117,15 @@ class InstrumentedAlgorithm:
         if changed:
             self._fault("purity", stage, f"changes its input {changed[0]}", PURITY)
 
-    def _allowance(self, passes: tuple[Pass, ...], site: Site) -> float:
-        """Optimiser steps that a visit may take: the task's on private data, or as many as fields of the class say."""
-        settings = {getattr(self.method, entry.name) for entry in fields(self.method)}
-        total = 0.0
-        for run in passes:
-            if run.stream == "public":
-                return inf
-            batch = run.batch if run.batch in settings and run.batch else site.train.batch
-            epochs = run.epochs if run.epochs in settings and run.epochs else site.train.epochs
-            per_epoch = max(-(-site.data.size // batch), site.data.size // max(1, batch // 2))
-            steps = run.steps if run.steps in settings else site.train.steps
-            total += steps or epochs * per_epoch
-        return inf if self.method.pooled else total
-
-    def _check_budget(self, stage: str) -> None:
-        if self.updates > self.allowed_updates:
-            message = f"the visit took {self.updates} optimiser steps where the task allows {self.allowed_updates:g}"
-            self._fault("budget", stage, message, BUDGET)
-
     @contextmanager
     def _traced(self, stage: str) -> Iterator[None]:
-        if not self.trace_gradients or stage not in OUTSIDE_PASSES:
+        if not self.trace_gradients or stage in TRAINING:
             yield
             return
 
         def look(frame: FrameType, event: str, argument: Any) -> None:
-            if event == "call" and frame.f_code in GRADIENTS:
-                self._fault("budget", stage, "computes gradients outside of a pass", BUDGET)
+            if event == "call" and frame.f_code in GRADIENTS and not _of_engine(frame.f_back):
+                self._fault("budget", stage, "computes gradients of its own, outside of a pass's", BUDGET)
 
         before = sys.getprofile()
         sys.setprofile(look)
@@ -186,6 +157,10 @@ class InstrumentedAlgorithm:
             if difference := next(filter(None, differences), ""):
                 self._fault("messages", stage, f"round {self.round}: {difference}", SAME_FORM)
         self.reset_round()
+
+
+def _of_engine(frame: FrameType | None) -> bool:
+    return frame is not None and frame.f_code.co_filename == local_training.__file__
 
 
 def _message_difference(message: Message, first_of_round: Message, first_by_arch: dict[str, Message]) -> str:

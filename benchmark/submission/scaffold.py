@@ -25,7 +25,7 @@ def new(name: str) -> tuple[Path, Path]:
         raise BenchmarkError(f"there is a method {name} already", hint="choose another name")
     words = {"@name@": name, "@Name@": "".join(part.capitalize() for part in name.split("_"))}
     for path, template in zip(paths, ("method.txt", "test.txt"), strict=True):
-        text = (HOME / "templates" / template).read_text()
+        text = (HOME / "templates" / template).read_text(encoding="utf-8")
         for placeholder, word in words.items():
             text = text.replace(placeholder, word)
         write_atomic(path, text)
@@ -39,7 +39,7 @@ def cite(method: str) -> str:
     if not found:
         raise BenchmarkError(f"{method} has no paper", hint="cite the suite itself: CITATION.cff")
     number = found[1] or found[2]
-    for entry in ENTRY.findall((HOME / "papers.bib").read_text()):
+    for entry in ENTRY.findall((HOME / "papers.bib").read_text(encoding="utf-8")):
         if f"{{{number}}}" in entry:
             return str(entry)
     raise BenchmarkError(

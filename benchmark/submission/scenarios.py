@@ -22,6 +22,7 @@ from benchmark.core.api import Algorithm, Phase
 from benchmark.core.backends import Backend, Job, Results, SerialBackend, WorkerConfig, client_jobs
 from benchmark.core.backends.jobs import ClientJob
 from benchmark.core.backends.stacked import StackedBackend
+from benchmark.core.client.allowance import BudgetExceeded
 from benchmark.core.client.federation import Federation
 from benchmark.core.errors import BenchmarkError, Diverged
 from benchmark.core.isolation.child import ChildConnection
@@ -178,7 +179,7 @@ def _try_scenario(
             error = BenchmarkError(odd, where=f"{federation.task.track} track", hint=REMEDIES[check])
             results[check].fail(name, error)
     except BenchmarkError as error:
-        results[check].fail(name, error)
+        results["budget" if isinstance(error, BudgetExceeded) else check].fail(name, error)
     except Timeout as error:
         late = BenchmarkError("does not end in time on toy data", where=str(error), hint="bound its loops by a field")
         results[check].fail(name, late)

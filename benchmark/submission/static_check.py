@@ -33,9 +33,10 @@ ATTRIBUTES = {  # of anything: modules that other modules have imported, frames,
     "cr_frame", "f_back", "f_builtins", "f_globals", "f_locals", "gi_frame", "tb_frame",
     "from_file", "fromfile", "get_type_hints", "load_library", "memmap", "tofile",
 }  # fmt: skip
-TORCH = {  # parts of torch that read files, start processes or run text as code
-    "classes", "compile", "distributed", "export", "get_file_path", "hub", "import_ir_module", "jit", "library", "load",
-    "multiprocessing", "onnx", "ops", "package", "profiler", "save", "serialization", "utils",
+TORCH = {  # parts of torch that read files, start processes, run text as code or turn gradients on
+    "classes", "compile", "distributed", "enable_grad", "export", "func", "get_file_path", "hub", "import_ir_module",
+    "jit", "library", "load", "multiprocessing", "onnx", "ops", "package", "profiler", "save", "serialization",
+    "set_grad_enabled", "utils",
 }  # fmt: skip
 
 

@@ -55,7 +55,7 @@ def toy_federation(algorithm: Any, track: str) -> Federation:
         evaluate_every=2,
         probe=ProbeSpec(epochs=1, labelled=()) if track == "unsupervised" else None,
     )  # fmt: skip
-    return Federation(task, 0, data, algorithm.pooled, networks_of(algorithm))
+    return Federation(task, 0, data, algorithm.pooled, networks_of(algorithm), algorithm.needs)
 
 
 def _rows(count: int, name: str) -> IndexedImages:

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.func import grad, vmap
+from torch.func import grad, grad_and_value, vmap
 
 from benchmark.core import ops
 from benchmark.core.keys import Key
@@ -144,3 +144,35 @@ def test_sharpening_by_hand() -> None:
     # softmax((0.6, 0.4) / 0.1) = 1 / (1 + e^-2), the rest
     sharp = ops.sharpen(torch.tensor([0.6, 0.4]), 0.1)
     torch.testing.assert_close(sharp, torch.tensor([1 / (1 + math.exp(-2)), 1 / (1 + math.exp(2))]))
+
+
+@pytest.mark.parametrize("textbook", [False, True])
+@pytest.mark.parametrize("tau", [1e-3, 5e-3, 1e-2, 1e3])
+def test_relational_is_finite_over_the_range_of_its_temperatures(tau: float, textbook: bool) -> None:
+    draw = Key(0)("relational").torch()
+    u, v, anchors = (torch.randn(4, 6, generator=draw) for _ in range(3))
+    slope, value = grad_and_value(lambda u: ops.relational(u, v, anchors, tau, tau, textbook))(u)
+    assert value.isfinite() and slope.isfinite().all()
+
+
+def test_relational_where_the_middle_underflows_is_its_limit() -> None:
+    # Anchors at cosines 1 and -1 of u and -1 and 1 of v; r = softmax(cosine / 2) has p = 1 / (1 + 1 / e) at the first
+    # anchor for u and at the second for v. With targets at 0.001, M of u and v is (1/2, 1/2) and M of u and u (1, 0).
+    # KL((1/2, 1/2) || r) = -log 2 - (log p + log(1 - p)) / 2, and KL((1, 0) || r) = -log p.
+    u, v, anchors = torch.tensor([[1.0, 0.0]]), torch.tensor([[-1.0, 0.0]]), torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+    p = 1 / (1 + math.exp(-1.0))
+    apart = -math.log(2) - (math.log(p) + math.log(1 - p)) / 2
+    assert float(ops.relational(u, v, anchors, 2.0, 1e-3)) == pytest.approx(apart, rel=1e-5)
+    assert float(ops.relational(u, u, anchors, 2.0, 1e-3)) == pytest.approx(-math.log(p), rel=1e-5)
+
+
+@pytest.mark.parametrize("tau", [1e-3, 1.0, 20.0])
+def test_distillation_at_extreme_temperatures_has_a_finite_gradient(tau: float) -> None:
+    teacher, student = torch.tensor([[1e4, 0.0, -1e4]]), torch.tensor([[-1e4, 1e4, 0.0]])
+    slope, value = grad_and_value(lambda logits: ops.kl(teacher, logits, tau))(student)
+    assert value.isfinite() and slope.isfinite().all()
+
+
+def test_means_of_integers_are_rounded_and_not_cut() -> None:
+    assert ops.mean_of([torch.tensor([1, 2, 3, 7, -5])] * 10).tolist() == [1, 2, 3, 7, -5]
+    assert ops.mean_of([torch.tensor([1, 2]), torch.tensor([2, 5])], [1, 2]).tolist() == [2, 4]  # 5/3 and 4

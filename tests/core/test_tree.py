@@ -87,3 +87,13 @@ def test_the_first_path_that_is_not_finite_is_named(value: float) -> None:
     good, bad = torch.zeros(2), torch.tensor([0.0, value])
     assert tree.finite({"b": {"x": bad}, "a": good, "c": bad}) == "b/x"
     assert tree.finite({"a": good, "n": torch.tensor(1)}) is None
+
+
+def test_means_of_integers_are_integers_to_the_nearest() -> None:
+    counts = {"pixels": torch.arange(63, -1, -1), "some": torch.tensor([True, False])}
+    for shares in (None, [0.1] * 10, [3, 1, 4, 1, 5, 9, 2, 6, 5, 3]):
+        mean = tree.mean([counts] * 10, shares)
+        assert same(mean, counts) and mean["pixels"].dtype == torch.int64
+    # (1 * 1 + 2 * 2) / 3 = 5/3, (-1 * 1 - 2 * 2) / 3 = -5/3
+    one, two = {"n": torch.tensor([1, -1])}, {"n": torch.tensor([2, -2])}
+    assert tree.mean([one, two], [1, 2])["n"].tolist() == [2, -2]

@@ -134,7 +134,7 @@ def test_worker_processes_and_the_command_line_know_the_parts(
         (("labels) - skip", "labels)"), ""),
         (("np.arange(client, len(labels) - skip, clients)", "np.arange(9)"), "partition turns gives a row twice"),
         (("range(clients)]", "range(1)]"), "partition turns serves 1 clients of 4"),
-        (("images.astype(np.uint8)", "images"), "a registered dataset has images int64"),
+        (("images.astype(np.uint8)", "images"), "train: images are int64"),
         (('@fr.partition("turns")', ""), "no partition turns is registered"),
         (("import numpy as np", "import nompy"), "cannot be run (ModuleNotFoundError: No module named 'nompy')"),
     ],

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import torch
 
 from benchmark.core import tree as trees
 from benchmark.core.api import Phase, Site
@@ -129,7 +130,7 @@ class ClientJob(Job):
         if self.memory_in:
             memory = checkpoint.load_memory(self.memory_in)
         else:
-            with error_context(self.where, override=True):
+            with error_context(self.where, override=True), torch.no_grad():
                 memory = federation.first_memory(worker.algorithm, site)
         return ClientSession(site, memory, self.key(federation), self.where)
 

@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 
 from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm, Batch, Local, Pass
+from benchmark.core.client.allowance import check_gradients
 from benchmark.core.models.functional import EvalModeModel, Model, TrainModeModel, autocast
 from benchmark.core.optim import Optim
 from benchmark.core.tree import Tree
@@ -80,6 +81,7 @@ class StackedStep:
         sample = Batch(**batch)
         if self.run.update:
             local, extras = self.step(local, sample, client.gradient, client.update)
+            check_gradients(client.gradients, self.run.loss)
         else:
             with torch.no_grad(), self.autocast():
                 _, extras = self.loss(params, local, sample, EvalModeModel(self.model))
@@ -95,11 +97,12 @@ class _Client:
     """One client within a step, as `vmap` shows it: the `gradient` and the `update` that a method's step is given."""
 
     def __init__(self, step: StackedStep, state: Tree, lr: Tensor) -> None:
-        self.step, self.lr = step, lr
+        self.step, self.lr, self.gradients = step, lr, 0
         self.state = {name: state[name] for name in ("first", "second", "updates", "nonfinite_step", "nonfinite_loss")}
 
     def gradient(self, local: Local, batch: Batch) -> tuple[Tree, Tree]:
         """Gradients by name and extras; moved buffers go into local.params."""
+        self.gradients += 1
         step, model = self.step, TrainModeModel(self.step.model)
 
         def risk(weights: Tree) -> tuple[Tensor, tuple[Tree, Tree]]:

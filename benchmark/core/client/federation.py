@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property, lru_cache, partial
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from benchmark.core.api import Algorithm, Hub, Optim, Phase, Site, Training, Who
+from benchmark.core.client.allowance import check_network
 from benchmark.core.client.federation_data import FederationData, IndexedImages, load_federation_data
 from benchmark.core.data import partition_table
 from benchmark.core.data.augment import Augment
@@ -36,6 +37,7 @@ class Federation:
         data: The images.
         pooled: Whether one client per architecture owns all private data.
         declared: The name of the network that the method uses for an architecture, or names by name of several.
+        needs: What the method asks a task for: images that it does not ask for stay away from it; None asks for all.
     """
 
     def __init__(
@@ -45,9 +47,10 @@ class Federation:
         data: FederationData,
         pooled: bool = False,
         declared: Callable[[str], Declared] = str,
+        needs: Collection[str] | None = None,
     ) -> None:
         self.task, self.key, self.data = task, task.key(seed), data
-        self.pooled, self.declared = pooled, declared
+        self.pooled, self.declared, self.needs = pooled, declared, needs
         networks = tuple(dict.fromkeys(task.networks)) if pooled else task.networks
         self.parts = [np.sort(np.concatenate(data.parts))] * len(networks) if pooled else data.parts
         self.clients = len(self.parts)
@@ -55,12 +58,16 @@ class Federation:
         self.cohort_size = self.clients if pooled else task.cohort
         self.train = training(task)
         self.augment = Augment(**task.augment.model_dump())
+        for arch in task.networks:
+            check_network(arch, declared(arch))
         self._refuse_single_images()
+        self._refuse_augmentation()
 
     @classmethod
     def open(cls, task: Task, seed: int, algorithm: Algorithm, verify: bool = True) -> Federation:
         """Load the data of a task; workers of a process that has verified the cache pass verify=False."""
-        return cls(task, seed, load_federation_data(task, seed, verify), algorithm.pooled, networks_of(algorithm))
+        data = load_federation_data(task, seed, verify)
+        return cls(task, seed, data, algorithm.pooled, networks_of(algorithm), algorithm.needs)
 
     def model(self, arch: str) -> Model:
         """The network that the method uses for an architecture of the task, or several as one."""
@@ -78,6 +85,15 @@ class Federation:
             if (self.train.batch == 1 or 1 in sizes) and self.model(arch).buffers:
                 message = f"{arch} has BatchNorm, which learns nothing from one image at a time"
                 raise BenchmarkError(message, where=self.task.name, hint="batches and clients need two or more")
+
+    def _refuse_augmentation(self) -> None:
+        """Augmentation that may leave nothing of an image."""
+        _, height, width = self.data.shape
+        for name, size, most in (("crop", self.augment.crop, 1), ("cutout", self.augment.cutout, 2)):
+            limit = most * min(height, width) - 1
+            if size > limit:
+                message = f"augment.{name} {size} may leave nothing of {height}x{width} images"
+                raise BenchmarkError(message, where=self.task.name, hint=f"choose at most {limit}")
 
     def who(self, client: int) -> Who:
         """What the server knows of a client."""
@@ -122,13 +138,20 @@ class Federation:
 
     @cached_property
     def public(self) -> Stream | None:
-        """The public images of the task."""
-        return self._stream(self.data.public) if self.data.public else None
+        """The public images of the task, if the method asks for them; with labels if it asks for those too."""
+        if self.data.public is None or not self._asks("public", "labelled public"):
+            return None
+        asked = self.task.public is None or self.task.public.labels != "none"
+        return self._stream(self.data.public, hidden=not (asked and self._asks("labelled public")))
+
+    def _asks(self, *needs: str) -> bool:
+        return self.needs is None or any(need in self.needs for need in needs)
 
     @cached_property
     def hub(self) -> Hub:
         """What the server sees."""
-        unlabelled, validation = self.data.unlabelled or self.data.public, self.data.validation
+        unlabelled = (self.data.unlabelled or self.data.public) if self._asks("unlabelled") else None
+        validation = self.data.validation if self._asks("validation") else None
         return Hub(
             models={arch: self.model(arch) for arch in dict.fromkeys(self.task.networks)},
             whos=self.whos,

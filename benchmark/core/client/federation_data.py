@@ -13,6 +13,8 @@ from benchmark.core.data.dataset import Dataset
 from benchmark.core.data.flwr_partitions import flwr_partition
 from benchmark.core.data.lazy_partition import Drawn
 from benchmark.core.data.loading import load
+from benchmark.core.data.registered_data import registered_partition
+from benchmark.core.data.row_assignment import take
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.keys import Key
 from benchmark.core.tasks.task import Extra, Task
@@ -93,7 +95,7 @@ def load_federation_data(task: Task, seed: int, verify: bool = True) -> Federati
     for name in extras:
         extra: Extra | None = getattr(task, name)
         if extra is not None and extra.dataset in (None, task.dataset):
-            rest, extras[name] = _own_images(dataset, rest, extra.size, key(name))
+            rest, extras[name] = _own_images(dataset, rest, extra.size, key(name), task.protocol)
         elif extra is not None:
             other = load(task.located(str(extra.dataset)), verify)
             extras[name] = _other_images(dataset, other, extra, classes, key(name))
@@ -131,11 +133,15 @@ def _load_dataset(task: Task, verify: bool = True) -> Dataset:
     return dataset.only(task.only.classes, task.only.superclasses) if task.only else dataset
 
 
-def _own_images(dataset: Dataset, rest: np.ndarray, size: int, key: Key) -> tuple[np.ndarray, IndexedImages]:
-    """Rows that remain, and training images that are taken away from them."""
+def _own_images(
+    dataset: Dataset, rest: np.ndarray, size: int, key: Key, protocol: int
+) -> tuple[np.ndarray, IndexedImages]:
+    """Rows that remain, and training images that are taken away from them; protocol 1 rounds within classes."""
     if size >= len(rest):
         raise BenchmarkError(f"{size} public images of {len(rest)} training images", hint="ask for fewer")
-    remaining, taken = partition.hold_out(dataset.train.labels[rest], size / len(rest), key)
+    labels = dataset.train.labels[rest]
+    exact = protocol > 1
+    remaining, taken = take(labels, size, key) if exact else partition.hold_out(labels, size / len(rest), key)
     return rest[remaining], IndexedImages(dataset.train.images, dataset.train.labels, rest[taken])
 
 
@@ -199,7 +205,7 @@ def split(task: Task, dataset: Dataset, rest: np.ndarray, key: Key) -> Sequence[
             columns = {name: values[rest] for name, values in names.items() if values is not None}
             parts = flwr_partition(how.partitioner, how.options, {"label": labels} | columns, clients, key)
         case "registered":
-            parts = partition.registered(how.name, how.options, labels, clients, key)
+            parts = registered_partition(how.name, how.options, labels, clients, key)
     return [rest[part] for part in parts]
 
 

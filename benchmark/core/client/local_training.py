@@ -13,6 +13,7 @@ from torch import Tensor
 from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm, Batch, Local, Pass, Phase, Site
 from benchmark.core.client import pass_cache
+from benchmark.core.client.allowance import allowed_updates, check_gradients, check_visit, settings_of
 from benchmark.core.client.evaluate import channels_last
 from benchmark.core.client.teacher_cache import TeacherCache
 from benchmark.core.data.batches import Stream
@@ -73,7 +74,8 @@ def run_client(
     """
     where = f"phase {phase.name}, client {site.who.id}"
     key("dropout").reseed()  # numbers drawn without a key must not depend on the clients before
-    local = prepare_state(algorithm.begin(client, message, phase, site), site)
+    with torch.no_grad():
+        local = prepare_state(algorithm.begin(client, message, phase, site), site)
     trainers = []
     for number, run in enumerate(algorithm.passes(phase, site)):
         trainer = LocalTrainer(algorithm, site, run, key("pass", number), precision, where)
@@ -93,13 +95,17 @@ def finish_client(
 ) -> ClientUpdate:
     """The result of a client's work when the last pass is over; raises Diverged for an upload that is not finite."""
     where = f"phase {phase.name}, client {site.who.id}"
-    memory, upload = algorithm.finish(client, local, message, phase, site)
+    updates = sum(trainer.updates for trainer in trainers)
+    if not algorithm.pooled:
+        check_visit(updates, sum(trainer.allowed for trainer in trainers), where)
+    with torch.no_grad():
+        memory, upload = algorithm.finish(client, local, message, phase, site)
     if upload is not None and (path := trees.finite(dict(serialization.check(upload, where)))):
         raise Diverged(f"upload {path} is not finite", where=where)
     images: Counter[str] = Counter()
     for trainer in trainers:
         images[trainer.run_.stream] += trainer.images
-    return ClientUpdate(memory, upload, local.params, Work(sum(one.updates for one in trainers), dict(images)))
+    return ClientUpdate(memory, upload, local.params, Work(updates, dict(images)))
 
 
 def prepare_state(local: Local, site: Site) -> Local:
@@ -115,6 +121,7 @@ class LocalTrainer:
     Attributes:
         updates: Updates of the optimiser so far.
         images: Images fed so far.
+        allowed: Updates that the pass may take; 0 before its stream is known.
     """
 
     def __init__(self, algorithm: Algorithm, site: Site, run: Pass, key: Key, precision: str, where: str) -> None:
@@ -126,7 +133,8 @@ class LocalTrainer:
         self.optim = run.optim or site.train.optim
         self.lr = run.optim.lr if run.optim else site.lr
         self.moments = self.optim.start()
-        self.updates = self.images = 0
+        self.updates = self.images = self.allowed = self.gradients = 0
+        self.settings = None if algorithm.pooled else settings_of(algorithm)
 
     def run(self, local: Local) -> Local:
         """The client's state after all batches of the pass."""
@@ -137,7 +145,9 @@ class LocalTrainer:
         for number, batch in enumerate(self.batches(stream)):
             if self.model.random:
                 self.key("dropout", number).reseed()
+            self.gradients = 0
             local, extras = self.step(local, batch, self._gradient, self._update)
+            check_gradients(self.gradients, self.where)
             local = self.after_step(local, extras, batch)
         return local
 
@@ -149,9 +159,11 @@ class LocalTrainer:
         assert isinstance(source, Stream)
         if self.run_.stream == "joined":
             source = source.joined(local.context["images"], local.context["labels"])
-        if self.run_.rows is None:
-            return source
-        return source.restricted(local.context[self.run_.rows])
+        if self.run_.rows is not None:
+            source = source.restricted(local.context[self.run_.rows])
+        if self.settings is not None:
+            self.allowed = allowed_updates(self.run_, source.size, self.site.train, self.settings)
+        return source
 
     def batches(self, stream: Stream) -> Iterator[Batch]:
         """The batches of the pass, in order; counting restarts."""
@@ -167,6 +179,9 @@ class LocalTrainer:
         if self.run_.stream == "views":
             return stream.views(self.key, batch, steps)
         skip_single = bool(self.model.buffers)  # BatchNorm has no variance over a single sample
+        if skip_single and min(batch, stream.size) == 1:
+            message = "batches of one image teach a network with BatchNorm nothing: no step would be taken"
+            raise BenchmarkError(message, where=self.where, hint="choose batches and images of two or more")
         return stream.batches(self.key, batch, steps, self.run_.augment, skip_single)
 
     def length(self, stream: Stream) -> tuple[int, int]:
@@ -194,6 +209,7 @@ class LocalTrainer:
         return local
 
     def _gradient(self, local: Local, batch: Batch) -> tuple[Tree, Tree]:
+        self.gradients += 1
         model = TrainModeModel(self.model, self.teachers.bind(batch) if self.teachers else None)
         leaves = {
             name: leaf.detach().requires_grad_()

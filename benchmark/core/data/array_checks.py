@@ -41,8 +41,9 @@ def split_faults(rows: Any) -> Iterator[str]:
     if not len(labels):
         yield "holds no images"
     elif labels.min() < 0 or labels.max() >= CLASSES:
-        wrong = labels[(labels < 0) | (labels >= CLASSES)]
-        yield f"{len(wrong)} labels are outside of 0..{CLASSES - 1}, the first is {wrong[0]}"
+        wrong = np.flatnonzero((labels < 0) | (labels >= CLASSES))
+        first = f"the first is {labels[wrong[0]]} in row {wrong[0]}"
+        yield f"{len(wrong)} labels are outside of 0..{CLASSES - 1}, {first}"
 
 
 def _misfits(arrays: Mapping[str, tuple[Any, Any]], names: Sequence[str]) -> Iterator[str]:
@@ -58,3 +59,5 @@ def _misfits(arrays: Mapping[str, tuple[Any, Any]], names: Sequence[str]) -> Ite
         if len(missing):
             listed = ", ".join(str(names[c] if names else c) for c in missing[:5])
             yield f"{split} has no image of class {listed}{', ...' * (len(missing) > 5)}, of {classes} classes"
+    for channel in np.flatnonzero(train.min((0, 1, 2)) == train.max((0, 1, 2))):
+        yield f"train: channel {channel} is {train[0, 0, 0, channel]} in every pixel and cannot be normalised"

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from benchmark.core.data.manifest import Arrays, DatasetInfo, fingerprint
+from benchmark.core import user_paths
+from benchmark.core.data.manifest import DatasetInfo, fingerprint
+from benchmark.core.data.registered_data import Arrays
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.storage.atomic_files import remove_leftovers, replacing
 
@@ -47,7 +49,7 @@ class CachedArrays:
 
 def root() -> Path:
     """The folder of all that is cached: FEDREPRO_CACHE, by default ~/.cache/fedrepro."""
-    return Path(os.environ.get("FEDREPRO_CACHE") or "~/.cache/fedrepro").expanduser()
+    return user_paths.expanded(os.environ.get("FEDREPRO_CACHE") or "~/.cache/fedrepro", "FEDREPRO_CACHE")
 
 
 def folder(name: str) -> Path:

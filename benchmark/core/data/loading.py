@@ -10,7 +10,8 @@ import numpy as np
 from benchmark.core import registry
 from benchmark.core.data import cache, sources, user_datasets
 from benchmark.core.data.dataset import Dataset, Split
-from benchmark.core.data.manifest import Arrays, DatasetInfo, canonical_order, check, dataset_info, registered
+from benchmark.core.data.manifest import DatasetInfo, canonical_order, check, dataset_info, registered
+from benchmark.core.data.registered_data import Arrays
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.tasks.yaml_file import is_yaml
 

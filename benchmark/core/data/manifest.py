@@ -16,12 +16,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from benchmark.core import registry
+from benchmark.core.data.registered_data import Arrays, registered_arrays
 from benchmark.core.errors import BenchmarkError
 
 PATH = Path(__file__).with_name("manifest.json")
-
-Arrays = dict[str, tuple[np.ndarray, np.ndarray]]
-"""split -> (images uint8 [n, height, width, channels], labels [n])"""
 
 
 class SplitInfo(BaseModel):
@@ -95,11 +93,8 @@ def dataset_info(name: str) -> DatasetInfo:
 @cache
 def registered(function: Callable[[], Arrays]) -> tuple[DatasetInfo, Arrays]:
     """Info and arrays of a registered dataset; the info describes whatever the function returns."""
-    arrays = function()
+    arrays = registered_arrays(function)
     images, labels = arrays["train"]
-    if images.ndim != 4 or images.dtype != np.uint8 or len(images) != len(labels):
-        message = f"a registered dataset has images {images.dtype} of shape {images.shape} and {len(labels)} labels"
-        raise BenchmarkError(message, hint="images are uint8, (n, height, width, channels), with a label each")
     classes, axes = int(labels.max()) + 1, (0, 1, 2)
     splits = {}
     for name, (x, y) in arrays.items():

@@ -18,7 +18,8 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, PositiveInt, ValidationError
 
-from benchmark.core.data.manifest import Arrays
+from benchmark.core import user_paths
+from benchmark.core.data.registered_data import Arrays
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.storage.atomic_files import remove_leftovers, replacing
 
@@ -65,7 +66,7 @@ def find() -> Path | None:
     value = os.environ.get("FEDREPRO_MIRROR")
     if not value:
         return None
-    folder = Path(value).expanduser()
+    folder = user_paths.expanded(value, "FEDREPRO_MIRROR")
     if not (folder / "MANIFEST.json").is_file():
         hint = "set FEDREPRO_MIRROR to a folder written by `fedrepro data pack`, or unset it"
         raise BenchmarkError(f"FEDREPRO_MIRROR={value} holds no MANIFEST.json", hint=hint)

@@ -7,21 +7,17 @@ make one raise BenchmarkError if the labels cannot give what is asked for.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 
-from benchmark.core import registry
 from benchmark.core.data.row_assignment import Parts, ascending, assign_rows, dirichlet_counts
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.keys import Key
 
-PUBLISHED_SEED = 19940817
-"""Seed of FedNTD's released code, whose draw of labels `shards(draws="published")` repeats."""
-
-GROUP = 10
-"""FedDF's released code draws its Dirichlet shares among ten clients at a time."""
+PUBLISHED_SEED = 19940817  # of FedNTD's released code, whose draw of labels `shards(draws="published")` repeats
+GROUP = 10  # FedDF's released code draws its Dirichlet shares among ten clients at a time
 
 
 def hold_out(labels: np.ndarray, share: float, key: Key) -> tuple[np.ndarray, np.ndarray]:
@@ -42,12 +38,11 @@ def hold_out(labels: np.ndarray, share: float, key: Key) -> tuple[np.ndarray, np
         raise BenchmarkError(f"share {share} of the rows to hold out is not in [0, 1)")
     present = np.bincount(labels)
     held = np.rint(present * share).astype(np.int64)
-    missing = np.flatnonzero((present > 0) & (held == 0))
-    if share > 0 and len(missing):
+    if share > 0 and len(missing := np.flatnonzero((present > 0) & (held == 0))):
         message = f"holding out {share} of {present[missing[0]]} samples of class {missing[0]} leaves none"
         raise BenchmarkError(message, hint="hold out a larger share")
-    rest, held_out = assign_rows(labels, np.stack([present - held, held]), key("hold out"))
-    return np.sort(rest), np.sort(held_out)
+    rest, held_out = ascending(assign_rows(labels, np.stack([present - held, held]), key("hold out")))
+    return rest, held_out
 
 
 def iid(labels: np.ndarray, clients: int, key: Key) -> Parts:
@@ -302,31 +297,4 @@ def by_domain(
         shares = iid(own, len(mine), draw) if alpha is None else dirichlet(own, len(mine), alpha, minimum, draw)
         for client, share in zip(mine, shares, strict=True):
             parts[client] = rows[share]
-    return ascending(parts)
-
-
-def registered(name: str, options: Mapping[str, object], labels: np.ndarray, clients: int, key: Key) -> Parts:
-    """The partition that a registered function makes.
-
-    Args:
-        name: Name under which the function is registered.
-        options: Further arguments of the function.
-        labels: Labels of the rows, int64.
-        clients: Number of clients.
-        key: What the draws depend on.
-
-    Raises:
-        BenchmarkError: If there is no such function, a client gets no row, or a row is given twice.
-    """
-    function = registry.find("partition", name)
-    if function is None:
-        raise BenchmarkError(f"no partition {name} is registered", hint=f"name its file in {registry.FILES}")
-    parts = [np.asarray(rows, np.int64) for rows in function(labels, clients, key(name), **options)]
-    if len(parts) != clients or not all(map(len, parts)):
-        filled = sum(len(rows) > 0 for rows in parts)
-        raise BenchmarkError(f"partition {name} serves {filled} clients of {clients}", hint="fix the function")
-    used = np.concatenate(parts)
-    if len(np.unique(used)) != len(used) or not np.isin(used, np.arange(len(labels))).all():
-        message = f"partition {name} gives a row twice, or one that is none of 0..{len(labels) - 1}"
-        raise BenchmarkError(message, hint="fix the function")
     return ascending(parts)

@@ -27,6 +27,20 @@ def assign_rows(labels: np.ndarray, counts: np.ndarray, key: Key) -> Parts:
     return [np.concatenate(part) for part in parts]
 
 
+def take(labels: np.ndarray, count: int, key: Key) -> tuple[np.ndarray, np.ndarray]:
+    """Take a number of rows, of each class its share of them by largest remainders.
+
+    Returns ascending row numbers of the rest, and of what is taken.
+    """
+    present = np.bincount(labels)
+    exact = present * (count / len(labels))
+    taken = np.floor(exact).astype(np.int64)
+    largest = np.argsort(taken - exact, kind="stable")
+    taken[largest[: count - taken.sum()]] += 1
+    rest, rows = assign_rows(labels, np.stack([present - taken, taken]), key("hold out"))
+    return np.sort(rest), np.sort(rows)
+
+
 def dirichlet_counts(present: np.ndarray, clients: int, alpha: float, minimum: int, key: Key, cap: float) -> np.ndarray:
     """Rows of each class per client, int64 [clients, classes]; every row is given to a client.
 

@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmark.core import user_paths
 from benchmark.core.data import mirror
-from benchmark.core.data.manifest import Arrays, canonical_order, dataset_info
+from benchmark.core.data.manifest import canonical_order, dataset_info
+from benchmark.core.data.registered_data import Arrays
 from benchmark.core.errors import BenchmarkError, not_installed
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -63,7 +65,7 @@ def find(name: str) -> list[str]:
 
 def archives() -> Path:
     """Folder of torchvision's archives: FEDREPRO_DATA, by default ~/.cache/fedrepro/archives."""
-    return Path(os.environ.get("FEDREPRO_DATA") or "~/.cache/fedrepro/archives").expanduser()
+    return user_paths.expanded(os.environ.get("FEDREPRO_DATA") or "~/.cache/fedrepro/archives", "FEDREPRO_DATA")
 
 
 def commands(name: str) -> list[str]:

@@ -30,6 +30,7 @@ class ClientHandler:
     def __init__(self, make: MakeMethod, connection: ChildConnection) -> None:
         self.method, self.connection = make(), connection
 
+    @torch.no_grad()
     def init_client(self, site: Site, network: Declared, names: Names) -> Response:
         memory = self.method.init_client(self._site(site, network), self.connection.key(names))
         return Response({}, [_encoded(memory, "init_client")])
@@ -72,6 +73,7 @@ class ServerHandler:
         memory = _encoded(self.method.init_server(self.hub, self.connection.key(names)), "init_server")
         return Response({"images": self._images()}, [memory])
 
+    @torch.no_grad()
     def download(self, who: Who, phase: Phase, names: Names) -> Response:
         return _optional(self.method.download(self.memory, who, phase, self.connection.key(names)), "download")
 
@@ -83,6 +85,7 @@ class ServerHandler:
         memory = _encoded(self.method.aggregate(self.memory, received, phase, self.hub, key), "aggregate")
         return Response({"images": self._images()}, [memory])
 
+    @torch.no_grad()
     def global_model(self, arch: str) -> Response:
         return _optional(self.method.global_model(self.memory, arch), "global_model")
 
@@ -101,6 +104,7 @@ class MethodHandler:
     def __init__(self, make: MakeMethod, connection: ChildConnection) -> None:
         self.method = make()
 
+    @torch.no_grad()
     def local_model(self, server: bytes, memory: bytes, who: Who) -> Response:
         model = self.method.local_model(serialization.decode(server) or {}, serialization.decode(memory) or {}, who)
         return Response({}, [_encoded(model, "local_model")])

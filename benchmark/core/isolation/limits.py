@@ -91,7 +91,7 @@ def _limit(kind: int, value: int) -> None:
 def _mapped() -> int:
     """Address space in use, in bytes."""
     try:
-        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
     except OSError:
         return 4 * GIGABYTE
 

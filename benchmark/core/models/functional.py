@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.keys import Key
@@ -58,6 +59,11 @@ class Model:
         self.names = frozenset(stored)
         self.buffers = frozenset(name for name, _ in self.module.named_buffers() if name in stored)
         self.holders = {name: _holder(self.module, name) for name in stored}
+        self.variances = tuple(
+            f"{path}.running_var".removeprefix(".")
+            for path, module in self.module.named_modules()
+            if isinstance(module, _BatchNorm) and module.running_var is not None
+        )
         self.random = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in self.module.modules())
 
     @property
@@ -86,9 +92,17 @@ class Model:
         return TrainModeModel(self)(params, x)
 
     def train(self, params: Tree, x: Input) -> tuple[Output, Tree]:
-        """Training mode; also returns the updated buffers."""
+        """Training mode; also returns the updated buffers.
+
+        One image may have no variance for BatchNorm: the running statistics then stand in for it and stay as they are.
+        """
         model = TrainModeModel(self)
-        return model(params, x), model.updated_buffers
+        try:
+            return model(params, x), model.updated_buffers
+        except ValueError:
+            if not self.variances or len(_arguments(x)[0]) != 1:
+                raise
+        return self.call(params, x, training=False), {name: params[name] for name in self.buffers}
 
     def frozen(self, params: Tree, x: Input) -> Output:
         """Evaluation mode without gradient."""
@@ -97,6 +111,8 @@ class Model:
 
     def call(self, params: Tree, x: Input, training: bool) -> Output:
         """The module's answer with these parameters; further entries of the tree are ignored.
+
+        A running variance below 0, as noise or a difference of models may leave, counts as 0.
 
         Does what `torch.func.functional_call` does, without its searches, which take small networks longer than the
         arithmetic. Raises ValueError if a parameter is missing: the module's own would be used without notice.
@@ -111,6 +127,9 @@ class Model:
         try:
             for path, (holder, name) in self.holders.items():
                 holder[name] = params[path]
+            for path in () if training else self.variances:
+                holder, name = self.holders[path]
+                holder[name] = params[path].clamp(min=0)
             output: Output = self.module(*_arguments(x))
         finally:
             for (holder, name), tensor in zip(self.holders.values(), originals, strict=True):

@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 
 from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm, Phase, Who
@@ -69,7 +70,7 @@ class GlobalModelEvaluator:
 
     def evaluated_models(self, server: Tree) -> str:
         """Whose models are evaluated: "common" or "clients"."""
-        return "clients" if self.algorithm.global_model(server, self.federation.who(0).arch) is None else "common"
+        return "clients" if self._global_model(server) is None else "common"
 
     def prepare(self, server: Tree, memories: Memories) -> PendingEvaluation:
         """The evaluation of the models as they are now.
@@ -94,11 +95,15 @@ class GlobalModelEvaluator:
         return {}
 
     def _common_model(self, server: Tree) -> list[tuple[Who, Tree]]:
-        who = self.federation.who(0)
-        model = self.algorithm.global_model(server, who.arch)
+        model = self._global_model(server)
         assert model is not None
-        return [(who, model)]
+        return [(self.federation.who(0), model)]
 
+    @torch.no_grad()
+    def _global_model(self, server: Tree) -> Tree | None:
+        return self.algorithm.global_model(server, self.federation.who(0).arch)
+
+    @torch.no_grad()
     def _client_models(self, server: Tree, memories: Memories) -> list[tuple[Who, Tree]]:
         models = []
         first = self.algorithm.phases(self.federation.task.rounds)[0]
@@ -229,7 +234,7 @@ class PersonalizedEvaluator(ClientModelsEvaluator):
     def extras(self, server: Tree, evaluations: list[dict[str, Any]], phases: Sequence[Phase]) -> dict[str, Any]:
         """Gain of the clients' models over the common one that they were adapted from."""
         start = self.extra_round(phases)
-        if start is None or self.algorithm.global_model(server, self.federation.who(0).arch) is None:
+        if start is None or self._global_model(server) is None:
             return {}
         before = next(entry["clients"] for entry in evaluations if entry["round"] == start)
         return {"personal": evaluate.gains(before, evaluations[-1]["clients"])}

@@ -9,11 +9,14 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm, Phase, Upload
 from benchmark.core.backends.base import Backend
 from benchmark.core.backends.jobs import ClientJob, ClientResult
 from benchmark.core.client import determinism, evaluate
+from benchmark.core.client.allowance import check_phases
 from benchmark.core.client.federation import Federation
 from benchmark.core.errors import BenchmarkError, Diverged, error_context
 from benchmark.core.server.communication import CommunicationCounter
@@ -22,6 +25,7 @@ from benchmark.core.server.evaluators import EVALUATORS, PendingEvaluation
 from benchmark.core.server.measurements import Measurements
 from benchmark.core.storage import checkpoint, serialization
 from benchmark.core.storage.checkpoint import Memories
+from benchmark.core.tasks.task import Task
 from benchmark.core.tree import Tree
 
 CHECKPOINT_SECONDS = 20.0
@@ -55,7 +59,7 @@ class Run:
         by_domain = federation.task.track == "personal" and federation.data.test_domains
         kind = DomainsEvaluator if by_domain else EVALUATORS[federation.task.track]
         self.evaluator = kind(federation, algorithm, backend)
-        self.phases = _checked(algorithm.phases(federation.task.rounds))
+        self.phases = _checked(algorithm.phases(federation.task.rounds), federation.task)
         self.total = sum(phase.rounds for phase in self.phases)
         self.file = folder / "checkpoint.safetensors"
         self.server: Tree = {}
@@ -143,7 +147,7 @@ class Run:
         encoded: dict[Any, tuple[Any, serialization.EncodedMessage]] = {}  # keeps messages alive, hence ids unique
         for client in clients:
             where = f"download in phase {phase.name}, round {number}, client {client}"
-            with error_context(where):
+            with error_context(where), torch.no_grad():
                 message = self.algorithm.download(self.server, self.federation.who(client), phase, key)
             identity = None
             if message is not None:
@@ -273,13 +277,14 @@ class Run:
             self._end_round(number, phase)
 
 
-def _checked(phases: Sequence[Phase]) -> Sequence[Phase]:
+def _checked(phases: Sequence[Phase], task: Task) -> Sequence[Phase]:
     names = [phase.name for phase in phases]
     if sum(phase.rounds for phase in phases) < 1:
         raise BenchmarkError("phases: there is no round in them", hint="give at least one phase a round", user=False)
     if len(set(names)) < len(names):
         hint = "randomness is keyed by the phase's name: give every phase its own"
         raise BenchmarkError(f"phases: equal names among {', '.join(names)}", hint=hint, user=False)
+    check_phases(phases, task)
     return phases
 
 

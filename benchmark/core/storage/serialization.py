@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -11,6 +12,8 @@ from safetensors.torch import load, save
 from benchmark.core import tree as trees
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.tree import Tree
+
+LONGEST_NAME = 128  # of an entry: a name is no place for data, which payload would not count
 
 
 class EncodedMessage(NamedTuple):
@@ -85,9 +88,11 @@ def check(message: Any, where: str, prefix: str = "") -> list[tuple[str, torch.T
     if prefix and not message:
         return [(prefix, torch.zeros(0))]
     for name in message:
-        if not isinstance(name, str) or not name or trees.SEPARATOR in name:
-            hint = f"names are non-empty strings without {trees.SEPARATOR}"
-            raise BenchmarkError(f"{prefix}{name!r} cannot name an entry", where=where, hint=hint, user=False)
+        if not isinstance(name, str) or not name or trees.SEPARATOR in name or len(name) > LONGEST_NAME:
+            hint = f"names are strings of 1 to {LONGEST_NAME} characters without {trees.SEPARATOR}: data are tensors"
+            raise BenchmarkError(
+                f"{prefix}{reprlib.repr(name)} cannot name an entry", where=where, hint=hint, user=False
+            )
     leaves: list[tuple[str, torch.Tensor]] = []
     for name in sorted(message):
         node, path = message[name], prefix + name

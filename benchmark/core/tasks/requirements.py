@@ -6,6 +6,8 @@ from collections.abc import Collection
 
 from benchmark.core.tasks.task import Task
 
+FURTHER_ROUNDS = 2  # that phases before and after the task's rounds may add: seeds and generator, Fisher and adaptation
+
 
 def unfit(track: Collection[str], needs: Collection[str], task: Task) -> str | None:
     """None if a method with these tracks and needs can run a task, else the reason why not, in words."""

@@ -9,20 +9,20 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, PrivateAttr, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
 
 from benchmark.core import registry
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.keys import Key
 from benchmark.core.strict_model import StrictModel
 from benchmark.core.tasks.partition_config import KINDS, Only, Positive, Precision, Split
-from benchmark.core.tasks.yaml_file import is_yaml, list_faults, parse_yaml
+from benchmark.core.tasks.yaml_file import as_number, is_yaml, list_faults, parse_yaml
 from benchmark.core.version import PROTOCOL
 
 FOLDER = Path(__file__).parents[2] / "tasks"
 RATE = "train.lr"  # among a method's settings: the learning rate of local training in place of the task's
 Share = Annotated[float, Field(ge=0, lt=1)]
-Settings = dict[str, dict[str, Any]]  # by method, then by name
+Settings = dict[str, dict[str, Annotated[Any, BeforeValidator(as_number)]]]  # by method, then by name
 Track = Literal["global", "heterogeneous", "personal", "unsupervised"]
 TRACKS: tuple[Track, ...] = get_args(Track)
 Tier = Literal["quick", "lite", "paper"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import reprlib
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from yaml.composer import ComposerError
 from benchmark.core.errors import BenchmarkError
 
 MOST_FAULTS = 12  # in one message
+EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+\Z")  # which YAML 1.1 takes for text without point or sign
 
 
 class _Loader(yaml.SafeLoader):
@@ -31,6 +33,9 @@ class _Loader(yaml.SafeLoader):
                 raise ComposerError(None, None, f"the field {key.value} occurs twice", key.start_mark)
             seen.add(str(key.value))
         return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", EXPONENT, list("-+.0123456789"))
 
 
 def is_yaml(name: str) -> bool:
@@ -52,6 +57,18 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise BenchmarkError("a task file holds `field: value` lines", where=where, hint="see docs/protocol.md")
     return content
+
+
+def as_number(value: Any) -> Any:
+    """The number that a text spells, as a command line and quotes give it; whatever else stays as it is."""
+    if not isinstance(value, str):
+        return value
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    return value
 
 
 def list_faults(error: ValidationError, models: Sequence[type[BaseModel]]) -> str:

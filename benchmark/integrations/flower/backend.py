@@ -101,8 +101,8 @@ def _token(folder: Path) -> str:
     """Names the run; kept beside its checkpoint, so that it is the same when the run is resumed."""
     file = folder / "token"
     if not file.exists():
-        file.write_text(uuid.uuid4().hex)
-    return file.read_text()
+        file.write_text(uuid.uuid4().hex, encoding="utf-8")
+    return file.read_text(encoding="utf-8")
 
 
 def _evaluated_models(ready: Prepared, federation: Federation, backend: Backend) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 import shutil
 from collections.abc import Callable
 from functools import lru_cache
@@ -12,8 +12,10 @@ from typing import Any
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
+from benchmark.core import user_paths
 from benchmark.core.backends.worker import Worker
 from benchmark.core.client import determinism
+from benchmark.core.data import cache
 from benchmark.core.data.loading import load
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.tasks.requirements import datasets
@@ -73,9 +75,16 @@ def _worker(text: str) -> Worker:
 def _folder(context: Context, token: str) -> Path:
     """Of one run's memories; node config may say where they are, as `folder`."""
     config = context.node_config
-    cache = os.environ.get("FEDREPRO_CACHE") or "~/.cache/fedrepro"
-    root = config.get("folder") or f"{cache}/flower/node-{config['partition-id']}-of-{config['num-partitions']}"
-    return Path(str(root)).expanduser() / Path(token).name
+    node = f"flower/node-{config['partition-id']}-of-{config['num-partitions']}"
+    root = user_paths.expanded(str(config["folder"]), "folder") if config.get("folder") else cache.root() / node
+    return root / plain_name(token)
+
+
+def plain_name(token: str) -> str:
+    """A server's token, which names a folder and nothing above it."""
+    if not re.fullmatch(r"[0-9A-Za-z_-]{1,64}", token):
+        raise BenchmarkError(f"the server sent the token {token!r}", hint="a token is letters and digits", user=False)
+    return token
 
 
 def _answered(work: Work) -> Callable[[Message, Context], Message]:

@@ -40,7 +40,7 @@ def serve(
 def account(record: Record, results: Path) -> list[dict[str, Any]]:
     """Bytes of a run per direction: counted payload and wire, and what Flower moved; none if it did not run."""
     path = (results / record.path).with_suffix(".run.json")
-    moved = json.loads(path.read_text()).get("moved") if path.exists() else None
+    moved = json.loads(path.read_text(encoding="utf-8")).get("moved") if path.exists() else None
     if not moved or record.result is None:
         return []
     counted = record.result.bytes

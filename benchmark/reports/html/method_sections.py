@@ -23,7 +23,7 @@ def methods(index: ResultsIndex) -> list[dict[str, Any]]:
 def _section(index: ResultsIndex, name: str) -> dict[str, Any]:
     facts = index.methods.get(name)
     path = method_files.FOLDER / f"{name}.py"
-    source = path.read_text() if path.is_file() else ""
+    source = path.read_text(encoding="utf-8") if path.is_file() else ""
     of_method = [by_seed for (_, method), by_seed in sorted(index.records.items()) if method == name]
     records = [record for by_seed in of_method for record in by_seed.values()]
     return {

@@ -103,8 +103,8 @@ def _content(index: ResultsIndex) -> dict[str, Any]:
         "claims": [verdict.model_dump() for verdict in verdicts], "claim_columns": columns.at("report", columns.CLAIMS),
         "profiles": list(PROFILES), "verdicts": claim_verdicts.VERDICTS, "left_out": leaderboard.left_out(index),
         "numbers": _embedded(numbers), "vega": _script(javascript_bundle("window.vegaEmbed = vegaEmbed;")),
-        "style": (HOME / "page.css").read_text(),
-        "script": "".join((HOME / name).read_text() for name in ("tables.js", "page.js")),
+        "style": (HOME / "page.css").read_text(encoding="utf-8"),
+        "script": "".join((HOME / name).read_text(encoding="utf-8") for name in ("tables.js", "page.js")),
     }  # fmt: skip
 
 

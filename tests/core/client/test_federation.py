@@ -195,3 +195,17 @@ def test_a_client_that_batchnorm_teaches_nothing_is_refused(sizes: tuple[int, ..
     small_federation(sizes=sizes[::-1], batch=4, networks=("mlp", "mlp_bn"))
     with pytest.raises(BenchmarkError, match="mlp_bn has BatchNorm"):
         small_federation(sizes=sizes, batch=batch, networks=("mlp", "mlp_bn"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"crop": 4}, "augment.crop 4 may leave nothing of 4x6 images; choose at most 3"),
+        ({"crop": 5, "pad": "reflect"}, "augment.crop 5 may leave nothing"),
+        ({"cutout": 8}, "augment.cutout 8 may leave nothing of 4x6 images; choose at most 7"),
+    ],
+)
+def test_augmentation_that_leaves_nothing_is_refused_before_training(fields: dict[str, Any], words: str) -> None:
+    small_federation(shape=(1, 4, 6), augment=AugmentSpec(crop=3, pad="reflect", cutout=7))
+    with pytest.raises(BenchmarkError, match=words):
+        small_federation(shape=(1, 4, 6), augment=AugmentSpec(**fields))

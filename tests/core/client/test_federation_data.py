@@ -121,3 +121,9 @@ def test_tasks_of_protocol_2_are_independent_draws_and_those_of_protocol_1_share
 def test_methods_of_one_task_and_seed_stay_paired_under_protocol_2() -> None:
     setting = task(protocol=2, name="one")
     assert drawn(setting) == drawn(setting, method="fedntd") == drawn(setting.at_rate(0.3), method="scaffold")
+
+
+@pytest.mark.parametrize(("protocol", "size"), [(2, 10), (2, 11), (2, 25), (1, 24)])
+def test_protocol_2_has_as_many_public_images_as_a_task_asks_for(protocol: int, size: int) -> None:
+    data = load_federation_data(task(protocol=protocol, public={"size": size}), 0)
+    assert len(numbers(data.public)) == size and len(numbers(data.private)) == 120 - size

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from benchmark.core.data import partition, partition_table
 from benchmark.core.data.lazy_partition import Drawn
+from benchmark.core.data.row_assignment import take
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.keys import Key
 
@@ -272,3 +273,20 @@ def test_the_table_counts_classes_and_fingerprints_the_rows() -> None:
         "sha256": hashlib.sha256(stream).hexdigest(),
         "clients": [{"client": 0, "size": 2, "counts": [1, 1]}, {"client": 1, "size": 3, "counts": [1, 2]}],
     }
+
+
+@pytest.mark.parametrize("count", [1, 7, 10, 123, 200, 1000, 1234, 1436])
+def test_a_number_of_rows_is_taken_exactly_and_evenly(count: int) -> None:
+    sizes = np.array([142, 146, 141, 147, 145, 146, 145, 143, 139, 144])  # digits without a tenth: 1,438 rows
+    labels = np.repeat(np.arange(10), sizes)
+    rest, taken = take(labels, count, KEY)
+    assert len(taken) == count
+    assert_disjoint([rest, taken], labels, used=1438)
+    assert np.abs(np.bincount(labels[taken], minlength=10) - sizes * count / 1438).max() < 1
+
+
+def test_where_rounding_gives_the_number_both_ways_take_the_same_rows() -> None:
+    # 30 % of 60, 40 and 110 rows are 18, 12 and 33: nothing is left to round.
+    labels = np.repeat([0, 1, 2], [60, 40, 110])
+    exact, rounded = take(labels, 63, KEY), partition.hold_out(labels, 0.3, KEY)
+    assert all(np.array_equal(one, other) for one, other in zip(exact, rounded, strict=True))

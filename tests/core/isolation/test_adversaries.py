@@ -69,9 +69,9 @@ RUN = {
     "structure_per_client": ("messages", "rare is not in both messages: at client"),
     "changed_message": ("purity", "loss, step or after_step: changes its input message/model/classifier.bias"),
     "changed_server": ("purity", "download: changes its input server memory/models/mlp/classifier.bias"),
-    "many_epochs": ("budget", "finish: the visit took 100 optimiser steps where the task allows 3"),
-    "many_updates": ("budget", "finish: the visit took 10 optimiser steps where the task allows 3"),
-    "own_training": ("budget", "begin: computes gradients outside of a pass"),
+    "many_epochs": ("budget", "the visit took 100 optimiser steps where the task allows 3"),
+    "many_updates": ("budget", "the visit took 10 optimiser steps where the task allows 3"),
+    "own_training": ("budget", "begin: computes gradients of its own, outside of a pass"),
     # by the engine, which takes tensors of the right shapes, keys of one's own and finite numbers
     "others_key": ("run", "reads the root of a key; derive keys by calling them"),
     "python_objects": ("run", "losses is a list, not a tensor"),

@@ -113,3 +113,25 @@ def test_constants_of_a_module_are_neither_sent_nor_missed(monkeypatch: pytest.M
     params = model.init(Key(0))
     assert set(params) == {"linear.weight", "linear.bias"} and not model.buffers
     assert model(params, X).logits.shape == (6, 3)
+
+
+def test_one_image_leaves_batchnorm_s_statistics_and_is_answered_by_them() -> None:
+    model = Model("mlp_bn", SHAPE, 3)
+    params = model.init(Key(0))
+    leaves = {name: leaf.requires_grad_() for name, leaf in model.weights(params).items()}
+    output, moved = model.train({**params, **leaves}, X[:1])
+    assert torch.equal(output.logits, model.frozen(params, X[:1]).logits)
+    assert moved.keys() == model.buffers and all(torch.equal(moved[name], params[name]) for name in moved)
+    assert torch.autograd.grad(output.logits.sum(), list(leaves.values()))[0].abs().sum() > 0  # a step is possible
+    with pytest.raises(ValueError, match="parameters of mlp_bn are missing"):
+        model.train({}, X[:1])
+
+
+def test_a_variance_below_zero_counts_as_zero() -> None:
+    model = Model("mlp_bn", SHAPE, 3)
+    params = model.init(Key(0))
+    name = model.variances[0]
+    below, zero = ({**params, name: torch.full_like(params[name], value)} for value in (-0.05, 0.0))
+    assert model.frozen(below, X).logits.isfinite().all()
+    assert torch.equal(model.frozen(below, X).logits, model.frozen(zero, X).logits)
+    assert below[name].max() < 0  # what was given stays as it was

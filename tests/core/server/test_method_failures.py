@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 
 from algorithms.fedavg import FedAvg
 from benchmark.core import tree
 from benchmark.core.api import Algorithm, Hub, Key, Local, Phase, Site, Tree, Upload, Who, torch
+from benchmark.core.client.federation import Federation
 from benchmark.core.errors import BenchmarkError, Diverged
 from helpers.small_federation import run, small_federation
 
@@ -113,3 +115,13 @@ def test_a_model_whose_answers_are_not_finite_is_not_judged_by_its_first_class()
 def test_a_rate_that_is_far_too_large_diverges_and_does_not_end_in_a_number() -> None:
     with pytest.raises(Diverged, match=r"phase train, round \d, client \d"):
         run(FedAvg(), small_federation(lr=1e30, rounds=5, epochs=5))
+
+
+def test_a_failure_is_the_method_s_only_if_its_file_had_a_hand_in_it() -> None:
+    with pytest.raises(BenchmarkError, match=r"no idea \(test_method_failures.py, line .*; fix test_method_f"):
+        run(Faulty("aggregate"), small_federation())
+    one = small_federation()
+    labels = np.full_like(one.data.private.labels, 9)  # of three classes: the loss, which is the engine's, fails
+    broken = replace(one.data, private=one.data.private.__class__(one.data.private.images, labels, np.arange(32)))
+    with pytest.raises(BenchmarkError, match="no method raised this; --debug shows the traceback"):
+        run(Algorithm(), Federation(one.task, 0, broken))

@@ -217,3 +217,20 @@ def test_a_shipped_task_loads_and_fits(name: str) -> None:
 def test_names_are_file_stems() -> None:
     assert {"digits-shards", "digits-mixed", "cifar10-shards"} <= set(tasks.names())
     assert all(tasks.load(name).name == name for name in tasks.names())
+
+
+@pytest.mark.parametrize("text", ["1e-2", "1E-2", "+1e-2", "1.e-2", ".1e-1", "0.01", "1.0e-2"])
+def test_a_number_may_have_an_exponent_however_it_is_written(text: str) -> None:
+    task = tasks.parse(TEXT.replace("lr: 0.05", f"lr: {text}"), "file", "mine")
+    assert TEXT.count("lr: 0.05") == 1 and task.train.optimiser.lr == 0.01
+
+
+@pytest.mark.parametrize("text", ["1e-1", "'1e-1'", '"0.1"', "0.1"])
+def test_a_setting_is_the_number_that_a_record_will_hold(text: str) -> None:
+    task = tasks.parse(f"{TEXT}methods: {{fedprox: {{mu: {text}}}}}\n", "file", "mine")
+    assert task.settings("fedprox") == {"mu": 0.1}
+
+
+def test_words_that_only_look_like_numbers_stay_words() -> None:
+    words = {"a": "1e", "b": "e5", "c": "1e5x", "d": "v1e5"}
+    assert yaml_file.parse_yaml("".join(f"{name}: {word}\n" for name, word in words.items()), "file") == words
