@@ -86,6 +86,8 @@ def load(path: Path) -> list[Source]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise BenchmarkError(f"broken YAML{f' line {mark.line + 1}' if mark else ''}", where=str(path)) from None
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise BenchmarkError(f"unreadable: {type(error).__name__}", where=str(path), hint="fix the file") from None
     except (TypeError, KeyError):
         raise BenchmarkError("must hold `sources:` with a list", where=str(path)) from None
     except ValidationError as error:

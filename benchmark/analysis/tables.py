@@ -7,6 +7,7 @@ from inspect import signature
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from benchmark.analysis.budgets import beyond_budget
 from benchmark.analysis.comparisons import Comparison, Values, compare
 from benchmark.analysis.controls import CONTROLS
 from benchmark.analysis.metrics import METRICS
@@ -106,6 +107,8 @@ def _row(index: ResultsIndex, task: Task, reasons: list[str], group: list[Record
         reasons = [f"the seeds of the {other} backend count"]
     reasons = reasons + _shortfall(group, len(done))
     reasons += [r.result.networks.apart for r in done[:1] if r.result and r.result.networks and r.result.networks.apart]
+    reference = [] if reasons or method in CONTROLS else index.valid_records(task.name, REFERENCE, backend).values()
+    reasons += beyond_budget(task, done, list(reference))
     row: Row = {"method": method, "comparable": not reasons, "seeds": len(done), "remarks": "; ".join(reasons)}
     row |= _columns(SPREADS, group)
     row |= {"diverged": _round(100 * sum(record.status == "diverged" for record in group) / len(group), 1)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import traceback
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +34,13 @@ class BenchmarkError(Exception):
     def __str__(self) -> str:
         text = f"{self.where}: {self.message}" if self.where else self.message
         text = f"{text}; {self.hint}" if self.hint else text
-        return " ".join(text.split())
+        return " ".join(printable(text).split())
+
+
+def printable(text: str) -> str:
+    """Text without characters that steer a terminal or turn the direction of writing; "?" stands for them."""
+    return "".join("?" if unicodedata.category(sign) in ("Cc", "Cf", "Cs") and sign not in " \n\t" else sign
+                   for sign in text)  # fmt: skip
 
 
 def _rebuild(message: str, where: str, hint: str, user: bool) -> BenchmarkError:
@@ -104,5 +111,5 @@ def explain(error: BaseException) -> tuple[str, int]:
             return f"{where}: the disk is full; free some space, then repeat the command", 1
         case MemoryError():
             return "not enough memory; fewer --workers need less", 1
-    text = " ".join(f"{type(error).__name__}: {error}".split())
+    text = " ".join(printable(f"{type(error).__name__}: {error}").split())
     return f"{text}; run again with --debug for the traceback", 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shlex
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import partial
@@ -17,6 +18,7 @@ from benchmark.core.tasks.partition_config import Backend, Precision
 from benchmark.core.tasks.requirements import unfit
 from benchmark.core.version import ENGINE
 from benchmark.paths import RESULTS
+from benchmark.records.record import NAME
 from benchmark.records.tuned import load_task
 from benchmark.submission import static_check
 
@@ -80,6 +82,10 @@ class Cell:
         """Check everything that can be checked without data; raises BenchmarkError."""
         task = load_task(self.task)
         path = method_files.find(self.algorithm)
+        for kind, name in (("task", task.name), ("method", path.stem)):
+            if not re.fullmatch(NAME, name):
+                hint = "letters, digits, space and . _ + - name a file that makes records"
+                raise BenchmarkError(f"{kind} {name!r} cannot name a record", hint=hint)
         static_check.refuse(path)
         settings = {**task.settings(path.stem), **self.settings}
         rate = settings.pop(tasks.RATE, None)

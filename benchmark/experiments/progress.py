@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from benchmark.core.errors import printable
 from benchmark.experiments.tuning import Tuned, Tuning
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def outcome_text(outcome: Outcome) -> str:
     if isinstance(record, Tuned):
         return f"{record.summary}, {outcome.seconds:.1f} s"
     if record.result is None:
-        return f"{record.status}: {record.reason}"
+        return f"{record.status}: {printable(record.reason)}"
     result = record.result
     megabytes = f"{result.bytes.up / MEGABYTE:.2f} MB up, {result.bytes.down / MEGABYTE:.2f} MB down"
     return f"accuracy {result.accuracy:.1%}, forgetting {result.forgetting:.2f}, {megabytes}, {outcome.seconds:.1f} s"

@@ -37,7 +37,7 @@ def machine_kind(path: Path) -> dict[str, str] | None:
     try:
         facts = json.loads(path.with_suffix(".run.json").read_bytes())["environment"]
         return {name: facts[name] for name in KIND}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -23,6 +23,7 @@ Change = Annotated[float, Field(ge=-1, le=1)]  # forgetting is negative where a 
 Positive = Annotated[float, Field(ge=0)]
 Angle = Annotated[float, Field(ge=0, le=180)]
 Count = Annotated[int, Field(ge=0)]
+NAME = r"^\w[\w .+-]*$"  # of a file: letters, digits and nothing that means more in a shell or in a table
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -229,8 +230,8 @@ class Record(StrictModel):
     schema_: Literal[1] = Field(alias="schema")
     protocol: Count
     engine: Count
-    task: str
-    algorithm: str
+    task: Annotated[str, Field(pattern=NAME)]
+    algorithm: Annotated[str, Field(pattern=NAME)]
     seed: Count
     track: Track
     status: Literal["ok", "diverged", "failed"]

@@ -58,7 +58,7 @@ def core_seconds(record: Path) -> float | None:
     try:
         run = json.loads(record.with_suffix(".run.json").read_bytes())
         return float(run["seconds"]) * int(run["workers"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tempfile
 from collections.abc import Callable
 from itertools import pairwise
@@ -26,6 +27,7 @@ from benchmark.core.tree import Tree
 from benchmark.replay import losses
 
 NETWORK = "golden"
+METHOD = re.compile("[0-9A-Za-z_]+")
 Make = Callable[[str, dict[str, Any]], Algorithm]
 OFFICIAL = {  # names of parameters in the published code -> our fields; names that are not here are ours already
     "fedavgm": {"avgm_beta": "beta"},
@@ -61,6 +63,8 @@ def replay(path: Path, make: Make) -> dict[str, Any]:
     arrays = read(path)
     try:
         config = json.loads(str(arrays["config"]))
+        if not METHOD.fullmatch(str(config["algorithm"])):
+            raise ValueError(f"{config['algorithm']!r:.60} is no method's name")  # a path would be run
         if any(name.startswith("proj1_") for name in arrays):
             return losses.replay(arrays, config, make)
         algorithm = make(config["algorithm"], settings(config))

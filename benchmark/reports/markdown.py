@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 
+from benchmark.core.errors import printable
 from benchmark.reports.columns import Column, Row
 
 ARXIV = re.compile(r"arXiv (\d{4}\.\d{5})")
 DOI = re.compile(r"doi (\S+)")
+TAG = re.compile(r"<(?=[A-Za-z/!?])")  # where HTML begins; a comparison of numbers stays as it is
 Decorate = Callable[[Row, str], str]
 
 
 def escape(text: str) -> str:
-    """Text on one line that no Markdown table takes for a border."""
-    return " ".join(text.replace("|", "\\|").split())
+    """Text on one line that is no border of a table, no HTML and no link, and has no control characters."""
+    plain = TAG.sub("&lt;", printable(text)).replace("](", "]\\(")
+    return " ".join(plain.replace("|", "\\|").split())
 
 
 def table(

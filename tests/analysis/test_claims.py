@@ -70,3 +70,13 @@ def test_faults_of_the_file_are_named(tmp_path: Path, text: str, words: str) -> 
     path.write_text(whole or f"sources: [{{paper: P, table: T, source: S, seen: true, claims: [{text}]}}]")
     with pytest.raises(BenchmarkError, match=words):
         claims.load(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"), [(b"[" * 20000, "unreadable: RecursionError"), (b"\xff", "unreadable: Unicode")]
+)
+def test_a_file_that_is_no_text_or_without_end_is_a_sentence(data: bytes, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "claims.yaml"
+    path.write_bytes(data)
+    with pytest.raises(BenchmarkError, match=rf"claims.yaml: {words}"):
+        claims.load(path)

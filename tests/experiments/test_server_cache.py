@@ -129,3 +129,25 @@ def test_cells_share_what_was_made_beforehand(tmp_path: Path) -> None:
     written = file.stat().st_mtime_ns
     run_cell(Cell("digits-personal", "feddf_gan", settings=tiny, rounds=1), tmp_path)  # the same public images
     assert [file.stat().st_mtime_ns for file in folder().iterdir()] == [written]
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o620])
+def test_what_others_may_write_is_not_believed(mode: int) -> None:
+    prepared()
+    (file,) = folder().iterdir()
+    for place in (file, folder()):
+        before = place.stat().st_mode
+        place.chmod(mode | 0o100)
+        with pytest.raises(BenchmarkError, match="others may write what was made beforehand; chmod go-w it"):
+            prepared()
+        place.chmod(before)
+    prepared()
+
+
+def test_a_link_is_not_followed_to_what_was_made_elsewhere(tmp_path: Path) -> None:
+    prepared()
+    (file,) = folder().iterdir()
+    file.rename(tmp_path / "elsewhere")
+    file.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BenchmarkError, match="others may write"):
+        prepared()

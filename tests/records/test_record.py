@@ -148,3 +148,10 @@ def test_the_environment_names_versions_and_no_folder() -> None:
     names = {"python", "torch", "numpy", "cpu", "instructions", "device", "threads", "system"}
     assert run["environment"].keys() == names
     assert not run["command"].startswith("/")
+
+
+@pytest.mark.parametrize("name", ["$(touch x)", "a|b", "a<img>", "-x", "../a", "a\nb", "", "a;b", "`a`"])
+def test_a_name_means_nothing_in_a_shell_or_a_table(name: str) -> None:
+    make("my_method-2.1", 0)
+    with pytest.raises(ValueError, match="String should match pattern"):
+        make("fedavg", 0, algorithm=name)

@@ -193,3 +193,13 @@ def test_files_that_are_none_and_parameters_that_are_unknown_are_refused(made: A
         trajectory.replay(tmp_path / "text.npz", method_files.make)
     with pytest.raises(BenchmarkError, match="no field gamma"):
         trajectory.replay(made("fedavg", {"gamma": 1}), method_files.make)
+
+
+@pytest.mark.parametrize("name", ["evil.py", "../evil", "/tmp/evil.py", "a.b", ""])
+def test_a_file_never_names_code_to_run(name: str, tmp_path: Path) -> None:
+    """A folder beside the file holds the method that it names."""
+    (tmp_path / "evil.py").write_text("raise SystemExit(3)")
+    config = json.dumps({"algorithm": name.replace("/tmp", str(tmp_path)), "params": {}, "rounds": 1})
+    np.savez(tmp_path / "one.npz", config=np.array(config))
+    with pytest.raises(BenchmarkError, match="is no method's name"):
+        trajectory.replay(tmp_path / "one.npz", method_files.make)

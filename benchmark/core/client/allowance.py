@@ -73,11 +73,14 @@ def allowed_updates(run: Pass, size: int, train: Training, settings: Sequence[An
         train: What the task prescribes.
         settings: Values of the method's fields.
     """
-    batch = run.batch if run.batch and run.batch in settings else train.batch
-    epochs = run.epochs if run.epochs and run.epochs in settings else train.epochs
-    steps = run.steps if run.steps and run.steps in settings else train.steps
+    batch, epochs, steps = (number if number in settings else None for number in (run.batch, run.epochs, run.steps))
+    if steps:
+        return steps
+    if train.steps and not epochs:
+        return train.steps
+    batch = batch or train.batch
     per_epoch = max(1, size // max(1, batch // 2)) if run.stream == "views" else -(-size // batch)
-    return steps or epochs * per_epoch
+    return (epochs or train.epochs) * per_epoch
 
 
 def check_visit(updates: int, allowed: int, where: str) -> None:

@@ -36,7 +36,7 @@ def replacing(path: Path, sync: bool = True) -> Iterator[BinaryIO]:
     """A file to write, which takes its name when the block ends; OSError if the disk refuses."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with os.fdopen(_exclusive(temporary), "wb") as file:
             yield file
             if sync:
                 file.flush()
@@ -47,6 +47,16 @@ def replacing(path: Path, sync: bool = True) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):  # a second error would hide the first
             temporary.unlink(missing_ok=True)
+
+
+def _exclusive(path: Path) -> int:
+    """A descriptor of a new file that is nobody else's: not of a link, nor of what stood there."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags, 0o666)
+    except FileExistsError:  # of a killed process that had this number, or put there: the name goes, not its target
+        path.unlink()
+        return os.open(path, flags, 0o666)
 
 
 def sync_path(path: Path) -> None:

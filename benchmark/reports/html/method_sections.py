@@ -55,5 +55,5 @@ def _command(path: Path) -> str:
     """What obtains a record again; "" where the note beside it is lost."""
     try:
         return str(json.loads(path.read_bytes())["command"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -100,6 +100,8 @@ def test_allowed_steps_count_a_short_batch_and_half_batches_of_views() -> None:
     assert allowed_updates(Pass(stream="views"), 9, train, []) == 3 * 4  # two images a step
     assert allowed_updates(Pass(epochs=20, batch=2), 9, train, [20, 2]) == 20 * 5
     assert allowed_updates(Pass(epochs=20, batch=2), 9, train, [20]) == 20 * 3
+    counted = replace(train, steps=5)  # of the task, which an epoch of a field's wins over
+    assert [allowed_updates(Pass(epochs=20), 9, counted, given) for given in ([], [20])] == [5, 20 * 3]
 
 
 @dataclass(frozen=True)
@@ -255,3 +257,11 @@ def test_a_name_is_no_place_for_data(name: str, fits: bool) -> None:
         return
     with pytest.raises(BenchmarkError, match="cannot name an entry; names are strings of 1 to 128 characters"):
         run(Naming(), small_federation())
+
+
+@pytest.mark.parametrize("make", [lambda own: Pass(batch=own), lambda own: Pass("public", batch=own, steps=own)])
+def test_a_pass_that_batchnorm_lets_take_no_step_is_refused(make: Callable[[int], Pass]) -> None:
+    method = Passing(make, own=1)  # batches of one image
+    assert run(method, small_federation(networks=("mlp",), public=5)).result
+    with pytest.raises(BenchmarkError, match="batches of one image teach a network with BatchNorm nothing"):
+        run(method, small_federation(networks=("mlp_bn",), public=5))

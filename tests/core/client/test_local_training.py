@@ -38,6 +38,7 @@ class Scenario(Algorithm):
     """FedAvg with passes to choose."""
 
     runs: tuple[Pass, ...] = (Pass(),)
+    epochs: int = 3  # that a pass may have
 
     def passes(self, phase: Phase, site: Site) -> tuple[Pass, ...]:
         return self.runs
@@ -281,28 +282,3 @@ def test_weight_decay_also_reaches_what_the_loss_does_not_use() -> None:
     start = one.model("mlp").init(Key(1))
     for name, leaf in visited(Biased(), one, {"model": start}).params.items():
         torch.testing.assert_close(leaf, start[name] * 27 / 64 - 37 / 32 * (name == "classifier.bias"))
-
-
-@dataclass(frozen=True)
-class Adapting(Algorithm):
-    """One pass of its own."""
-
-    run: Pass = field(default_factory=Pass)
-
-    def passes(self, phase: Phase, site: Site) -> tuple[Pass, ...]:
-        return (self.run,)
-
-    def begin(self, client: Tree, message: Tree | None, phase: Phase, site: Site) -> Local:
-        return super().begin(client, message, phase, site).having(context={"some": torch.tensor([3])})
-
-
-@pytest.mark.parametrize("run", [Pass(batch=1), Pass("public", batch=1), Pass("public", rows="some", steps=3)])
-def test_a_pass_that_batchnorm_lets_take_no_step_is_refused(run: Pass) -> None:
-    for network, fails in (("mlp", False), ("mlp_bn", True)):
-        one = federation(networks=(network,), public=5)
-        message = {"model": one.model(network).init(Key(1))}
-        if fails:
-            with pytest.raises(BenchmarkError, match="batches of one image teach a network with BatchNorm nothing"):
-                visited(Adapting(run), one, message)
-        else:
-            assert visited(Adapting(run), one, message).work.steps > 0
