@@ -251,9 +251,8 @@ class Task(StrictModel):
 
     def at_rate(self, rate: Any) -> Task:
         """The task with another learning rate of local training; ValidationError if it is none."""
-        optimiser = self.train.optimiser.model_dump() | {"lr": float(rate)}
-        train = self.train.model_copy(update={"optimiser": Optimiser.model_validate(optimiser)})
-        return self.model_copy(update={"train": train})
+        optimiser = Optimiser.model_validate(self.train.optimiser.model_dump() | {"lr": float(rate)})
+        return self.model_copy(update={"train": self.train.model_copy(update={"optimiser": optimiser})})
 
 
 def names() -> list[str]:
