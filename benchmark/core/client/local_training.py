@@ -161,7 +161,7 @@ class LocalTrainer:
             source = source.joined(local.context["images"], local.context["labels"])
         if self.run_.rows is not None:
             source = source.restricted(local.context[self.run_.rows])
-        if self.settings is not None:
+        if self.settings is not None and self.run_.update:
             self.allowed = allowed_updates(self.run_, source.size, self.site.train, self.settings)
         return source
 
