@@ -138,7 +138,7 @@ def test_what_others_may_write_is_not_believed(mode: int) -> None:
     for place in (file, folder()):
         before = place.stat().st_mode
         place.chmod(mode | 0o100)
-        with pytest.raises(BenchmarkError, match="others may write what was made beforehand; chmod go-w it"):
+        with pytest.raises(BenchmarkError, match="others may write the cached result; chmod go-w it"):
             prepared()
         place.chmod(before)
     prepared()

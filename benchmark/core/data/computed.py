@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +46,23 @@ def write(path: Path, tree: Tree, fingerprint: str, **facts: Any) -> None:
     checkpoint.save(path, tree, {"fingerprint": fingerprint, **facts})
 
 
+def _refuse_shared(path: Path) -> None:
+    """Refuse work that others may have put there: nothing but its maker says what it was made from."""
+    for place in (path, path.parent):
+        if not place.exists():
+            continue
+        state = place.lstat()
+        if stat.S_ISLNK(state.st_mode) or state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            message = "others may write the cached result"
+            raise BenchmarkError(message, where=str(place), hint="chmod go-w it, or set FEDREPRO_CACHE", user=False)
+        if state.st_uid not in (os.getuid(), 0):
+            message = "the cached result belongs to somebody else"
+            raise BenchmarkError(message, where=str(place), hint="set FEDREPRO_CACHE to a folder of yours", user=False)
+
+
 def read(path: Path, fingerprint: str) -> tuple[Tree, dict[str, Any]]:
-    """A result and its facts; BenchmarkError for a file that is damaged or holds something else."""
+    """A result and its facts; BenchmarkError for a file that is damaged, or that others may have written."""
+    _refuse_shared(path)
     try:
         tree, facts = checkpoint.load(path)
     except BenchmarkError as error:
