@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tomllib
 from importlib.util import find_spec
@@ -14,7 +13,6 @@ from benchmark.cli.diagnostics import EXTRAS
 from benchmark.core.data import sources
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.models import build
-from benchmark.pipeline import stages
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,15 +40,6 @@ def test_networks_of_timm_name_timm(monkeypatch: pytest.MonkeyPatch) -> None:
     missing(monkeypatch, "timm")
     with pytest.raises(BenchmarkError, match=r"^timm is not installed; install it: pip install 'fedrepro\[timm\]'$"):
         build.build("timm:resnet18", (3, 32, 32), 10)
-
-
-def test_the_pipeline_names_dvc(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def absent(*_: object, **__: object) -> subprocess.CompletedProcess[str]:
-        raise FileNotFoundError("dvc")
-
-    monkeypatch.setattr(stages.subprocess, "run", absent)
-    with pytest.raises(BenchmarkError, match=r"^DVC is not installed; install it: pip install 'fedrepro\[dvc\]'$"):
-        stages.dvc(tmp_path, "status")
 
 
 def test_doctor_knows_the_extras_that_users_install() -> None:
