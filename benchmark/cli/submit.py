@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -72,12 +71,12 @@ def _check(method: str) -> None:
 
 
 def _run(method: str, tier: str, workers: int) -> None:
-    from benchmark.experiments.cost_model import expected, measured
+    from benchmark.experiments.cost_model import CostModel, measured
     from benchmark.experiments.planner import plan
     from benchmark.experiments.workload import Workload
 
     index = _index()
-    cost = partial(expected, known=measured(RESULTS), work=Workload(index.tasks))
+    cost = CostModel(measured(RESULTS), Workload(index.tasks))
     fail_if_any(train(plan(index, tiers=[tier], methods=[method], tune=True, cost=cost), index, cost, workers))
     missing = [task for task in _tasks(index, method, tier) if method in index.missing(task, [method])]
     if missing == _tasks(index, method, tier):

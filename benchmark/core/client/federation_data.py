@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.core.data import partition, partition_table
+from benchmark.core.data import dirichlet_partition, partition, partition_table
 from benchmark.core.data.dataset import Dataset
 from benchmark.core.data.flwr_partitions import flwr_partition
 from benchmark.core.data.lazy_partition import Drawn
@@ -174,11 +174,11 @@ def split(task: Task, dataset: Dataset, rest: np.ndarray, key: Key) -> Sequence[
         case "shards":
             parts = partition.shards(labels, clients, how.shards, key, how.draws)
         case "dirichlet":
-            parts = partition.dirichlet(labels, clients, how.alpha, how.minimum, key, how.capped)
+            parts = dirichlet_partition.dirichlet(labels, clients, how.alpha, how.minimum, key, how.capped)
         case "dirichlet_equal":
-            parts = partition.dirichlet_equal(labels, clients, how.alpha, key)
+            parts = dirichlet_partition.dirichlet_equal(labels, clients, how.alpha, key)
         case "dirichlet_sampled":
-            parts = partition.dirichlet_sampled(labels, clients, how.alpha, how.most, how.minimum, key)
+            parts = dirichlet_partition.dirichlet_sampled(labels, clients, how.alpha, how.most, how.minimum, key)
         case "labels_removed":
             parts = partition.labels_removed(labels, clients, how.per_client, how.targets, how.keep, key)
         case "few_per_class":

@@ -293,8 +293,8 @@ def parse(text: str, where: str, name: str) -> Task:
     try:
         task = Task.model_validate({"name": name, **content})
     except ValidationError as error:
-        models = (Task, Only, Train, Optimiser, AugmentSpec, Extra, ProbeSpec, *KINDS)
-        raise BenchmarkError(list_faults(error, models), where=where, hint="fix these fields") from None
+        faults = list_faults(error, (Task, Only, Train, Optimiser, AugmentSpec, Extra, ProbeSpec, *KINDS))
+        raise BenchmarkError(faults, where=where, hint="fix these fields") from None
     if any(map(is_yaml, (extra.dataset or "" for extra in (task, task.public, task.unlabelled) if extra))):
         task._folder = Path(where).parent
     return task

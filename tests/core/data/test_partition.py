@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.core.data import partition, partition_table
+from benchmark.core.data import dirichlet_partition, partition, partition_table
 from benchmark.core.data.lazy_partition import Drawn
 from benchmark.core.data.row_assignment import take
 from benchmark.core.errors import BenchmarkError
@@ -108,7 +108,7 @@ def test_published_shards_leave_out_the_classes_that_the_paper_s_cohorts_lack() 
 def test_dirichlet_uses_every_row_and_keeps_the_minimum(
     labels: np.ndarray, clients: int, alpha: float, key: Key
 ) -> None:
-    parts = partition.dirichlet(labels, clients, alpha, 1, key)
+    parts = dirichlet_partition.dirichlet(labels, clients, alpha, 1, key)
     assert_disjoint(parts, labels, used=len(labels))
     assert min(map(len, parts)) >= 1
 
@@ -116,7 +116,10 @@ def test_dirichlet_uses_every_row_and_keeps_the_minimum(
 def test_dirichlet_gets_less_even_as_alpha_falls() -> None:
     # Shares of one class under Dir(a) over k = 10 clients have variance (1/k)(1 - 1/k)/(ka + 1): 0.045 for a = 0.1 and
     # 0.00009 for a = 100: of 60 rows standard deviations of about 12.7 and 0.6 around 6 (the cap shifts the first).
-    spread = {alpha: counts(partition.dirichlet(BALANCED, 10, alpha, 1, KEY), BALANCED).std() for alpha in (0.1, 100.0)}
+    spread = {
+        alpha: counts(dirichlet_partition.dirichlet(BALANCED, 10, alpha, 1, KEY), BALANCED).std()
+        for alpha in (0.1, 100.0)
+    }
     assert 9 < spread[0.1] < 16
     assert spread[100.0] < 1
 
@@ -128,7 +131,7 @@ def test_without_the_cap_sizes_of_clients_are_sums_of_independent_shares() -> No
     labels = np.repeat(np.arange(10), 600)
 
     def spread(capped: bool) -> float:
-        draws = [partition.dirichlet(labels, 10, 1.0, 1, Key(seed), capped) for seed in range(20)]
+        draws = [dirichlet_partition.dirichlet(labels, 10, 1.0, 1, Key(seed), capped) for seed in range(20)]
         return float(np.sqrt(np.mean([np.square(np.array([len(part) for part in parts]) - 600) for parts in draws])))
 
     assert 150 < spread(capped=False) < 195
@@ -139,7 +142,7 @@ def test_without_the_cap_sizes_of_clients_are_sums_of_independent_shares() -> No
 @settings(deadline=None, max_examples=40)
 def test_dirichlet_equal_gives_equal_sizes(per_class: int, clients: int, key: Key) -> None:
     labels = np.repeat(np.arange(10), per_class)
-    parts = partition.dirichlet_equal(labels, clients, 1.0, key)
+    parts = dirichlet_partition.dirichlet_equal(labels, clients, 1.0, key)
     size = len(labels) // clients
     assert_disjoint(parts, labels, used=size * clients)
     assert [len(part) for part in parts] == [size] * clients
@@ -147,21 +150,21 @@ def test_dirichlet_equal_gives_equal_sizes(per_class: int, clients: int, key: Ke
 
 def test_dirichlet_equal_is_milder_than_dirichlet() -> None:
     labels = np.repeat(np.arange(10), 500)
-    plain = (counts(partition.dirichlet(labels, 20, 0.1, 10, KEY), labels) > 0).sum(axis=1).mean()
-    equal = (counts(partition.dirichlet_equal(labels, 20, 0.1, KEY), labels) > 0).sum(axis=1).mean()
+    plain = (counts(dirichlet_partition.dirichlet(labels, 20, 0.1, 10, KEY), labels) > 0).sum(axis=1).mean()
+    equal = (counts(dirichlet_partition.dirichlet_equal(labels, 20, 0.1, KEY), labels) > 0).sum(axis=1).mean()
     assert equal > plain
 
 
 def test_dirichlet_equal_draws_in_groups_of_ten_none_below_half_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
     # 25 clients of 1000 rows: groups of 10, 10 and 5 with 400, 400 and 200 rows, 40 per client: none has fewer than 20.
-    drawn, plain = list[np.ndarray](), partition.dirichlet_counts
+    drawn, plain = list[np.ndarray](), dirichlet_partition.dirichlet_counts
 
     def counted(*arguments: Any) -> np.ndarray:
         drawn.append(plain(*arguments))
         return drawn[-1]
 
-    monkeypatch.setattr(partition, "dirichlet_counts", counted)
-    partition.dirichlet_equal(np.arange(1000) % 10, 25, 0.3, KEY)
+    monkeypatch.setattr(dirichlet_partition, "dirichlet_counts", counted)
+    dirichlet_partition.dirichlet_equal(np.arange(1000) % 10, 25, 0.3, KEY)
     assert [(len(group), int(group.sum())) for group in drawn] == [(10, 400), (10, 400), (5, 200)]
     assert all(20 <= group.sum(axis=1).min() < 40 for group in drawn)
 
@@ -170,7 +173,7 @@ def test_dirichlet_sampled_takes_equally_many_of_each_class() -> None:
     # 90 and 30 rows of two classes: of each at most 40 are used, so 40 and 30, or all rows.
     labels = np.repeat([0, 1], [90, 30])
     for most, used in ((40, [40, 30]), (500, [90, 30])):
-        parts = partition.dirichlet_sampled(labels, 3, 1.0, most, 1, KEY)
+        parts = dirichlet_partition.dirichlet_sampled(labels, 3, 1.0, most, 1, KEY)
         assert_disjoint(parts, labels, used=sum(used))
         assert counts(parts, labels).sum(axis=0).tolist() == used
 
@@ -179,12 +182,14 @@ def test_dirichlet_sampled_fills_a_client_to_the_size_of_a_class() -> None:
     # With a tiny alpha most classes go to one client whole. One that has the 40 rows of class 0 is full and gets none
     # of class 1.
     labels = np.repeat([0, 1], [90, 30])
-    tables = np.stack([counts(partition.dirichlet_sampled(labels, 2, 0.01, 40, 1, Key(s)), labels) for s in range(20)])
+    tables = np.stack(
+        [counts(dirichlet_partition.dirichlet_sampled(labels, 2, 0.01, 40, 1, Key(s)), labels) for s in range(20)]
+    )
     full = tables[..., 0] == 40
     assert full.sum() > 10 and (tables[..., 1][full] == 0).all()
     # FedGen's numbers: 1,500 rows of ten classes make 750 for each of 20 clients, but a client may pass 1,500 once.
     labels = np.repeat(np.arange(10), 2_000)
-    drawn = [partition.dirichlet_sampled(labels, 20, 0.1, 1_500, 10, Key(seed)) for seed in range(3)]
+    drawn = [dirichlet_partition.dirichlet_sampled(labels, 20, 0.1, 1_500, 10, Key(seed)) for seed in range(3)]
     sizes = np.array([len(rows) for parts in drawn for rows in parts])
     assert sizes.sum() == 3 * 15_000 and sizes.min() >= 10 and 1_500 < sizes.max() < 3_000
 
@@ -240,11 +245,14 @@ def test_hold_out_takes_the_same_share_of_every_class() -> None:
         (lambda: partition.iid(BALANCED, 601, KEY), "600 samples do not serve 601 clients"),
         (lambda: partition.shards(BALANCED, 7, 2, KEY), "14 is no multiple of 10 classes"),
         (lambda: partition.shards(np.repeat([0, 1, 2], [9, 1, 9]), 3, 2, KEY), "class 1 has 1 samples for 2 shards"),
-        (lambda: partition.dirichlet(BALANCED, 10, 0.1, 61, KEY), "do not give 10 clients 61 each"),
-        (lambda: partition.dirichlet(BALANCED, 60, 0.01, 10, KEY), "no Dirichlet draw of 1000 with alpha 0.01"),
-        (lambda: partition.dirichlet(BALANCED, 10, 0.0, 1, KEY), "alpha 0.0"),
-        (lambda: partition.dirichlet_equal(BALANCED, 601, 1.0, KEY), "do not serve 601 clients"),
-        (lambda: partition.dirichlet_sampled(BALANCED, 10, 0.1, 5, 6, KEY), "do not give 10 clients 6 each"),
+        (lambda: dirichlet_partition.dirichlet(BALANCED, 10, 0.1, 61, KEY), "do not give 10 clients 61 each"),
+        (
+            lambda: dirichlet_partition.dirichlet(BALANCED, 60, 0.01, 10, KEY),
+            "no Dirichlet draw of 1000 with alpha 0.01",
+        ),
+        (lambda: dirichlet_partition.dirichlet(BALANCED, 10, 0.0, 1, KEY), "alpha 0.0"),
+        (lambda: dirichlet_partition.dirichlet_equal(BALANCED, 601, 1.0, KEY), "do not serve 601 clients"),
+        (lambda: dirichlet_partition.dirichlet_sampled(BALANCED, 10, 0.1, 5, 6, KEY), "do not give 10 clients 6 each"),
         (lambda: partition.labels_removed(BALANCED, 4, 151, 3, 2, KEY), "more than the 600"),
         (lambda: partition.labels_removed(BALANCED, 4, 150, 10, 2, KEY), "10 target labels of 10 classes"),
         (lambda: partition.labels_removed(BALANCED, 4, 10, 3, 5, KEY), "are to be kept"),
