@@ -29,7 +29,8 @@ from benchmark.core.data.dataset_file import (
     read_dataset_file,
 )
 from benchmark.core.data.image_readers import ALL, RawDataset, RawImages
-from benchmark.core.data.manifest import Arrays, DatasetInfo, canonical_permutation, fingerprint, measured_info
+from benchmark.core.data.manifest import DatasetInfo, canonical_permutation, fingerprint, measured_info
+from benchmark.core.data.registered_data import Arrays
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.keys import Key
 
