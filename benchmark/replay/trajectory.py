@@ -63,10 +63,10 @@ def replay(path: Path, make: Make) -> dict[str, Any]:
     arrays = read(path)
     try:
         config = json.loads(str(arrays["config"]))
-        if not METHOD.fullmatch(str(config["algorithm"])):
-            raise ValueError(f"{config['algorithm']!r:.60} is no method's name")  # a path would be run
         if any(name.startswith("proj1_") for name in arrays):
             return losses.replay(arrays, config, make)
+        if not METHOD.fullmatch(str(config["algorithm"])):
+            raise ValueError(f"{config['algorithm']!r:.60} is no method's name")  # a path would be run
         algorithm = make(config["algorithm"], settings(config))
         _check_types(arrays)
         federation = _federation(arrays, config)

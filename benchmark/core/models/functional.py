@@ -55,7 +55,7 @@ class Model:
         self.module.requires_grad_(False)
         self.submodules = list(self.module.modules())
         stored = self.module.state_dict()  # without the constants that a module keeps to itself
-        self.shapes = {name: leaf.shape for name, leaf in stored.items()}
+        self.shapes = {name: (initial or stored).get(name, leaf).shape for name, leaf in stored.items()}
         self.names = frozenset(stored)
         self.buffers = frozenset(name for name, _ in self.module.named_buffers() if name in stored)
         self.holders = {name: _holder(self.module, name) for name in stored}
