@@ -46,8 +46,8 @@ def run(trainer: LocalTrainer, algorithm: Algorithm, local: Local) -> Local:
     trainer.after_step = watch
     after = trainer.run(local)
     if watch.unchanged:
-        made = {"params": after.params, "random": torch.get_rng_state()}
-        computed.write(path, made, fingerprint, updates=trainer.updates, images=trainer.images)
+        outcome = {"params": after.params, "random": torch.get_rng_state()}
+        computed.write(path, outcome, fingerprint, updates=trainer.updates, images=trainer.images)
     return after
 
 
@@ -64,6 +64,8 @@ class _Watch:
 
 
 def _depends_on_public_images_alone(trainer: LocalTrainer, algorithm: Algorithm) -> bool:
+    if not isinstance(algorithm, Algorithm):
+        return False  # a check or an audit, which observes every step
     one, kind = trainer.run_, type(algorithm)
     standard = kind.loss is Algorithm.loss and kind.step is Algorithm.step and (one.loss, one.step) == ("loss", "step")
     return standard and one.update and one.stream == "public" and one.rows is None
@@ -95,7 +97,7 @@ def _facts(trainer: LocalTrainer, algorithm: Algorithm, local: Local, stream: St
     }
 
 
-def _found(trainer: LocalTrainer, local: Local, made: Tree, facts: dict[str, Any]) -> Local:
-    torch.set_rng_state(made["random"])
+def _found(trainer: LocalTrainer, local: Local, outcome: Tree, facts: dict[str, Any]) -> Local:
+    torch.set_rng_state(outcome["random"])
     trainer.updates, trainer.images = facts["updates"], facts["images"]
-    return local.having(params=channels_last(made["params"]), steps=local.steps + trainer.updates)
+    return local.having(params=channels_last(outcome["params"]), steps=local.steps + trainer.updates)
