@@ -24,7 +24,7 @@ from benchmark.core.backends import (
     WorkerConfig,
     client_jobs,
 )
-from benchmark.core.client import evaluate, local_training
+from benchmark.core.client import evaluate, local_trainer
 from benchmark.core.client.federation import Federation
 from benchmark.core.data.batches import Stream
 from benchmark.core.models.build import build
@@ -37,7 +37,7 @@ from benchmark.experiments.cell import Cell
 TIMED: tuple[tuple[Any, str, str], ...] = (
     (Stream, "inputs", "data"),
     (Stream, "_views", "data"),
-    (local_training.LocalTrainer, "_gradient", "forward"),  # what is left of it after data and backward
+    (local_trainer.LocalTrainer, "_gradient", "forward"),  # what is left of it after data and backward
     (torch.autograd, "grad", "backward"),
     (Optim, "apply", "optimiser"),
     (serialization, "encode", "messages"),
@@ -49,7 +49,7 @@ TIMED: tuple[tuple[Any, str, str], ...] = (
 )
 """Functions whose own time, without that of timed functions inside them, counts as a part."""
 
-GRADIENT, LOGITS = local_training.LocalTrainer._gradient, evaluate.logits
+GRADIENT, LOGITS = local_trainer.LocalTrainer._gradient, evaluate.logits
 BARE_STEPS = 40
 BARE_BATCHES = 4  # of evaluation
 BETWEEN = 5.0  # CPU seconds of rounds, at least, from one timing of the bare loop to the next

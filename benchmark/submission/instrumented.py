@@ -18,7 +18,7 @@ import torch
 
 from benchmark.core import tree as trees
 from benchmark.core.api import Algorithm, Site
-from benchmark.core.client import local_training
+from benchmark.core.client import local_trainer
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.isolation.child import ScopedKey
 from benchmark.core.keys import Key
@@ -160,7 +160,7 @@ class InstrumentedAlgorithm:
 
 
 def _of_engine(frame: FrameType | None) -> bool:
-    return frame is not None and frame.f_code.co_filename == local_training.__file__
+    return frame is not None and frame.f_code.co_filename == local_trainer.__file__
 
 
 def _message_difference(message: Message, first_of_round: Message, first_by_arch: dict[str, Message]) -> str:

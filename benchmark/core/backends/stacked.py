@@ -31,7 +31,8 @@ from benchmark.core.backends.stacked_step import (
 )
 from benchmark.core.backends.worker import Worker, WorkerConfig
 from benchmark.core.client import evaluate
-from benchmark.core.client.local_training import LocalTrainer, finish_client, prepare_state
+from benchmark.core.client.local_trainer import LocalTrainer
+from benchmark.core.client.local_training import finish_client, prepare_state
 from benchmark.core.data.batches import Stream
 from benchmark.core.errors import BenchmarkError, Diverged, error_context
 from benchmark.core.models.functional import Model, autocast

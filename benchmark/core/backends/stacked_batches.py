@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from benchmark.core.api import Batch, Local
-from benchmark.core.client.local_training import LocalTrainer
+from benchmark.core.client.local_trainer import LocalTrainer
 from benchmark.core.data.augment import to_device
 from benchmark.core.data.batches import Stream
 from benchmark.core.tree import Tree

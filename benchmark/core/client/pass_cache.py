@@ -21,7 +21,7 @@ from benchmark.core.data import computed
 from benchmark.core.version import ENGINE
 
 if TYPE_CHECKING:
-    from benchmark.core.client.local_training import LocalTrainer
+    from benchmark.core.client.local_trainer import LocalTrainer
     from benchmark.core.data.batches import Stream
 
 WORTH = 100_000  # images of a pass, below which a file would cost more than it saves

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from benchmark.core.data import cache, sources
-from benchmark.core.data.loading import fetch
 from benchmark.core.data.manifest import dataset_info, manifest
+from benchmark.core.data.named_datasets import fetch
 from benchmark.core.errors import BenchmarkError
 
 

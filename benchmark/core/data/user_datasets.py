@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from benchmark.core.data import cache, image_readers, partition
+from benchmark.core.data import cache, image_readers, named_datasets, partition
 from benchmark.core.data.array_checks import array_faults, split_faults
 from benchmark.core.data.dataset import Dataset, Split
 from benchmark.core.data.dataset_file import (
@@ -123,9 +123,7 @@ def _decoded(file: DatasetFile, path: Path) -> Dataset:
 
 def _combined(file: Combined) -> RawDataset:
     """Several datasets as domains, the first images of each in canonical order, which is as good as random."""
-    from benchmark.core.data.loading import load as load_named
-
-    parts = [load_named(name) for name in file.datasets]
+    parts = [named_datasets.load(name) for name in file.datasets]
     if len({part.classes for part in parts}) > 1:
         raise BenchmarkError(f"{', '.join(file.datasets)} do not have the same classes", hint="combine others")
     splits = {}

@@ -12,7 +12,7 @@ import torch
 
 from benchmark.core.api import Algorithm, Batch, Local, Pass, Phase
 from benchmark.core.backends.stacked_batches import DeviceImageCache, StackedBatches
-from benchmark.core.client.local_training import LocalTrainer
+from benchmark.core.client.local_trainer import LocalTrainer
 from benchmark.core.data.augment import Augment
 from benchmark.core.data.batches import Stream
 from benchmark.core.keys import Key

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from benchmark.core import tree
 from benchmark.core.api import Algorithm, Batch, Local, Net, Optim, Pass, Phase, Site, Tensor, Tree
 from benchmark.core.client.federation import Federation
-from benchmark.core.client.local_training import ClientUpdate, LocalTrainer, run_client
+from benchmark.core.client.local_trainer import LocalTrainer
+from benchmark.core.client.local_training import ClientUpdate, run_client
 from benchmark.core.errors import BenchmarkError, Diverged
 from benchmark.core.keys import Key
 from benchmark.core.tasks.task import Optimiser, Train

@@ -11,7 +11,8 @@ from torch import Tensor
 from algorithms.fedntd import FedNTD
 from algorithms.moon import Moon
 from benchmark.core.api import Algorithm, Batch
-from benchmark.core.client import local_training as visits
+from benchmark.core.client.local_trainer import LocalTrainer
+from benchmark.core.client.local_training import run_client
 from benchmark.core.client.teacher_cache import TeacherCache
 from benchmark.core.keys import Key
 from benchmark.core.model_output import Output
@@ -46,7 +47,7 @@ def visit(algorithm: Algorithm, size: int) -> Tree:
     site, who = federation.site(0, phase, 0), federation.who(0)
     memory = algorithm.init_client(site, Key(0)("birth"))
     message = algorithm.download(server, who, phase, Key(0)("download"))
-    return visits.run_client(algorithm, site, phase, message, memory, Key(0)("visit"), "fp32").params
+    return run_client(algorithm, site, phase, message, memory, Key(0)("visit"), "fp32").params
 
 
 def test_four_epochs_ask_for_every_image_once(asked: list[int]) -> None:
@@ -71,7 +72,7 @@ def test_short_batches_are_asked_for_each_time(asked: list[int]) -> None:
 @pytest.mark.parametrize("method", [FedNTD(), Moon(newcomer="initial")], ids=["fedntd", "moon"])
 def test_bits_are_those_of_asking_each_time(method: Algorithm, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     recalled = visit(method, size)
-    monkeypatch.setattr(visits.LocalTrainer, "_teachers", lambda self, stream: None)
+    monkeypatch.setattr(LocalTrainer, "_teachers", lambda self, stream: None)
     asked = visit(method, size)
     assert all(torch.equal(recalled[name], asked[name]) for name in asked)
 

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from benchmark.core.data import cache, mirror
-from benchmark.core.data.loading import Dataset, Split, fetch, load
+from benchmark.core.data.dataset import Dataset, Split
+from benchmark.core.data.loading import load
+from benchmark.core.data.named_datasets import fetch
 from benchmark.core.errors import BenchmarkError
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"

@@ -14,8 +14,9 @@ import scipy.io
 import torchvision
 
 from benchmark.core.data import sources
-from benchmark.core.data.loading import fetch, load
+from benchmark.core.data.loading import load
 from benchmark.core.data.manifest import Arrays
+from benchmark.core.data.named_datasets import fetch
 from benchmark.core.errors import BenchmarkError
 
 DRAW = np.random.default_rng(0)
