@@ -242,5 +242,6 @@ def test_the_board_marks_audited_seeds_and_is_the_same_file_without_any(tmp_path
     table, page = board()
     assert [line.split(",")[-1] for line in table.splitlines()] == ["audited", "1", "3", "0"]
     assert "| 3, audited |" in page and "| 3, 1 audited |" in page and "Audited seeds were repeated" in page
-    assert f"results/{task.name}/fedavg/0.run.json" in listing(results, task.name)[results / task.name / "fedavg" / "dvc.yaml"]
+    stages = listing(results, task.name)[results / task.name / "fedavg" / "dvc.yaml"]
+    assert f"results/{task.name}/fedavg/0.run.json" in stages
     assert json.loads(stale.with_suffix(".run.json").read_text())["command"] == "fedrepro run"
