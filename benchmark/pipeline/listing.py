@@ -72,7 +72,7 @@ def superfluous(results: Path, expected: Iterable[Path]) -> list[Path]:
 def write_changed(contents: dict[Path, str]) -> None:
     """Write files whose content differs from what is on disk."""
     for path, text in contents.items():
-        if not path.exists() or path.read_text() != text:
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
             write_atomic(path, text, sync=False)
 
 

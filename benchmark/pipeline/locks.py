@@ -31,7 +31,9 @@ class LockWriter:
         self.root = root
         self.hashes: dict[str, Stage] = {}
         self.parameters: dict[str, Any] = {}
-        ignored = (root / ".dvcignore").read_text().split("\n") if (root / ".dvcignore").exists() else []
+        ignored = (
+            (root / ".dvcignore").read_text(encoding="utf-8").split("\n") if (root / ".dvcignore").exists() else []
+        )
         self.ignored = [line for line in ignored if line and not line.startswith(("#", "/"))]
 
     def write(self, pipeline: Path, leave_out: Collection[str] = ()) -> None:
@@ -50,7 +52,7 @@ class LockWriter:
         }
         text = yaml_text({"schema": "2.0", "stages": stages})
         path = pipeline.with_name("dvc.lock")
-        if not path.exists() or path.read_text() != text:
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
             write_atomic(path, text, sync=False)
 
     def _entry(self, stage: Stage) -> Stage:

@@ -58,7 +58,9 @@ class Submission:
 
     def git(self, *words: str) -> str:
         """Run git and return what it printed; BenchmarkError with its last line if it fails."""
-        done = subprocess.run(["git", *words], cwd=self.root, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["git", *words], cwd=self.root, capture_output=True, text=True, check=False, encoding="utf-8"
+        )
         if done.returncode:
             last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
             message = f"`git {' '.join(words[:2])}` failed: {''.join(last)}"
@@ -112,7 +114,7 @@ def body(index: ResultsIndex, method: str, source: Path) -> str:
         rows.append(
             _row(name, frame.loc[[method]].iloc[0], frame.loc[[REFERENCE]] if REFERENCE in frame.index else None)
         )
-    lines = len(source.read_text().splitlines())
+    lines = len(source.read_text(encoding="utf-8").splitlines())
     return "\n".join(
         [
             f"{method}: {facts.title.removeprefix(f'{method}: ').rstrip('.')}",

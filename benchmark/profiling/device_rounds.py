@@ -69,11 +69,11 @@ def _short_round(device: str, task: str, epochs: int, steps: int) -> float:
 
 def _timed(task: str, method: str, fields: dict[str, Any], **cell: Any) -> tuple[list[float], dict[str, Any]]:
     """Seconds at the end of every round of a stacked cell on a task with other fields, and its result."""
-    content = yaml.safe_load((tasks.FOLDER / f"{task}.yaml").read_text()) | fields
+    content = yaml.safe_load((tasks.FOLDER / f"{task}.yaml").read_text(encoding="utf-8")) | fields
     clock: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"{task}.yaml")
-        path.write_text(yaml.safe_dump(content))
+        path.write_text(yaml.safe_dump(content), encoding="utf-8")
         return clock, _result(Cell(str(path), method, backend="stacked", **cell), clock)
 
 

@@ -86,7 +86,7 @@ def _lines(entries: list[Measurement], deadline: float) -> Generator[dict[str, A
     """{} when a process has started, its results, and why there is none of the measurement at which it died."""
     command = [sys.executable, "-m", "benchmark.profiling.device_rounds", json.dumps(entries)]
     count = 0
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
         clock = threading.Timer(max(0.0, deadline - time.monotonic()), process.terminate)
         clock.start()
         try:

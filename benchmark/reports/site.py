@@ -40,7 +40,7 @@ def files(index: ResultsIndex) -> dict[str, str]:
     """
     root = index.results.parent
     boards = sorted(path.stem for path in (index.results / "tables").glob("*.csv"))
-    content = {target: linked((root / source).read_text()) for source, target in PAGES.items()}
+    content = {target: linked((root / source).read_text(encoding="utf-8")) for source, target in PAGES.items()}
     content["data.md"] = DATA + "\n" + _addresses({name: index.tasks[name] for name in boards}) + "\n"
     content["data/index.json"] = canonical_json({
         "protocol": PROTOCOL, "engine": ENGINE,
@@ -48,11 +48,11 @@ def files(index: ResultsIndex) -> dict[str, str]:
     })  # fmt: skip
     for name in boards:
         table = index.results / "tables" / f"{name}.csv"
-        content[f"data/{name}.csv"] = table.read_text()
+        content[f"data/{name}.csv"] = table.read_text(encoding="utf-8")
         content[f"data/{name}.json"] = as_json(index.tasks[name], table)
         curves = index.results / "curves" / f"{name}.csv"
         if curves.exists():
-            content[f"data/curves/{name}.csv"] = curves.read_text()
+            content[f"data/curves/{name}.csv"] = curves.read_text(encoding="utf-8")
     return content | {"report.html": page.page(index)}
 
 

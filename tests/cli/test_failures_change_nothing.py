@@ -109,7 +109,7 @@ def test_a_refused_command_changes_nothing(
         f"run breaks --task {TASK} --workers 1 --backend stacked",
         f"campaign --tasks {TASK} --methods breaks --seeds 0 --workers 1",
         f"tune breaks --task {TASK} --workers 1",
-        "commit",  # whose records are stale
+        "rebuild",  # whose records are stale
     ],
 )
 def test_a_failed_command_changes_nothing(words: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

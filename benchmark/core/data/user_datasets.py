@@ -83,7 +83,7 @@ def _signature(file: DatasetFile, path: Path) -> str:
         case Torchvision() | Combined():  # whose files are verified by other means
             files = []
     facts = [[str(one), (stat := one.stat()).st_size, stat.st_mtime_ns] if one.exists() else str(one) for one in files]
-    return hashlib.sha256(json.dumps([FORMAT, path.read_text(), facts]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([FORMAT, path.read_text(encoding="utf-8"), facts]).encode()).hexdigest()
 
 
 @lru_cache(maxsize=8)
@@ -266,7 +266,7 @@ def _write(dataset: Dataset, folder: Path) -> None:
             for name in ("images", "labels", "owners", "domains"):
                 if (array := getattr(split, name)) is not None:
                     np.save(scratch / f"{which}-{name}.npy", array)
-        (scratch / "facts.json").write_text(json.dumps(facts))
+        (scratch / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
         if not folder.exists():
             scratch.rename(folder)
         for path in (*older, scratch):
