@@ -2,7 +2,8 @@
 
 Compared with a record, bytes must be equal, and on the kind of machine that the record comes from every bit. Elsewhere
 accuracy and forgetting must be within a band around the record: three standard deviations of the difference of two
-seeds, pooled over all methods of the task. Compared with another revision, on this machine, every bit must be equal.
+seeds, pooled over all methods of the task or of the method itself, whichever is wider. Compared with another revision,
+on this machine, every bit must be equal.
 """
 
 from __future__ import annotations
@@ -90,9 +91,9 @@ def _quick_tasks(index: ResultsIndex) -> list[str]:
     return [task.name for task in sorted(quick, key=lambda task: (TRACKS.index(task.track), task.name))]
 
 
-def bands(index: ResultsIndex, task: str) -> dict[str, float]:
+def bands(index: ResultsIndex, task: str, method: str) -> dict[str, float]:
     """The largest allowed distance of each measure from a record of another kind of machine."""
-    known = {name: tolerance.seed_difference(index, task, name) for name in SHOWN}
+    known = {name: tolerance.seed_difference(index, task, name, method) for name in SHOWN}
     if None in known.values():
         hint = "run at least two seeds of a method"
         raise BenchmarkError(f"{task} has no method with two records: nothing says how much seeds differ", hint=hint)
@@ -111,10 +112,11 @@ def against_records(
 def against_record(index: ResultsIndex, cell: Cell, folder: Path, error: str = "") -> Comparison:
     """A cell's record in the index and the one in a folder; error: why there is none."""
     task = Path(cell.task).stem
-    before = index.records[task, Path(cell.algorithm).stem][cell.seed]
+    method = Path(cell.algorithm).stem
+    before = index.records[task, method][cell.seed]
     after = None if error else content(store.read(folder / before.path))
     same_kind = machine_kind(index.results / before.path) == machine_kind(folder / before.path)
-    return judge(cell, content(before), after, bands(index, task), same_kind, error)
+    return judge(cell, content(before), after, bands(index, task, method), same_kind, error)
 
 
 def against_revision(

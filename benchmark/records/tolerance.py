@@ -22,12 +22,22 @@ def baseline(index: ResultsIndex, task: str, method: str) -> dict[int, Record]:
     }
 
 
-def seed_difference(index: ResultsIndex, task: str, measure: str) -> float | None:
+def seed_difference(index: ResultsIndex, task: str, measure: str, method: str = "") -> float | None:
     """Three standard deviations of the difference of two seeds, pooled over the methods of a task.
 
-    None if no method has records of two seeds.
+    Args:
+        index: The records.
+        task: Name of the task.
+        measure: Name of a measure.
+        method: A method whose own deviation counts where it is the larger one.
+
+    Returns:
+        The difference in the measure's unit; None if no method has records of two seeds.
     """
-    groups = [baseline(index, name, method) for name, method in index.records if name == task]
-    values = [[MEASURES[measure](content(record)["result"]) for record in group.values()] for group in groups]
-    several = [group for group in values if len(group) > 1]
-    return WIDTH * sqrt(fmean(map(variance, several))) if several else None
+    groups = {name: baseline(index, task, name) for of_task, name in index.records if of_task == task}
+    values = {
+        name: [MEASURES[measure](content(record)["result"]) for record in group.values()]
+        for name, group in groups.items()
+    }
+    variances = {name: variance(several) for name, several in values.items() if len(several) > 1}
+    return WIDTH * sqrt(max(fmean(variances.values()), variances.get(method, 0.0))) if variances else None
