@@ -22,7 +22,7 @@ EXTRAS = {
     "digits": ("sklearn",), "archives": ("torchvision",), "timm": ("timm",), "dvc": ("dvc",),
     "huggingface": ("datasets",),
     "report": ("altair", "jinja2", "vl_convert"), "tensorboard": ("tensorboard",),
-    "partitions": ("flwr_datasets",),
+    "partitions": ("flwr_datasets",), "confirm": ("cryptography",),
     "ray": ("ray",), "slurm": ("submitit",), "flower": ("flwr", "ray"),
 }  # fmt: skip
 """What `pip install 'fedrepro[NAME]'` brings, by the modules that must be there."""
