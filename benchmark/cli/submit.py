@@ -78,6 +78,7 @@ def _run(method: str, tier: str, workers: int) -> None:
     index = _index()
     cost = CostModel(measured(RESULTS), Workload(index.tasks))
     fail_if_any(train(plan(index, tiers=[tier], methods=[method], tune=True, cost=cost), index, cost, workers))
+    index = _index()  # with the new records
     missing = [task for task in _tasks(index, method, tier) if method in index.missing(task, [method])]
     if missing == _tasks(index, method, tier):
         hint = "see `track` and `needs` of the class, and `fedrepro data status`"

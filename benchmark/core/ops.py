@@ -189,8 +189,8 @@ def relational(
         log_middle = torch.logaddexp(*(F.log_softmax(cosine / target_tau, -1) for cosine in cosines)) - math.log(2)
         gaps = [(log.exp() * (log - log_middle)).sum(-1) for log in logs]
     else:  # x log x is not differentiable at an M of 0, which adds nothing
-        positive = torch.where(middle > 0, middle, torch.ones_like(middle))
-        gaps = [(torch.xlogy(positive, positive) - middle * log).sum(-1) for log in logs]
+        middle = middle.clamp(min=torch.finfo(middle.dtype).tiny)
+        gaps = [(torch.xlogy(middle, middle) - middle * log).sum(-1) for log in logs]
     return mean((gaps[0] + gaps[1]) / 2, mask)
 
 

@@ -118,7 +118,8 @@ def test_a_method_becomes_a_pull_request(tmp_path: Path) -> None:
     _run(root, "git", "commit", "-qm", "suite")
 
     text = (ROOT / "algorithms" / "fedprox.py").read_text()
-    (root / "algorithms" / "mine.py").write_text(text.replace("def loss(self, params", "def loss(self, parameters"))
+    broken = text.replace("from benchmark.core", "import os\nfrom benchmark.core", 1)
+    (root / "algorithms" / "mine.py").write_text(broken)
     assert "mine breaks" in _run(root, *program, "submit", "mine", code=2)  # and nothing else was done
     assert not (root / "results" / "tiny" / "mine").exists()
     (root / "algorithms" / "mine.py").write_text(text)
@@ -131,6 +132,7 @@ def test_a_method_becomes_a_pull_request(tmp_path: Path) -> None:
     assert sorted(set(changed) - set(own)) == [
         "LEADERBOARD.md",
         "docs/boards/tiny.md",
+        "docs/pictures/tiny.svg",
         "dvc.lock",
         "results/curves/tiny.csv",
         "results/tables/tiny.csv",
